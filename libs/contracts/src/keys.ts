@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import { MAX_LIFETIME_SECONDS, rateLimit, rateLimits } from './catalog.js';
+import {
+  displayName,
+  instant,
+  instantOut,
+  metadata,
+  page,
+  pageOf,
+  remark,
+  scope,
+  scopes,
+  slug,
+  tags,
+} from './primitives.js';
+
+/** Id of a key: `key_` and the 16 base62 characters that its text carries. */
+export const keyId = z
+  .string()
+  .regex(/^key_[0-9A-Za-z]{16}$/, 'Use an id such as key_3kTMd7QpXvB2nYcF');
+
+export const environment = z.enum(['live', 'test']);
+export type Environment = z.infer<typeof environment>;
+
+/** The right to use some scopes of one service. */
+export const grant = z.strictObject({ service: slug, scopes: scopes.min(1) }).meta({ id: 'Grant' });
+export type Grant = z.infer<typeof grant>;
+
+const grants = z
+  .array(grant)
+  .min(1)
+  .max(20)
+  .refine(
+    (list) => new Set(list.map((one) => one.service)).size === list.length,
+    'Grant each service once',
+  );
+
+/** A total to spend; `refill` adds `amount`, up to `limit`, at every day's or month's start in UTC. */
+export const quota = z
+  .strictObject({
+    limit: z.int().min(1).max(1_000_000_000_000),
+    refill: z
+      .strictObject({
+        amount: z.int().min(1).max(1_000_000_000_000),
+        every: z.enum(['day', 'month']),
+      })
+      .optional(),
+  })
+  .meta({ id: 'Quota' });
+export type Quota = z.infer<typeof quota>;
+
+/** CIDR block or single address, IPv4 or IPv6. */
+export const addressRange = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+  error: 'Use an address or CIDR block such as 10.0.0.0/8 or 2001:db8::/32',
+});
+const ipAllowlist = z.array(addressRange).max(100);
+
+const expiresInSeconds = z.int().min(1).max(MAX_LIFETIME_SECONDS);
+
+/** `POST /v1/keys`. Without an expiry the policy's default lifetime; `expiresAt: null` asks for none at all. */
+export const createKeyBody = z
+  .strictObject({
+    name: displayName,
+    consumer: slug,
+    environment: environment.default('live'),
+    grants,
+    expiresAt: instant.nullable().optional(),
+    expiresInSeconds: expiresInSeconds.optional(),
+    notBefore: instant.optional(),
+    rateLimits: rateLimits.optional(),
+    ipAllowlist: ipAllowlist.default([]),
+    tags: tags.default([]),
+    metadata: metadata.default({}),
+  })
+  .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {
+    path: ['expiresInSeconds'],
+    error: 'Give expiresAt or expiresInSeconds, not both',
+  })
+  .meta({ id: 'CreateKeyBody' });
+export type CreateKeyBody = z.infer<typeof createKeyBody>;
+
+/** `PATCH /v1/keys/{id}`. */
+export const patchKeyBody = z
+  .strictObject({
+    name: displayName.optional(),
+    grants: grants.optional(),
+    expiresAt: instant.nullable().optional(),
+    expiresInSeconds: expiresInSeconds.optional(),
+    notBefore: instant.nullable().optional(),
+    rateLimits: rateLimits.optional(),
+    ipAllowlist: ipAllowlist.optional(),
+    tags: tags.optional(),
+    metadata: metadata.optional(),
+  })
+  .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
+  .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {
+    path: ['expiresInSeconds'],
+    error: 'Give expiresAt or expiresInSeconds, not both',
+  })
+  .meta({ id: 'PatchKeyBody' });
+export type PatchKeyBody = z.infer<typeof patchKeyBody>;
+
+export const keyStatus = z.enum(['active', 'disabled', 'revoked', 'expired']);
+export type KeyStatus = z.infer<typeof keyStatus>;
+
+export const REVOCATION_REASONS = [
+  'unspecified',
+  'compromised',
+  'leaked',
+  'superseded',
+  'retired',
+  'consumer_left',
+  'policy',
+] as const;
+
+/** A key as management routes show it. Nothing here opens anything: the secret is never in it. */
+export const key = z
+  .object({
+    id: keyId,
+    name: z.string(),
+    consumer: slug,
+    environment,
+    grants: z.array(z.object({ service: slug, scopes: z.array(scope) })),
+    status: keyStatus,
+    notBefore: instantOut.nullable(),
+    expiresAt: instantOut.nullable(),
+    rateLimits: z.array(rateLimit),
+    quota: z
+      .object({
+        limit: z.int(),
+        remaining: z.int(),
+        refill: z.object({ amount: z.int(), every: z.enum(['day', 'month']) }).nullable(),
+      })
+      .nullable(),
+    ipAllowlist: z.array(z.string()),
+    tags: z.array(z.string()),
+    metadata,
+    hint: z.object({ prefix: z.string(), last4: z.string() }),
+    rotation: z
+      .object({ state: z.enum(['overlapping', 'finished']), previousValidUntil: instantOut })
+      .nullable(),
+    origin: z.enum(['issued', 'imported']),
+    createdAt: instantOut,
+    createdBy: z.string(),
+    updatedAt: instantOut,
+    lastUsedAt: instantOut.nullable(),
+    revokedAt: instantOut.nullable(),
+    revocationReason: z.string().nullable(),
+    version: z.int(),
+  })
+  .meta({ id: 'Key' });
+export type Key = z.infer<typeof key>;
+
+/** Answer of create: `secret` is the key's whole text, shown this once. */
+export const issuedKey = z.object({ key, secret: z.string() }).meta({ id: 'IssuedKey' });
+export type IssuedKey = z.infer<typeof issuedKey>;
+
+/** `POST /v1/keys/{id}/rotate`; `overlapSeconds` defaults to the policy's, 0 ends the old secret at once. */
+export const rotateKeyBody = z
+  .strictObject({
+    overlapSeconds: z.int().min(0).max(MAX_LIFETIME_SECONDS).optional(),
+    reason: remark.optional(),
+  })
+  .meta({ id: 'RotateKeyBody' });
+export type RotateKeyBody = z.infer<typeof rotateKeyBody>;
+
+/** Answer of rotate. `previous.validUntil` is when the old secret ends. */
+export const rotatedKey = z
+  .object({ key, secret: z.string(), previous: z.object({ validUntil: instantOut }) })
+  .meta({ id: 'RotatedKey' });
+export type RotatedKey = z.infer<typeof rotatedKey>;
+
+/** `POST /v1/keys/{id}/revoke`. */
+export const revokeKeyBody = z
+  .strictObject({ reason: z.enum(REVOCATION_REASONS), comment: remark.optional() })
+  .meta({ id: 'RevokeKeyBody' });
+export type RevokeKeyBody = z.infer<typeof revokeKeyBody>;
+
+/**
+ * How far a change has reached when the call returns. `confirmed`: no verification that starts later, on any replica, uses
+ * the old state. Otherwise some replica may for at most `boundSeconds`. `ms` is how long making sure took.
+ */
+export const propagation = z
+  .object({ confirmed: z.boolean(), boundSeconds: z.number(), ms: z.number() })
+  .meta({ id: 'Propagation' });
+export type Propagation = z.infer<typeof propagation>;
+
+/** Answer of revoke, disable and enable. */
+export const changedKey = z.object({ key, propagation }).meta({ id: 'ChangedKey' });
+export type ChangedKey = z.infer<typeof changedKey>;
+
+/** `GET /v1/keys`. */
+export const listKeysQuery = z.strictObject({
+  ...page,
+  service: slug.optional(),
+  consumer: slug.optional(),
+  status: keyStatus.optional(),
+  tag: z.string().min(1).max(64).optional(),
+  environment: environment.optional(),
+});
+export type ListKeysQuery = z.infer<typeof listKeysQuery>;
+export const keyPage = pageOf(key);

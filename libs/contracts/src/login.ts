@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import { AUDIENCES, newPassword, role, tokenScope, username } from './claims.js';
+import { displayName, instantOut, page, pageOf, slug } from './primitives.js';
+
+/** `POST /v1/login`. The password is only bounded here: rules of new passwords do not apply to one that is tried. */
+export const loginBody = z
+  .strictObject({ username: z.string().min(1).max(256), password: z.string().min(1).max(1_000) })
+  .meta({ id: 'LoginBody' });
+export type LoginBody = z.infer<typeof loginBody>;
+
+/** `POST /v1/token/refresh` and `POST /v1/logout`. */
+export const refreshBody = z
+  .strictObject({ refreshToken: z.string().min(1).max(512) })
+  .meta({ id: 'RefreshBody' });
+export type RefreshBody = z.infer<typeof refreshBody>;
+
+/** What a login or refresh answers; times in seconds from now. */
+export const tokenPair = z
+  .object({
+    accessToken: z.string(),
+    tokenType: z.literal('Bearer'),
+    expiresIn: z.int(),
+    refreshToken: z.string(),
+    refreshExpiresIn: z.int(),
+  })
+  .meta({ id: 'TokenPair' });
+export type TokenPair = z.infer<typeof tokenPair>;
+
+/** `GET /v1/me`. */
+export const me = z
+  .object({
+    id: z.string(),
+    username: z.string(),
+    roles: z.array(role),
+    services: z.array(slug).nullable(),
+    expiresAt: instantOut,
+  })
+  .meta({ id: 'Me' });
+export type Me = z.infer<typeof me>;
+
+/** A person; `services` null means an admin who is not limited to some. */
+export const user = z
+  .object({
+    id: z.string(),
+    username: z.string(),
+    roles: z.array(role),
+    services: z.array(slug).nullable(),
+    enabled: z.boolean(),
+    createdAt: instantOut,
+    updatedAt: instantOut,
+    version: z.int(),
+  })
+  .meta({ id: 'User' });
+export type User = z.infer<typeof user>;
+
+const roles = z
+  .array(role)
+  .min(1)
+  .max(3)
+  .refine((list) => new Set(list).size === list.length, 'Name each role once');
+const services = z.array(slug).min(1).max(100).nullable();
+
+/** `POST /v1/users`. */
+export const createUserBody = z
+  .strictObject({
+    username,
+    password: newPassword,
+    roles: roles.default(['user']),
+    services: services.default(null),
+  })
+  .meta({ id: 'CreateUserBody' });
+export type CreateUserBody = z.infer<typeof createUserBody>;
+
+/** `PATCH /v1/users/{id}`. */
+export const patchUserBody = z
+  .strictObject({
+    roles: roles.optional(),
+    services: services.optional(),
+    enabled: z.boolean().optional(),
+  })
+  .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
+  .meta({ id: 'PatchUserBody' });
+export type PatchUserBody = z.infer<typeof patchUserBody>;
+
+/** `POST /v1/users/{id}/password`. */
+export const setPasswordBody = z
+  .strictObject({ password: newPassword })
+  .meta({ id: 'SetPasswordBody' });
+export type SetPasswordBody = z.infer<typeof setPasswordBody>;
+
+export const listUsersQuery = z.strictObject({ ...page });
+export type ListUsersQuery = z.infer<typeof listUsersQuery>;
+export const userPage = pageOf(user);
+
+const audiences = z.array(z.enum(AUDIENCES)).min(1).max(AUDIENCES.length);
+
+/** A service account: `clientId` is the slug of the service it stands for. */
+export const client = z
+  .object({
+    clientId: slug,
+    name: z.string(),
+    scopes: z.array(tokenScope),
+    audiences: z.array(z.string()),
+    enabled: z.boolean(),
+    createdAt: instantOut,
+    updatedAt: instantOut,
+  })
+  .meta({ id: 'Client' });
+export type Client = z.infer<typeof client>;
+
+/** `POST /v1/clients`. */
+export const createClientBody = z
+  .strictObject({
+    clientId: slug,
+    name: displayName.optional(),
+    scopes: z.array(tokenScope).max(10).default([]),
+    audiences: audiences.default(['key-service']),
+  })
+  .meta({ id: 'CreateClientBody' });
+export type CreateClientBody = z.infer<typeof createClientBody>;
+
+/** `PATCH /v1/clients/{id}`. */
+export const patchClientBody = z
+  .strictObject({
+    name: displayName.optional(),
+    scopes: z.array(tokenScope).max(10).optional(),
+    audiences: audiences.optional(),
+    enabled: z.boolean().optional(),
+  })
+  .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
+  .meta({ id: 'PatchClientBody' });
+export type PatchClientBody = z.infer<typeof patchClientBody>;
+
+/** Answer of `POST /v1/clients` and `POST /v1/clients/{id}/secret`: the secret is shown this once. */
+export const issuedClient = z
+  .object({ client, clientSecret: z.string() })
+  .meta({ id: 'IssuedClient' });
+export type IssuedClient = z.infer<typeof issuedClient>;
+
+export const listClientsQuery = z.strictObject({ ...page });
+export type ListClientsQuery = z.infer<typeof listClientsQuery>;
+export const clientPage = pageOf(client);
+
+/** Answer of `POST /oauth2/token` (RFC 6749, section 5.1). */
+export const oauthToken = z
+  .object({
+    access_token: z.string(),
+    token_type: z.literal('Bearer'),
+    expires_in: z.int(),
+    scope: z.string(),
+  })
+  .meta({ id: 'OAuthToken' });
+export type OAuthToken = z.infer<typeof oauthToken>;

@@ -1,0 +1,13 @@
+/**
+ * Shape of a Keyward key, for secret scanners: prefix, environment, id (16), secret (43) and checksum (6) in base62.
+ * Published in the README; a match is a key of some Keyward installation, whose checksum tells chance hits apart.
+ */
+export const KEY_TEXT = /\b[a-z0-9]{1,12}_(?:live|test)_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b/;
+
+const LOOKS_SECRET =
+  /\b[a-z0-9]{1,12}_(?:live|test)_[0-9A-Za-z_]{8,}|\bkw[rs]_[0-9A-Za-z_-]{16,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
+
+/** `text` with everything that looks like a key, a refresh token, a client secret or a JWT replaced by `[masked]`. */
+export function maskSecrets(text: string): string {
+  return text.replace(LOOKS_SECRET, '[masked]');
+}

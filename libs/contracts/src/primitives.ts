@@ -1,0 +1,81 @@
+import { z } from 'zod';
+
+/** Name of a service or consumer: 1 to 63 of `a-z`, `0-9`, `-`. */
+export const slug = z
+  .string()
+  .regex(/^[a-z0-9-]{1,63}$/, 'Use 1 to 63 lower-case letters, digits or hyphens')
+  .meta({ id: 'Slug', examples: ['service-a'] });
+
+/**
+ * A right, `resource:action`; `resource:*` stands for every action of the resource. At most 128 characters.
+ * The optional last `:*` is the only wildcard there is.
+ */
+export const scope = z
+  .string()
+  .max(128)
+  .regex(
+    /^[a-z0-9-]+(:[a-z0-9-]+)*(:\*)?$/,
+    'Use words of lower-case letters, digits or hyphens joined by colons; the last may be *',
+  )
+  .meta({ id: 'Scope', examples: ['reports:read'] });
+
+/** Scopes of one grant or one request: at most 50, each once. */
+export const scopes = z
+  .array(scope)
+  .max(50)
+  .refine((list) => new Set(list).size === list.length, 'Name each scope once');
+
+/** What a person reads: 1 to 128 characters, none of them a control character. */
+export const displayName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'Leave out control characters and line breaks')
+  .regex(/\S/u, 'Use at least one visible character');
+
+/** A longer remark: at most 1,000 characters, line breaks allowed, other control characters not. */
+export const remark = z
+  .string()
+  .max(1_000)
+  .regex(/^[^\p{Cc}]*(?:[\n\t][^\p{Cc}]*)*$/u, 'Leave out control characters');
+
+/** RFC 3339 date-time with `Z` or an offset, years 2000 to 2200. */
+export const instant = z.iso
+  .datetime({ offset: true, message: 'Use an RFC 3339 time such as 2027-01-31T12:00:00Z' })
+  .refine((text) => {
+    const year = new Date(text).getUTCFullYear();
+    return year >= 2000 && year <= 2200;
+  }, 'Use a year from 2000 to 2200');
+
+/** RFC 3339 UTC time as the platform writes it. */
+export const instantOut = z.iso.datetime();
+
+/** Free key-value data of the caller's own: at most 8 KiB as JSON. */
+export const metadata = z
+  .record(z.string().min(1).max(128), z.json())
+  .refine(
+    (value) => Buffer.byteLength(JSON.stringify(value)) <= 8 * 1024,
+    'Keep metadata within 8 KiB',
+  )
+  .meta({ id: 'Metadata' });
+
+/** At most 20 labels of 1 to 64 characters, each once. */
+export const tags = z
+  .array(z.string().regex(/^[\p{L}\p{N}._:/-]{1,64}$/u, 'Use 1 to 64 letters, digits or . _ : / -'))
+  .max(20)
+  .refine((list) => new Set(list).size === list.length, 'Name each tag once');
+
+/** Page size and place of a list: `limit` 1 to 200, 50 by default; `cursor` as the last page gave it. */
+export const page = {
+  limit: z
+    .string()
+    .regex(/^[1-9][0-9]{0,2}$/, 'Use a whole number from 1 to 200')
+    .transform(Number)
+    .pipe(z.int().min(1).max(200, 'Use a whole number from 1 to 200'))
+    .default(50),
+  cursor: z.string().min(1).max(1_024).optional(),
+};
+
+/** A page of a list; `nextCursor` is null on the last one. */
+export const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({ data: z.array(item), nextCursor: z.string().nullable() });

@@ -1,0 +1,152 @@
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { maskSecrets, PROBLEM_TYPE, problemOf, type ErrorCode } from '#contracts';
+import { registerBodies } from './json-body.js';
+import { sendProblem, toldOf } from './problem.filter.js';
+import { checkRequest, requestIdOf } from './request-checks.js';
+import type { ServerEnv } from './server-env.js';
+
+const KIB = 1024;
+
+/** What an app may set of its HTTP side. */
+export interface HttpOptions {
+  /** Paths that take a form instead of JSON. */
+  formPaths?: readonly string[];
+  /** Paths whose good answers are not logged one by one. */
+  quietPaths?: readonly string[];
+}
+
+/** The HTTP side of an app, before Nest is put on it. */
+export interface Http {
+  fastify: FastifyInstance;
+  /** Methods that a path answers to; none where nothing is there. */
+  methodsOf: (path: string) => string[];
+  /** Registers `/health/live` and `/health/ready`. */
+  health: (isReady: () => Promise<boolean>) => void;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** From now on `/health/ready` says 503, so that load balancers look elsewhere. */
+    drain(): void;
+  }
+}
+
+/**
+ * A Fastify instance with Keyward's rules for every request: bounded sizes and times, request ids, checked headers, masked
+ * logs, security headers, problem answers for what Node and Fastify refuse themselves.
+ */
+export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger }): Http {
+  const { env, log } = options;
+  const fastify = Fastify({
+    loggerInstance: log as never,
+    disableRequestLogging: true,
+    genReqId: requestIdOf,
+    bodyLimit: 64 * KIB,
+    requestTimeout: 30_000,
+    connectionTimeout: 60_000,
+    keepAliveTimeout: 72_000,
+    http: { headersTimeout: 15_000, maxHeaderSize: 16 * KIB },
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    trustProxy: env.TRUST_PROXY.length > 0 ? env.TRUST_PROXY : false,
+    routerOptions: { maxParamLength: 128, caseSensitive: true, ignoreTrailingSlash: false },
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(request, reply as never, toldOf(error), error),
+    clientErrorHandler: answerSocket,
+  }) as unknown as FastifyInstance;
+  const routes = collectRoutes(fastify);
+  let draining = false;
+  fastify.decorate('drain', () => {
+    draining = true;
+  });
+  registerBodies(fastify, new Set(options.formPaths));
+  registerHooks(fastify, new Set(options.quietPaths));
+  return {
+    fastify,
+    methodsOf: (path) => routes.filter((one) => one.pattern.test(path)).map((one) => one.method),
+    health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
+  };
+}
+
+function registerHooks(fastify: FastifyInstance, quietPaths: ReadonlySet<string>): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+    });
+    try {
+      checkRequest(request.raw);
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    if (reply.statusCode >= 400 || !quietPaths.has(request.routeOptions.url ?? '')) {
+      request.log.info(accessOf(request, reply.statusCode, reply.elapsedTime), 'request');
+    }
+    done();
+  });
+}
+
+function accessOf(request: FastifyRequest, status: number, elapsedMs: number) {
+  return {
+    method: request.method,
+    url: maskSecrets(request.url),
+    status,
+    ms: Math.round(elapsedMs * 10) / 10,
+    ip: request.ip,
+  };
+}
+
+function registerHealth(fastify: FastifyInstance, isReady: () => Promise<boolean>): void {
+  fastify.get('/health/live', { logLevel: 'warn' }, (_request, reply) =>
+    reply.send({ status: 'ok' }),
+  );
+  fastify.get('/health/ready', { logLevel: 'warn' }, async (request, reply) => {
+    const ready = await isReady().catch(() => false);
+    if (ready) return reply.send({ status: 'ok' });
+    sendProblem(request, reply, {
+      code: 'SERVICE_UNAVAILABLE',
+      detail: 'Not ready to serve; try again shortly',
+      headers: { 'retry-after': '1' },
+    });
+    return reply;
+  });
+}
+
+function collectRoutes(fastify: FastifyInstance): { method: string; pattern: RegExp }[] {
+  const routes: { method: string; pattern: RegExp }[] = [];
+  fastify.addHook('onRoute', ({ method, url }) => {
+    const pattern = new RegExp(
+      `^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:[A-Za-z]+/g, '[^/]+')}$`,
+    );
+    for (const one of [method].flat()) routes.push({ method: one, pattern });
+  });
+  return routes;
+}
+
+/** Answers what Node's parser refused: there is no request yet, only a socket. */
+function answerSocket(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const code: ErrorCode =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'HEADERS_TOO_LARGE'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'REQUEST_TIMEOUT'
+        : 'INVALID_REQUEST';
+  const fixed = problemOf(code);
+  const body = JSON.stringify({
+    ...fixed,
+    detail: fixed.title,
+    instance: '',
+    requestId: requestIdOf({ headers: {} } as never),
+  });
+  socket.end(
+    `HTTP/1.1 ${fixed.status} ${fixed.title}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `x-content-type-options: nosniff\r\nconnection: close\r\n\r\n${body}`,
+  );
+}

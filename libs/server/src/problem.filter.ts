@@ -1,0 +1,148 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import {
+  isErrorCode,
+  maskSecrets,
+  PROBLEM_TYPE,
+  problemOf,
+  type ErrorCode,
+  type FieldError,
+  type Problem,
+} from '#contracts';
+import { isOutage } from './outage.js';
+import { ProblemException } from './problem-exception.js';
+
+/** An error as it is to be told: to the caller, and whether to the log. */
+interface Told {
+  code: ErrorCode;
+  detail: string;
+  errors?: FieldError[] | undefined;
+  headers?: Record<string, string>;
+}
+
+/**
+ * Turns whatever is thrown into an RFC 9457 problem: Keyward's own, Nest's, Fastify's, and anything unforeseen, which is
+ * told to the log whole and to the caller as INTERNAL_ERROR. An unreachable database or cache is 503 with Retry-After.
+ */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly methodsOf: (path: string) => string[]) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    const told = request.is404 ? this.notFound(request) : toldOf(error);
+    sendProblem(request, reply, told, error);
+  }
+
+  private notFound(request: FastifyRequest): Told {
+    const methods = this.methodsOf(pathOf(request));
+    if (methods.length === 0)
+      return { code: 'NOT_FOUND', detail: 'There is nothing at this address' };
+    const allow = methods.join(', ');
+    return { code: 'METHOD_NOT_ALLOWED', detail: `Use ${allow} here`, headers: { allow } };
+  }
+}
+
+/** Answers a request with a problem; 5xx are logged with their cause. For places outside Nest's own error handling. */
+export function sendProblem(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  told: Told,
+  cause?: unknown,
+): void {
+  const fixed = problemOf(told.code);
+  if (fixed.status >= 500) request.log.error({ err: cause, code: told.code }, told.detail);
+  const body: Problem = {
+    ...fixed,
+    detail: maskSecrets(told.detail),
+    instance: maskSecrets(pathOf(request)),
+    requestId: request.id,
+    ...(told.errors && { errors: told.errors }),
+  };
+  reply.raw.statusCode = fixed.status;
+  void reply
+    .status(fixed.status)
+    .headers({ 'cache-control': 'no-store', ...told.headers })
+    .type(PROBLEM_TYPE)
+    .send(JSON.stringify(body));
+}
+
+/** How an error is told to the caller. */
+export function toldOf(error: unknown): Told {
+  if (error instanceof ProblemException) {
+    return {
+      code: codeOf(error),
+      detail: error.message,
+      errors: error.errors,
+      headers: error.headers,
+    };
+  }
+  if (error instanceof HttpException) {
+    return { code: codeOf(error), detail: error.message, headers: retryOf(error.getStatus()) };
+  }
+  if (isOutage(error)) {
+    return {
+      code: 'SERVICE_UNAVAILABLE',
+      detail: 'A part that this needs does not answer; try again shortly',
+      headers: retryOf(503),
+    };
+  }
+  const status = (error as { statusCode?: unknown } | null)?.statusCode;
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return toldOfFastify(error as Error, status);
+  return {
+    code: 'INTERNAL_ERROR',
+    detail: 'This is a fault of ours; name the requestId when you report it',
+  };
+}
+
+const BY_STATUS: Record<number, ErrorCode> = {
+  400: 'INVALID_REQUEST',
+  401: 'UNAUTHENTICATED',
+  403: 'FORBIDDEN',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_ALLOWED',
+  406: 'NOT_ACCEPTABLE',
+  408: 'REQUEST_TIMEOUT',
+  409: 'CONFLICT',
+  412: 'VERSION_MISMATCH',
+  413: 'BODY_TOO_LARGE',
+  414: 'URI_TOO_LONG',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  417: 'EXPECTATION_FAILED',
+  429: 'TOO_MANY_REQUESTS',
+  431: 'HEADERS_TOO_LARGE',
+  503: 'SERVICE_UNAVAILABLE',
+};
+
+function codeOf(error: HttpException): ErrorCode {
+  if (isErrorCode(error.errorCode)) return error.errorCode;
+  const status = error.getStatus();
+  return BY_STATUS[status] ?? (status < 500 ? 'INVALID_REQUEST' : 'INTERNAL_ERROR');
+}
+
+function retryOf(status: number): Record<string, string> {
+  return status === 503 ? { 'retry-after': '1' } : {};
+}
+
+const FASTIFY_DETAILS: Partial<Record<ErrorCode, string>> = {
+  INVALID_REQUEST: 'The request could not be read',
+  BODY_TOO_LARGE: 'Send a smaller body',
+  UNSUPPORTED_MEDIA_TYPE: 'Send the body as application/json',
+};
+
+function toldOfFastify(error: Error, status: number): Told {
+  const invalidJson = /JSON|FST_ERR_CTP_EMPTY_JSON_BODY/.test(
+    `${(error as { code?: string }).code ?? ''} ${error.message}`,
+  );
+  if (status === 400 && invalidJson)
+    return { code: 'INVALID_JSON', detail: 'Send one valid JSON value as the body' };
+  const code = BY_STATUS[status] ?? 'INVALID_REQUEST';
+  return { code, detail: FASTIFY_DETAILS[code] ?? problemOf(code).title };
+}
+
+function pathOf(request: FastifyRequest): string {
+  const end = request.url.indexOf('?');
+  return end < 0 ? request.url : request.url.slice(0, end);
+}

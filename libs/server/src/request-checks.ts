@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { maskSecrets } from '#contracts';
+import { ProblemException } from './problem-exception.js';
+
+const MAX_HEADERS = 100;
+const ONCE = new Set([
+  'x-api-key',
+  'authorization',
+  'x-actor-token',
+  'idempotency-key',
+  'if-match',
+  'content-type',
+]);
+const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
+
+/**
+ * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
+ * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the query string.
+ *
+ * @throws ProblemException INVALID_HEADER or KEY_IN_WRONG_PLACE
+ */
+export function checkRequest(request: IncomingMessage): void {
+  const raw = request.rawHeaders;
+  if (raw.length > MAX_HEADERS * 2)
+    throw new ProblemException('INVALID_HEADER', `Send at most ${MAX_HEADERS} headers`);
+  const seen = new Set<string>();
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase();
+    if (!ONCE.has(name)) continue;
+    if (seen.has(name))
+      throw new ProblemException('INVALID_HEADER', `Send the header ${name} once`);
+    seen.add(name);
+  }
+  const key = request.headers['x-api-key'];
+  if (key !== undefined && /[^\x21-\x7e ]|,/.test(key as string)) {
+    throw new ProblemException(
+      'INVALID_HEADER',
+      'Send one API key of letters, digits and underscores in x-api-key',
+    );
+  }
+  checkQuery(request.url ?? '');
+}
+
+function checkQuery(url: string): void {
+  const start = url.indexOf('?');
+  if (start < 0) return;
+  const query = url.slice(start);
+  if (KEY_PARAMETER.test(query) || maskSecrets(query) !== query) {
+    throw new ProblemException(
+      'KEY_IN_WRONG_PLACE',
+      'Send keys and tokens in headers; treat the one in this address as leaked and replace it',
+    );
+  }
+}
+
+/** The caller's `X-Request-Id` where it is 1 to 128 visible ASCII characters and holds no secret, else a new UUID. */
+export function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  const usable =
+    typeof given === 'string' && /^[\x21-\x7e]{1,128}$/.test(given) && maskSecrets(given) === given;
+  return usable ? given : randomUUID();
+}

@@ -1,0 +1,40 @@
+import { StandardSchemaValidationPipe } from '@nestjs/common';
+import type { core } from 'zod';
+import { maskSecrets, type FieldError } from '#contracts';
+import { ProblemException } from './problem-exception.js';
+
+/**
+ * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, one error a
+ * fault: where, and what would be right. What was sent is never repeated, but for the name of an unknown property.
+ */
+export class SchemaPipe extends StandardSchemaValidationPipe {
+  constructor() {
+    super({
+      exceptionFactory: (issues) => {
+        const errors = (issues as core.$ZodIssue[]).flatMap(toFieldErrors).slice(0, 20);
+        const detail = errors.map((one) => `${one.pointer || 'body'}: ${one.detail}`).join('; ');
+        return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
+      },
+    });
+  }
+}
+
+function toFieldErrors(issue: core.$ZodIssue): FieldError[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((name) => ({
+      pointer: pointerOf([...issue.path, name]),
+      code: 'UNKNOWN_PROPERTY',
+      detail: 'This property is not known here; leave it out',
+    }));
+  }
+  return [
+    { pointer: pointerOf(issue.path), code: issue.code.toUpperCase(), detail: issue.message },
+  ];
+}
+
+function pointerOf(path: readonly PropertyKey[]): string {
+  const parts = path.map((part) =>
+    String(part).slice(0, 128).replaceAll('~', '~0').replaceAll('/', '~1'),
+  );
+  return maskSecrets(parts.map((part) => `/${part}`).join(''));
+}

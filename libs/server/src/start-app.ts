@@ -1,0 +1,123 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SwaggerModule } from '@nestjs/swagger';
+import type { DynamicModule, Type } from '@nestjs/common';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { createHttp, type HttpOptions } from './http.js';
+import { ConfigError } from './load-config.js';
+import { nestLogger } from './logging.js';
+import { createOpenApi, type OpenApiOptions } from './openapi.js';
+import { ProblemFilter } from './problem.filter.js';
+import { SchemaPipe } from './schema.pipe.js';
+import type { ServerEnv } from './server-env.js';
+
+/** An app to be started. */
+export interface AppOptions {
+  /** Name of the app, in logs and messages. */
+  name: string;
+  module: Type | DynamicModule;
+  env: ServerEnv;
+  log: Logger;
+  port: number;
+  /** Variable that sets the port, named where the port is taken. */
+  portVariable: string;
+  http?: HttpOptions;
+  openApi: OpenApiOptions;
+  /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
+  isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
+  /** Routes outside Nest, registered before it listens. */
+  routes?: (app: NestFastifyApplication, fastify: FastifyInstance) => void;
+}
+
+/**
+ * The app, wired and initialised but not listening: every answer an RFC 9457 problem or what a route says, bodies and
+ * queries validated, health, `/openapi.json` and `/docs` there.
+ */
+export async function createApp(options: AppOptions): Promise<NestFastifyApplication> {
+  const http = createHttp({ ...options.http, env: options.env, log: options.log });
+  const adapter = new FastifyAdapter(http.fastify as never);
+  const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
+    logger: nestLogger(options.log),
+    bodyParser: false,
+    abortOnError: false,
+    ...(options.env.CORS_ORIGINS.length > 0 && {
+      cors: { origin: options.env.CORS_ORIGINS, maxAge: 600 },
+    }),
+  });
+  app.useGlobalFilters(new ProblemFilter(http.methodsOf));
+  app.useGlobalPipes(new SchemaPipe());
+  http.health(async () => (await options.isReady?.(app)) ?? true);
+  options.routes?.(app, http.fastify);
+  serveOpenApi(app, http.fastify, options.openApi);
+  await app.init();
+  await http.fastify.ready();
+  return app;
+}
+
+/**
+ * Starts the app and keeps it until SIGTERM or SIGINT, or until the process that started it is gone: then it says "not
+ * ready", waits `DRAIN_MS`, finishes what is under way and ends with 0. A start that fails ends with 1 and one clear line.
+ */
+export async function startApp(load: () => AppOptions | Promise<AppOptions>): Promise<void> {
+  try {
+    const options = await load();
+    const app = await createApp(options);
+    await listen(app, options);
+    process.send?.({ ready: options.name });
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`);
+    process.exit(1);
+  }
+}
+
+async function listen(app: NestFastifyApplication, options: AppOptions): Promise<void> {
+  const { env, log, port, portVariable } = options;
+  try {
+    await app.listen(port, env.HOST);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new ConfigError(
+      `Port ${port} on ${env.HOST} is taken; set ${portVariable} to a free one`,
+      { cause: error },
+    );
+  }
+  log.info({ port, host: env.HOST }, `${options.name} listens`);
+  let stopping = false;
+  const stop = async (why: string): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ why }, `${options.name} stops`);
+    app.getHttpAdapter().getInstance().drain();
+    await new Promise((resolve) => setTimeout(resolve, env.DRAIN_MS));
+    await app.close();
+    process.exit(0);
+  };
+  const onSignal = (why: string) => () => {
+    stop(why).catch((error: unknown) => {
+      log.error({ err: error }, 'stopping failed');
+      process.exit(1);
+    });
+  };
+  process.on('SIGTERM', onSignal('SIGTERM'));
+  process.on('SIGINT', onSignal('SIGINT'));
+  if (process.send) process.on('disconnect', onSignal('parent gone'));
+}
+
+function serveOpenApi(
+  app: NestFastifyApplication,
+  fastify: FastifyInstance,
+  options: OpenApiOptions,
+): void {
+  const document = createOpenApi(app, options);
+  fastify.get('/openapi.json', (_request, reply) =>
+    reply.type('application/json').send(JSON.stringify(document)),
+  );
+  SwaggerModule.setup('docs', app, document, { raw: false });
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
