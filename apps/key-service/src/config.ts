@@ -16,7 +16,8 @@ export const keyServiceEnv = serverEnv
     KEY_PEPPERS: z.string().min(1),
     /** Version of the pepper for new digests; the highest by default. */
     KEY_PEPPER_CURRENT: z.coerce.number().int().min(1).optional(),
-    LOGIN_URL: z.url(),
+    /** Base URL of the login service, without a slash at the end. */
+    LOGIN_URL: z.url().transform((url) => url.replace(/\/+$/, '')),
     /** `iss` of tokens, where it is not LOGIN_URL. */
     TOKEN_ISSUER: z.string().min(1).optional(),
     /** Longest life of a cache entry, in seconds. */
@@ -37,4 +38,9 @@ export type KeyServiceEnv = z.infer<typeof keyServiceEnv>;
 /** Settings of the key service from its environment. @throws ConfigError */
 export function loadKeyServiceConfig(): KeyServiceEnv {
   return loadConfig(keyServiceEnv);
+}
+
+/** `iss` that tokens must carry. */
+export function issuerOf(env: KeyServiceEnv): string {
+  return env.TOKEN_ISSUER ?? env.LOGIN_URL;
 }

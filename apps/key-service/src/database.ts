@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
 import type { Logger } from 'pino';
+import { ConfigError, isOutage } from '#server';
 import type { KeyServiceEnv } from './config.js';
 
 /** URL of the database as the runtime role. */
@@ -9,7 +10,10 @@ export function databaseUrlOf(env: KeyServiceEnv): string {
 }
 
 /** Management's own connections: at most 10, 2 s to get one, 5 s a statement. */
-export function createDataSource(url: string, entities: MixedList<Function | EntitySchema>): DataSource {
+export function createDataSource(
+  url: string,
+  entities: MixedList<Function | EntitySchema>,
+): DataSource {
   return new DataSource({
     type: 'postgres',
     url,
@@ -43,4 +47,34 @@ export function createPool(url: string, max: number, log: Logger): pg.Pool {
   });
   pool.on('error', (error) => log.debug({ err: error }, 'an idle database connection ended'));
   return pool;
+}
+
+/**
+ * Tries until it works, for an app that starts together with its database.
+ *
+ * @throws the last error after `limitMs`, or at once one that is no outage
+ */
+export async function connectWithin(
+  limitMs: number,
+  log: Logger,
+  connect: () => Promise<void>,
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      if (performance.now() > endMs) {
+        throw new ConfigError(
+          `The database did not answer within ${limitMs / 1_000} s: ${(error as Error).message}`,
+          {
+            cause: error,
+          },
+        );
+      }
+      log.warn({ err: error }, 'waiting for the database');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
 }

@@ -16,8 +16,18 @@ export interface Reading {
  * Reads epoch, run ids and head of the change log, and reports for this replica the newest reading that has arrived before
  * (never the one under way: its answer may be lost after PostgreSQL has done it).
  */
-export async function readFence(pool: pg.Pool, replica: string, arrived: string | null): Promise<Reading> {
-  const { rows } = await pool.query<{ epoch: string; runs: string[]; head: string; at: string; replicas: number }>({
+export async function readFence(
+  pool: pg.Pool,
+  replica: string,
+  arrived: string | null,
+): Promise<Reading> {
+  const { rows } = await pool.query<{
+    epoch: string;
+    runs: string[];
+    head: string;
+    at: string;
+    replicas: number;
+  }>({
     name: 'fence',
     text: `WITH report AS (
              INSERT INTO keys.replica AS r (id, read_at) VALUES ($1, coalesce($2::timestamptz, '-infinity'))
@@ -41,7 +51,9 @@ export async function readFence(pool: pg.Pool, replica: string, arrived: string 
 
 /** Epoch and run ids as they are at this moment. */
 export async function readEpoch(pool: pg.Pool): Promise<{ epoch: number; runs: string[] }> {
-  const { rows } = await pool.query<{ epoch: string; run_ids: string[] }>('SELECT epoch, run_ids FROM keys.cache_epoch');
+  const { rows } = await pool.query<{ epoch: string; run_ids: string[] }>(
+    'SELECT epoch, run_ids FROM keys.cache_epoch',
+  );
   return { epoch: Number(rows[0]!.epoch), runs: rows[0]!.run_ids };
 }
 
@@ -86,5 +98,7 @@ export async function someoneMayLag(
 
 /** Takes this replica off the list when it stops, and forgets those not heard of for a day. */
 export async function leaveFence(pool: pg.Pool, replica: string): Promise<void> {
-  await pool.query("DELETE FROM keys.replica WHERE id = $1 OR seen_at < now() - interval '1 day'", [replica]);
+  await pool.query("DELETE FROM keys.replica WHERE id = $1 OR seen_at < now() - interval '1 day'", [
+    replica,
+  ]);
 }

@@ -79,6 +79,11 @@ export class Fence {
     return this.trustedEpoch();
   }
 
+  /** Whether verifications can be answered: a reading is at hand that still counts. */
+  isReady(): boolean {
+    return this.trustedEpoch() !== null;
+  }
+
   /** Whether a Redis run is one that PostgreSQL knows at this moment. @throws where PostgreSQL does not answer */
   async knowsRun(run: string): Promise<boolean> {
     const { runs } = await readEpoch(this.options.pool);
@@ -96,7 +101,12 @@ export class Fence {
     const { epoch, raisedAt } = await raiseEpoch(pool, []);
     this.adopt(epoch);
     for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
-      const lag = await someoneMayLag(pool, this.replica, raisedAt, graceSeconds + ASK_WITHIN_SECONDS);
+      const lag = await someoneMayLag(
+        pool,
+        this.replica,
+        raisedAt,
+        graceSeconds + ASK_WITHIN_SECONDS,
+      );
       if (!lag) return true;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
@@ -121,14 +131,16 @@ export class Fence {
       await this.read();
       await this.admitRedis();
     } catch (error) {
-      if (!this.isDatabaseAway) this.options.log.warn({ err: error }, 'the epoch could not be read');
+      if (!this.isDatabaseAway)
+        this.options.log.warn({ err: error }, 'the epoch could not be read');
       this.isDatabaseAway = true;
     }
   }
 
   private async read(): Promise<void> {
     const { pool, graceSeconds } = this.options;
-    const isForgotten = performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
+    const isForgotten =
+      performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
     // who raises the epoch must know of this replica before it goes by a reading
     if (isForgotten) await readFence(pool, this.replica, null);
     const startedMs = performance.now();
@@ -140,7 +152,8 @@ export class Fence {
     if (this.isDatabaseAway) this.options.log.info('the database answers again');
     this.isDatabaseAway = false;
     const { link } = this.options;
-    if (link?.run && !reading.runs.includes(link.run)) link.suspend('its run id is not listed any more');
+    if (link?.run && !reading.runs.includes(link.run))
+      link.suspend('its run id is not listed any more');
     this.options.onHead?.(reading.head);
   }
 

@@ -29,7 +29,9 @@ export async function overwriteEntries(
   const taken = await Promise.all(
     keys.map(({ keyId, version }) => {
       const { record, fill } = cacheNames(keyId);
-      return link.use((client) => client.eval(script, 2, record, fill, version, epoch, MARKER_TTL_MS));
+      return link.use((client) =>
+        client.eval(script, 2, record, fill, version, epoch, MARKER_TTL_MS),
+      );
     }),
   );
   const run = taken[0]?.run ?? null;

@@ -49,7 +49,9 @@ export class Mutations {
     try {
       return await this.db.transaction(async (manager) => {
         const mutation = await work(manager);
-        const [head] = await manager.query<{ epoch: string }[]>('SELECT epoch FROM keys.cache_epoch');
+        const [head] = await manager.query<{ epoch: string }[]>(
+          'SELECT epoch FROM keys.cache_epoch',
+        );
         if (mutation.changes.length > 0) await appendChanges(manager, mutation.changes);
         return { mutation, epoch: Number(head!.epoch) };
       });
@@ -63,7 +65,8 @@ export class Mutations {
 
   private async propagate(touched: TouchedKey[], epoch: number): Promise<Propagation> {
     const startedMs = performance.now();
-    const confirmed = touched.length === 0 || this.link === null || (await this.confirm(touched, epoch));
+    const confirmed =
+      touched.length === 0 || this.link === null || (await this.confirm(touched, epoch));
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
     return { confirmed, boundSeconds: confirmed ? 0 : this.fence.graceSeconds, ms };
   }
@@ -74,7 +77,10 @@ export class Mutations {
       if (run !== null && (await this.fence.knowsRun(run))) return true;
       return await this.fence.raise();
     } catch (error) {
-      this.log.error({ err: error }, 'a change is committed, but that every replica goes by it is not certain');
+      this.log.error(
+        { err: error },
+        'a change is committed, but that every replica goes by it is not certain',
+      );
       return false;
     }
   }

@@ -29,7 +29,8 @@ export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEnt
   if (match === null) return null;
   const [, version, epoch, mac, body, asOf, record] = match as unknown as string[];
   const head = { version: Number(version), epoch: Number(epoch) };
-  if (!timingSafeEqual(Buffer.from(mac!), Buffer.from(macOf(macKey, keyId, head, body!)))) return null;
+  if (!timingSafeEqual(Buffer.from(mac!), Buffer.from(macOf(macKey, keyId, head, body!))))
+    return null;
   return {
     ...head,
     record: record === '' ? null : decodeRecord(record!),
@@ -38,7 +39,12 @@ export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEnt
   };
 }
 
-function macOf(macKey: Buffer, keyId: string, head: { version: number; epoch: number }, body: string): string {
+function macOf(
+  macKey: Buffer,
+  keyId: string,
+  head: { version: number; epoch: number },
+  body: string,
+): string {
   return createHmac('sha256', macKey)
     .update(`${keyId}\0${head.version}\0${head.epoch}\0${body}`)
     .digest('base64url');

@@ -11,7 +11,11 @@ export class LocalLimits {
   private readonly buckets = new Map<string, number>();
 
   /** Takes from all limits or from none. `replicas` at least 1. */
-  spend(keyId: string, { limits, cost, isDry }: Spending, share: { replicas: number; nowMs: number }): Spent {
+  spend(
+    keyId: string,
+    { limits, cost, isDry }: Spending,
+    share: { replicas: number; nowMs: number },
+  ): Spent {
     const takings = limits.map((limit) => {
       const name = `${keyId}:${limit.name}`;
       const own = { ...limit, limit: Math.max(1, Math.floor(limit.limit / share.replicas)) };

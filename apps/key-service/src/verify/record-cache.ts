@@ -74,13 +74,29 @@ export class RecordCache {
   }
 
   /** Puts a record that was read while `token` was held into the cache. Not certain, and need not be. */
-  async fill(keyId: string, token: string, entry: { record: KeyRecord | null; epoch: number; asOfMs: number }): Promise<void> {
+  async fill(
+    keyId: string,
+    token: string,
+    entry: { record: KeyRecord | null; epoch: number; asOfMs: number },
+  ): Promise<void> {
     const { record, fill } = cacheNames(keyId);
     const version = entry.record?.version ?? 0;
     const text = sealEntry(this.options.macKey, keyId, { ...entry, version });
-    const ttlMs = entry.record === null ? NEGATIVE_TTL_MS : this.options.ttlSeconds * 1_000 * (0.9 + 0.1 * Math.random());
+    const ttlMs =
+      entry.record === null
+        ? NEGATIVE_TTL_MS
+        : this.options.ttlSeconds * 1_000 * (0.9 + 0.1 * Math.random());
     await this.link.use((client) =>
-      (client as Scripted).kwFill(2, record, fill, token, version, entry.epoch, text, Math.round(ttlMs)),
+      (client as Scripted).kwFill(
+        2,
+        record,
+        fill,
+        token,
+        version,
+        entry.epoch,
+        text,
+        Math.round(ttlMs),
+      ),
     );
   }
 

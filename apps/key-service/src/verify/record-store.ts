@@ -82,7 +82,11 @@ export class RecordStore {
     const asOfMs = Date.now();
     const { rows } = await this.pool.query<Row>({ ...SELECT_RECORD, values: [keyId] });
     const row = rows[0]!;
-    return { record: row.version === null ? null : recordOf(keyId, row), epoch: Number(row.epoch), asOfMs };
+    return {
+      record: row.version === null ? null : recordOf(keyId, row),
+      epoch: Number(row.epoch),
+      asOfMs,
+    };
   }
 }
 

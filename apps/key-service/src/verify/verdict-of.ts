@@ -15,7 +15,12 @@ export function bareRefusal(code: 'MALFORMED' | 'NOT_FOUND', origin: Origin): Ve
 }
 
 /** The verdict of a decision about a key that the presented secret opens, for a service that the key is granted for. */
-export function verdictOf(record: KeyRecord, decision: Decision, origin: Origin, spent: Spent | null): Verdict {
+export function verdictOf(
+  record: KeyRecord,
+  decision: Decision,
+  origin: Origin,
+  spent: Spent | null,
+): Verdict {
   const code = codeOf(decision, spent);
   return {
     valid: code === 'VALID',
@@ -27,7 +32,8 @@ export function verdictOf(record: KeyRecord, decision: Decision, origin: Origin,
     expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
     ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
     ...(spent && record.rateLimits.length > 0 && { rateLimits: limitStates(record, spent) }),
-    ...(spent && spent.refusedBy > 0 && { retryAfterSeconds: Math.max(1, Math.ceil(spent.retryMs / 1_000)) }),
+    ...(spent &&
+      spent.refusedBy > 0 && { retryAfterSeconds: Math.max(1, Math.ceil(spent.retryMs / 1_000)) }),
     ...(decision.superseded && {
       rotation: { superseded: true, validUntil: iso(decision.superseded.validUntilMs) },
     }),
@@ -36,7 +42,9 @@ export function verdictOf(record: KeyRecord, decision: Decision, origin: Origin,
 }
 
 function codeOf(decision: Decision, spent: Spent | null): VerdictCode {
-  return decision.code === 'VALID' && spent !== null && spent.refusedBy > 0 ? 'RATE_LIMITED' : decision.code;
+  return decision.code === 'VALID' && spent !== null && spent.refusedBy > 0
+    ? 'RATE_LIMITED'
+    : decision.code;
 }
 
 function limitStates(record: KeyRecord, spent: Spent) {

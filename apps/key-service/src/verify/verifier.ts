@@ -78,7 +78,8 @@ export class Verifier {
           return this.answer(judged!, answer.spent, this.originOf(known!, 'cache'));
         case 'entry':
           this.remember(key.keyId, answer.entry);
-          if (answer.entry.record === null) return bareRefusal('NOT_FOUND', this.originOf(answer.entry, 'cache'));
+          if (answer.entry.record === null)
+            return bareRefusal('NOT_FOUND', this.originOf(answer.entry, 'cache'));
           break;
         case 'miss':
           return this.fromStore(key, question, answer.token);
@@ -93,7 +94,11 @@ export class Verifier {
     return this.fromStore(key, question, null);
   }
 
-  private async fromStore(key: KeyText, question: Question, token: string | null): Promise<Verdict> {
+  private async fromStore(
+    key: KeyText,
+    question: Question,
+    token: string | null,
+  ): Promise<Verdict> {
     const { store, cache, fence } = this.parts;
     let read;
     try {
@@ -103,12 +108,23 @@ export class Verifier {
     }
     if (token !== null && token !== '') {
       const filled = cache!.fill(key.keyId, token, read);
-      filled.catch((error: unknown) => this.parts.log.warn({ err: error }, 'a cache entry could not be filled'));
+      filled.catch((error: unknown) =>
+        this.parts.log.warn({ err: error }, 'a cache entry could not be filled'),
+      );
     }
-    const origin: Origin = { source: 'store', asOfMs: read.asOfMs, ttlSeconds: this.parts.cacheTtlSeconds };
+    const origin: Origin = {
+      source: 'store',
+      asOfMs: read.asOfMs,
+      ttlSeconds: this.parts.cacheTtlSeconds,
+    };
     const judged = this.judge(read.record, key, question);
-    if (judged.record === null || judged.decision.code !== 'VALID') return this.answer(judged, null, origin);
-    return this.answer(judged, await this.spend(judged.record, judged.spending, fence.trustedEpoch()), origin);
+    if (judged.record === null || judged.decision.code !== 'VALID')
+      return this.answer(judged, null, origin);
+    return this.answer(
+      judged,
+      await this.spend(judged.record, judged.spending, fence.trustedEpoch()),
+      origin,
+    );
   }
 
   /** PostgreSQL does not answer: what the cache holds may go on for the grace; what it does not hold nobody can decide. */
@@ -133,7 +149,10 @@ export class Verifier {
       const answer = await cache.check(record.keyId, '*', epoch ?? 0, spending);
       if (answer.kind === 'same') return answer.spent;
     }
-    return limits.spend(record.keyId, spending, { replicas: fence.replicas, nowMs: material.now() });
+    return limits.spend(record.keyId, spending, {
+      replicas: fence.replicas,
+      nowMs: material.now(),
+    });
   }
 
   private judge(record: KeyRecord | null, key: KeyText, question: Question): Judged {
@@ -149,7 +168,11 @@ export class Verifier {
       record,
       decision,
       isForCaller: record.grants.some((grant) => grant.service === question.service),
-      spending: { limits: spends ? record.rateLimits : [], cost: question.cost, isDry: question.isDry },
+      spending: {
+        limits: spends ? record.rateLimits : [],
+        cost: question.cost,
+        isDry: question.isDry,
+      },
     };
   }
 
@@ -158,7 +181,9 @@ export class Verifier {
     const { record, decision, isForCaller } = judged;
     const verdict = verdictOf(record, decision, origin, decision.code === 'VALID' ? spent : null);
     // another audience learns the code at most, nothing of the key
-    return isForCaller ? verdict : { valid: false, code: verdict.code, decision: { ...verdict.decision, version: 0 } };
+    return isForCaller
+      ? verdict
+      : { valid: false, code: verdict.code, decision: { ...verdict.decision, version: 0 } };
   }
 
   private remember(keyId: string, entry: CacheEntry): void {
@@ -168,12 +193,20 @@ export class Verifier {
   }
 
   private originNow(): Origin {
-    return { source: 'store', asOfMs: this.parts.material.now(), ttlSeconds: this.parts.cacheTtlSeconds };
+    return {
+      source: 'store',
+      asOfMs: this.parts.material.now(),
+      ttlSeconds: this.parts.cacheTtlSeconds,
+    };
   }
 
   private originOf(entry: CacheEntry, source: 'cache'): Origin {
     const ageSeconds = Math.floor((this.parts.material.now() - entry.asOfMs) / 1_000);
-    return { source, asOfMs: entry.asOfMs, ttlSeconds: Math.max(0, this.parts.cacheTtlSeconds - ageSeconds) };
+    return {
+      source,
+      asOfMs: entry.asOfMs,
+      ttlSeconds: Math.max(0, this.parts.cacheTtlSeconds - ageSeconds),
+    };
   }
 }
 
