@@ -9,6 +9,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
 import { Fence } from './changes/fence.js';
+import { Follower } from './changes/follower.js';
 import { Mutations } from './changes/mutations.js';
 import type { KeyServiceEnv } from './config.js';
 import { connectWithin, createDataSource, createPool, databaseUrlOf } from './database.js';
@@ -25,6 +26,7 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly db: DataSource,
     private readonly fence: Fence,
+    private readonly follower: Follower,
     @Inject(HOT_POOL) private readonly hotPool: pg.Pool,
     @Inject(FENCE_POOL) private readonly fencePool: pg.Pool,
     @Inject(REDIS_LINK) private readonly link: RedisLink | null,
@@ -35,7 +37,16 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
     const url = databaseUrlOf(env);
     const link = env.REDIS_URL === undefined ? null : new RedisLink(env.REDIS_URL, log);
     const fencePool = createPool(url, 2, log);
-    const fence = new Fence({ pool: fencePool, link, log, graceSeconds: env.GRACE_SECONDS });
+    const wake = (): Promise<void> => fence.poll();
+    const follower = new Follower({ pool: fencePool, databaseUrl: url, link, log, wake });
+    const onHead = (head: number): void => void follower.follow(head);
+    const fence = new Fence({
+      pool: fencePool,
+      link,
+      log,
+      graceSeconds: env.GRACE_SECONDS,
+      onHead,
+    });
     const providers = [
       { provide: LOG, useValue: log },
       { provide: KEY_MATERIAL, useValue: keyMaterialOf(env) },
@@ -44,6 +55,7 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
       { provide: FENCE_POOL, useValue: fencePool },
       { provide: REDIS_LINK, useValue: link },
       { provide: Fence, useValue: fence },
+      { provide: Follower, useValue: follower },
       Mutations,
     ];
     return { module: StoresModule, global: true, providers, exports: providers };
@@ -59,9 +71,11 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
       if (!this.db.isInitialized) await this.db.initialize();
       await this.fence.start();
     });
+    this.follower.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
+    await this.follower.stop();
     await this.fence.stop();
     this.link?.close();
     if (this.db.isInitialized) await this.db.destroy();

@@ -39,6 +39,7 @@ export class Fence {
   private isDatabaseAway = false;
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | null = null;
+  private nextPoll: Promise<void> | null = null;
   private isStopped = false;
   /** Longest time that a replica goes by its last reading while PostgreSQL does not answer. */
   get graceSeconds(): number {
@@ -113,12 +114,19 @@ export class Fence {
     return false;
   }
 
-  /** Reads at once, e.g. when a change was announced; a reading under way is joined. */
+  /** A reading that starts after this call; calls that wait for one under way share the next. */
   poll(): Promise<void> {
-    this.polling ??= this.readAndAdmit().finally(() => {
-      this.polling = null;
+    if (this.polling === null) {
+      this.polling = this.readAndAdmit().finally(() => {
+        this.polling = null;
+      });
+      return this.polling;
+    }
+    this.nextPoll ??= this.polling.then(() => {
+      this.nextPoll = null;
+      return this.poll();
     });
-    return this.polling;
+    return this.nextPoll;
   }
 
   private schedule(): void {
