@@ -1,0 +1,95 @@
+import type { Environment, Quota } from '#contracts';
+import type { KeyRecord, KeyState } from './record.js';
+
+/** First number of the array: raised when its members change, so that an older entry is read as none at all. */
+const FORMAT = 1;
+
+type Packed = [
+  format: typeof FORMAT,
+  keyId: string,
+  version: number,
+  consumer: string,
+  consumerEnabled: 0 | 1,
+  environment: Environment,
+  state: KeyState,
+  notBeforeMs: number | null,
+  expiresAtMs: number | null,
+  grants: [service: string, scopes: string[]][],
+  rateLimits: [name: string, limit: number, windowSeconds: number][],
+  quota: Quota | null,
+  ipAllowlist: string[],
+  metadata: Record<string, unknown>,
+  secrets: [number: number, digest: string, pepperVersion: number, validUntilMs: number | null][],
+];
+const PACKED_LENGTH = 15;
+
+/** A record as short JSON, for the cache. It holds digests: whoever keeps it must keep others from writing it. */
+export function encodeRecord(record: KeyRecord): string {
+  const packed: Packed = [
+    FORMAT,
+    record.keyId,
+    record.version,
+    record.consumer,
+    record.consumerEnabled ? 1 : 0,
+    record.environment,
+    record.state,
+    record.notBeforeMs,
+    record.expiresAtMs,
+    record.grants.map((one) => [one.service, one.scopes]),
+    record.rateLimits.map((one) => [one.name, one.limit, one.windowSeconds]),
+    record.quota,
+    record.ipAllowlist,
+    record.metadata,
+    record.secrets.map((one) => [
+      one.number,
+      one.digest.toString('base64'),
+      one.pepperVersion,
+      one.validUntilMs,
+    ]),
+  ];
+  return JSON.stringify(packed);
+}
+
+/**
+ * The record that {@link encodeRecord} wrote. Check where the text comes from first: of its members only number and format
+ * are looked at.
+ *
+ * @throws Error for any other text, that of another format included; treat it as a miss
+ */
+export function decodeRecord(text: string): KeyRecord {
+  const packed = readPacked(text);
+  return {
+    keyId: packed[1],
+    version: packed[2],
+    consumer: packed[3],
+    consumerEnabled: packed[4] === 1,
+    environment: packed[5],
+    state: packed[6],
+    notBeforeMs: packed[7],
+    expiresAtMs: packed[8],
+    grants: packed[9].map(([service, scopes]) => ({ service, scopes })),
+    rateLimits: packed[10].map(([name, limit, windowSeconds]) => ({ name, limit, windowSeconds })),
+    quota: packed[11],
+    ipAllowlist: packed[12],
+    metadata: packed[13],
+    secrets: packed[14].map(([number, digest, pepperVersion, validUntilMs]) => ({
+      number,
+      digest: Buffer.from(digest, 'base64'),
+      pepperVersion,
+      validUntilMs,
+    })),
+  };
+}
+
+function readPacked(text: string): Packed {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Without the cause: a parser's message repeats the text, which holds digests.
+  }
+  if (Array.isArray(value) && value.length === PACKED_LENGTH && value[0] === FORMAT) {
+    return value as Packed;
+  }
+  throw new Error(`Not a key record of format ${FORMAT}`);
+}

@@ -1,0 +1,56 @@
+import type { RateLimit } from '#contracts';
+
+/** The step between neighbouring doubles at today's times in milliseconds: what a sum of them may be off by. */
+const CLOCK_STEP_MS = 2 ** -12;
+
+/** Answer of {@link takeUnits}. */
+export interface UnitsTaken {
+  allowed: boolean;
+  /** State to keep for the next call, after a refusal too: that heals a state which a clock set back or another limit left. */
+  tatMs: number;
+  /** Whole units that could still be taken at once. */
+  remaining: number;
+  /** Until the whole limit is free again, rounded up. */
+  resetSeconds: number;
+  /** Until the same call may pass, at least 1; 0 where it was allowed. A cost above the limit never passes. */
+  retryAfterSeconds: number;
+}
+
+/**
+ * Takes `cost` units from a rate limit by GCRA: units flow back at one per `window / limit`, and at most `limit` are there
+ * at once. So at most `limit` units pass in a burst, `limit` per window in the long run, and never more than twice `limit`
+ * in any one window (a full burst, and what flows back meanwhile). A refused call takes nothing.
+ *
+ * @param tatMs theoretical arrival time: when the whole limit will be free again; 0 where nothing was taken yet
+ * @param cost units, 0 to look only
+ * Source: generic cell rate algorithm, ITU-T I.371, in its virtual scheduling form. The Lua script of the key service
+ * counts in the same way.
+ */
+export function takeUnits(
+  tatMs: number,
+  limit: RateLimit,
+  cost: number,
+  nowMs: number,
+): UnitsTaken {
+  const windowMs = limit.windowSeconds * 1_000;
+  const unitMs = windowMs / limit.limit;
+  const taken = unitsTaken(Math.min(Math.max(0, tatMs - nowMs), windowMs), unitMs);
+  const wanted = taken + cost;
+  const allowed = wanted <= limit.limit;
+  const after = allowed ? wanted : taken;
+  const waitSeconds = Math.ceil(((wanted - limit.limit) * unitMs) / 1_000);
+  return {
+    allowed,
+    tatMs: nowMs + after * unitMs,
+    remaining: Math.max(0, Math.floor(limit.limit - after)),
+    resetSeconds: Math.ceil((after * unitMs) / 1_000),
+    retryAfterSeconds: allowed ? 0 : Math.max(1, waitSeconds),
+  };
+}
+
+/** Backlog in units; within rounding of a whole number it is that number, so that a burst counts to exactly the limit. */
+function unitsTaken(backlogMs: number, unitMs: number): number {
+  const units = backlogMs / unitMs;
+  const whole = Math.round(units);
+  return Math.abs(units - whole) * unitMs <= CLOCK_STEP_MS ? whole : units;
+}
