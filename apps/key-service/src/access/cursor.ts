@@ -46,7 +46,10 @@ export async function pageOf<Row, Item>(
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
   const hasMore = rows.length > limit && last !== undefined;
-  return { data: await show(shown), nextCursor: hasMore ? cursorOf(scope, placeOfRow(last)) : null };
+  return {
+    data: await show(shown),
+    nextCursor: hasMore ? cursorOf(scope, placeOfRow(last)) : null,
+  };
 }
 
 /** How {@link pageOf} cuts and shows rows. */

@@ -11,7 +11,7 @@ export async function insertNew<T extends ObjectLiteral & { slug: string }>(
   entity: EntityTarget<T>,
   row: T,
 ): Promise<void> {
-  const insert = manager.createQueryBuilder().insert().into(entity).values(row as never);
+  const insert = manager.createQueryBuilder().insert().into(entity).values(row);
   const { raw } = await insert.orIgnore().returning('slug').execute();
   if ((raw as unknown[]).length > 0) return;
   const detail = `The slug ${row.slug} is taken`;

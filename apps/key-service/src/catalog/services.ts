@@ -1,4 +1,4 @@
-import { ConflictException, ForbiddenException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import { ForbiddenException, Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import {
   DEFAULT_POLICY,
@@ -17,6 +17,7 @@ import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { differencesOf } from './differences.js';
 import { insertNew } from './insert-new.js';
 import { mergePolicy } from './service-policy.js';
+import { refuseScopesInUse } from './scopes-in-use.js';
 import { ServiceEntity } from './service.entity.js';
 import { showService } from './show.js';
 import { checkVersion } from './version-check.js';
@@ -42,7 +43,10 @@ export class Services {
     const row = { slug, name, scopes, policy, version: 1, createdAt: at, updatedAt: at };
     const { result } = await this.mutations.run(async (manager) => {
       await insertNew(manager, ServiceEntity, row);
-      const change = serviceChange('service.created', by, { slug, after: { name, scopes, policy } });
+      const change = serviceChange('service.created', by, {
+        slug,
+        after: { name, scopes, policy },
+      });
       return { result: row, changes: [change], touched: [] };
     });
     return showService(result);
@@ -55,7 +59,10 @@ export class Services {
     const select = this.db.manager.createQueryBuilder(ServiceEntity, 'service');
     if (place !== null) select.andWhere('service.slug > :place', { place });
     if (by.services) select.andWhere('service.slug = ANY(:slugs)', { slugs: by.services });
-    const rows = await select.orderBy('service.slug').limit(query.limit + 1).getMany();
+    const rows = await select
+      .orderBy('service.slug')
+      .limit(query.limit + 1)
+      .getMany();
     return pageOf(scope, rows, {
       limit: query.limit,
       placeOfRow: (row) => row.slug,
@@ -65,7 +72,9 @@ export class Services {
 
   /** @throws NotFoundException where there is none, or it is not the principal's to see */
   async read(slug: string, by: Principal): Promise<Service> {
-    const row = maySee(by, [slug]) ? await this.db.manager.findOneBy(ServiceEntity, { slug }) : null;
+    const row = maySee(by, [slug])
+      ? await this.db.manager.findOneBy(ServiceEntity, { slug })
+      : null;
     if (!row) throw noService(slug);
     return showService(row);
   }
@@ -90,9 +99,12 @@ export class Services {
       const stamp = { version: before.version + 1, updatedAt: new Date(this.material.now()) };
       await manager.update(ServiceEntity, { slug }, { ...next, ...stamp });
       const { name: oldName, scopes: oldScopes, policy: oldPolicy } = before;
-      const differences = differencesOf({ name: oldName, scopes: oldScopes, policy: oldPolicy }, next);
+      const differences = differencesOf(
+        { name: oldName, scopes: oldScopes, policy: oldPolicy },
+        next,
+      );
       const change = serviceChange('service.updated', by, { slug, ...differences });
-      return { result: { ...before, ...next, ...stamp }, changes: [change], touched: [] };
+      return { result: Object.assign({}, before, next, stamp), changes: [change], touched: [] };
     });
     return showService(result);
   }
@@ -100,4 +112,24 @@ export class Services {
 
 function lockService(manager: EntityManager, slug: string): Promise<ServiceEntity | null> {
   return manager.findOne(ServiceEntity, { where: { slug }, lock: { mode: 'pessimistic_write' } });
+}
+
+function noService(slug: string): NotFoundException {
+  return new NotFoundException(`There is no service ${slug}`, { errorCode: 'NOT_FOUND' });
+}
+
+function serviceChange(
+  action: string,
+  by: Principal,
+  { slug, before = null, after }: { slug: string; before?: object | null; after: object },
+): NewChange {
+  return changeBy(by, {
+    action,
+    targetType: 'service',
+    targetId: slug,
+    keyVersion: null,
+    services: [slug],
+    before: before as NewChange['before'],
+    after: after as NewChange['after'],
+  });
 }

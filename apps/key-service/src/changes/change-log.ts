@@ -1,4 +1,5 @@
 import { ServiceUnavailableException } from '@nestjs/common';
+import { maskSecrets } from '#contracts';
 import { isOutage } from '#server';
 import type { EntityManager } from 'typeorm';
 
@@ -26,7 +27,7 @@ export interface NewChange {
 }
 
 /**
- * Adds rows to the change log. Must be the last statement of its transaction: it locks the head row until the commit, which
+ * Adds rows to the change log; whatever looks like a key or token in them is masked. Must be the last statement of its transaction: it locks the head row until the commit, which
  * is what keeps the numbers gapless and in commit order. Listeners are told on commit.
  *
  * @returns number of the last row
@@ -36,7 +37,7 @@ export async function appendChanges(manager: EntityManager, changes: NewChange[]
   try {
     const rows = await manager.query<{ seq: string }[]>(APPEND, [
       changes.length,
-      JSON.stringify(changes.map(toRow)),
+      maskSecrets(JSON.stringify(changes.map(toRow))),
     ]);
     return BigInt(rows[0]!.seq);
   } catch (cause) {

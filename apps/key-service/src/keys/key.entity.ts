@@ -1,5 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { Environment, Quota, RateLimit } from '#contracts';
+import type { Environment, RateLimit } from '#contracts';
 
 /** A key: everything about it but its grants and secrets. `version` rises with every change. */
 @Entity({ schema: 'keys', name: 'key' })
@@ -8,7 +8,7 @@ export class KeyEntity {
   id!: string;
 
   /** Order of creation, given by the database. */
-  @Column('bigint', { insert: false, update: false })
+  @Column({ type: 'bigint', insert: false, update: false })
   seq!: string;
 
   @Column('text')
@@ -31,9 +31,6 @@ export class KeyEntity {
 
   @Column('jsonb', { name: 'rate_limits' })
   rateLimits!: RateLimit[];
-
-  @Column('jsonb', { nullable: true })
-  quota!: Quota | null;
 
   @Column('text', { name: 'ip_allowlist', array: true })
   ipAllowlist!: string[];
@@ -68,3 +65,6 @@ export class KeyEntity {
   @Column('text', { name: 'revocation_reason', nullable: true })
   revocationReason!: string | null;
 }
+
+/** A key before the database gave it its place. */
+export type KeyRow = Omit<KeyEntity, 'seq'>;
