@@ -1,20 +1,41 @@
-import type { Peppers } from '#key-core';
+import { randomBytes } from 'node:crypto';
+import { ConfigError } from '#server';
+import { deriveKey, parsePeppers, type Peppers } from '#key-core';
+import type { KeyServiceEnv } from './config.js';
 
 /** Injection token of {@link KeyMaterial}. */
 export const KEY_MATERIAL = Symbol('KEY_MATERIAL');
 
-/** Secrets of the key service, and its sources of randomness and time. */
+/** Secrets of the process, each for one purpose, and its sources of randomness and time. */
 export interface KeyMaterial {
-  /** Peppers of key digests, by version. */
   peppers: Peppers;
-  /** Signs the cursors of lists. */
-  cursorKey: Buffer;
-  /** Authenticates cache entries. */
+  /** Seals cache entries. */
   cacheKey: Buffer;
-  /** Seals one-time secrets for idempotent replays. */
+  /** Signs list cursors. */
+  cursorKey: Buffer;
+  /** Encrypts the one-time secrets that an Idempotency-Key may ask for again. */
   idempotencyKey: Buffer;
-  /** `n` bytes from the operating system. */
-  random: (n: number) => Buffer;
+  random: (bytes: number) => Buffer;
   /** Milliseconds since 1970. */
   now: () => number;
+}
+
+/** @throws ConfigError naming the setting that is wrong, never its value */
+export function keyMaterialOf(env: KeyServiceEnv): KeyMaterial {
+  return {
+    peppers: peppersOf(env),
+    cacheKey: deriveKey(env.KEY_SERVICE_SECRET, 'cache'),
+    cursorKey: deriveKey(env.KEY_SERVICE_SECRET, 'cursor'),
+    idempotencyKey: deriveKey(env.KEY_SERVICE_SECRET, 'idempotency'),
+    random: randomBytes,
+    now: Date.now,
+  };
+}
+
+function peppersOf(env: KeyServiceEnv): Peppers {
+  try {
+    return parsePeppers(env.KEY_PEPPERS, env.KEY_PEPPER_CURRENT);
+  } catch (error) {
+    throw new ConfigError(`KEY_PEPPERS: ${(error as Error).message}`, { cause: error });
+  }
 }

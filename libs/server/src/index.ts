@@ -1,8 +1,9 @@
 export { isOutage } from './outage.js';
 export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';
-export { createOpenApi, toOpenApiSchema, type OpenApiOptions } from './openapi.js';
+export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js';
 export { invalidField, ProblemException } from './problem-exception.js';
 export { sendProblem, toldOf } from './problem.filter.js';
+export { SchemaPipe, validatorOf } from './schema.pipe.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';
 export { port, secretBytes, serverEnv, type ServerEnv } from './server-env.js';

@@ -51,6 +51,47 @@ export function toOpenApiSchema(schema: z.ZodType, io: 'input' | 'output') {
   return { schema: own, components: $defs } as never;
 }
 
+/** A route outside Nest's controllers, as {@link describeRoute} adds it. */
+export interface DescribedRoute {
+  method: 'get' | 'post';
+  path: string;
+  tag: string;
+  summary: string;
+  body?: z.ZodType;
+  answer: { status: number; description: string; schema: z.ZodType };
+}
+
+/** Adds a route that is not a Nest controller to a document. */
+export function describeRoute(document: OpenAPIObject, route: DescribedRoute): void {
+  const json = (schema: z.ZodType, io: 'input' | 'output') => {
+    const converted = toOpenApiSchema(schema, io) as {
+      schema: object;
+      components: Record<string, object>;
+    };
+    document.components = {
+      ...document.components,
+      schemas: { ...document.components?.schemas, ...converted.components },
+    };
+    return { 'application/json': { schema: inDocument(converted.schema) } };
+  };
+  const { status, description, schema } = route.answer;
+  const operation = {
+    tags: [route.tag],
+    summary: route.summary,
+    security: [{ bearer: [] }],
+    ...(route.body && { requestBody: { required: true, content: json(route.body, 'input') } }),
+    responses: { [status]: { description, content: json(schema, 'output') } },
+  };
+  document.paths[route.path] = { ...document.paths[route.path], [route.method]: operation };
+}
+
+/** The same schema with its references pointing into the document's components. */
+function inDocument(schema: object): object {
+  return JSON.parse(
+    JSON.stringify(schema).replaceAll('#/$defs/', '#/components/schemas/'),
+  ) as object;
+}
+
 function addProblemAnswers(document: OpenAPIObject): void {
   const { schema, components } = toOpenApiSchema(problem, 'output') as {
     schema: object;

@@ -1,5 +1,5 @@
 import { StandardSchemaValidationPipe } from '@nestjs/common';
-import type { core } from 'zod';
+import type { core, ZodType } from 'zod';
 import { maskSecrets, type FieldError } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
@@ -10,13 +10,23 @@ import { ProblemException } from './problem-exception.js';
 export class SchemaPipe extends StandardSchemaValidationPipe {
   constructor() {
     super({
-      exceptionFactory: (issues) => {
-        const errors = (issues as core.$ZodIssue[]).flatMap(toFieldErrors).slice(0, 20);
-        const detail = errors.map((one) => `${one.pointer || 'body'}: ${one.detail}`).join('; ');
-        return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
-      },
+      exceptionFactory: (issues) => invalidRequest(issues as core.$ZodIssue[]),
     });
   }
+}
+
+/** The same for a plain Fastify route whose schemas are zod's: give it as the route's `validatorCompiler`. */
+export function validatorOf({ schema }: { schema: unknown }) {
+  return (value: unknown) => {
+    const result = (schema as ZodType).safeParse(value);
+    return result.success ? { value: result.data } : { error: invalidRequest(result.error.issues) };
+  };
+}
+
+function invalidRequest(issues: readonly core.$ZodIssue[]): ProblemException {
+  const errors = issues.flatMap(toFieldErrors).slice(0, 20);
+  const detail = errors.map((one) => `${one.pointer || 'body'}: ${one.detail}`).join('; ');
+  return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
 }
 
 function toFieldErrors(issue: core.$ZodIssue): FieldError[] {

@@ -1,51 +1,87 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Propagation } from '#contracts';
-import { appendChanges, isRetriable, type NewChange } from './change-log.js';
+import type { RedisLink } from '../redis-link.js';
+import { LOG, REDIS_LINK } from '../tokens.js';
+import { appendChanges, type NewChange } from './change-log.js';
+import { Fence } from './fence.js';
+import { overwriteEntries, type TouchedKey } from './marker.js';
 
-/** A key whose verification changes, and its version from now on. */
-export interface TouchedKey {
-  keyId: string;
-  version: number;
-}
-
-/** What a mutating transaction did. */
+/** What a mutation did: its result, its rows for the change log, and the keys whose verification it changes. */
 export interface Mutation<T> {
   result: T;
   changes: NewChange[];
   touched: TouchedKey[];
 }
 
-const ATTEMPTS = 4;
+const RETRYABLE = new Set(['40001', '40P01']);
+const MAX_TRIES = 4;
 
-/** Runs mutating transactions with their rows of the change log. */
+/**
+ * Runs what changes something. The rows, and their entries in the change log as the last statements, are one transaction;
+ * after its commit and before this returns, the cache entries of all touched keys are overwritten with markers, so that no
+ * verification that starts later, on any replica, goes by the old state. Where that cannot be made certain the answer says
+ * so, with the bound. A serialization failure or deadlock is tried again, three times at most.
+ */
 @Injectable()
 export class Mutations {
-  constructor(private readonly db: DataSource) {}
+  constructor(
+    private readonly db: DataSource,
+    private readonly fence: Fence,
+    @Inject(REDIS_LINK) private readonly link: RedisLink | null,
+    @Inject(LOG) private readonly log: Logger,
+  ) {}
 
-  /** Runs `work` in a transaction, again up to three times where PostgreSQL gave it up for another one. */
+  /** @throws whatever `work` throws; nothing is changed then */
   async run<T>(
     work: (manager: EntityManager) => Promise<Mutation<T>>,
   ): Promise<{ result: T; propagation: Propagation }> {
-    const startedMs = performance.now();
-    const { result } = await this.attempt(work, 1);
-    const ms = Math.round(performance.now() - startedMs);
-    return { result, propagation: { confirmed: true, boundSeconds: 0, ms } };
+    const { mutation, epoch } = await this.commit(work, 1);
+    const propagation = await this.propagate(mutation.touched, epoch);
+    return { result: mutation.result, propagation };
   }
 
-  private async attempt<T>(
+  private async commit<T>(
     work: (manager: EntityManager) => Promise<Mutation<T>>,
-    number: number,
-  ): Promise<Mutation<T>> {
+    attempt: number,
+  ): Promise<{ mutation: Mutation<T>; epoch: number }> {
     try {
       return await this.db.transaction(async (manager) => {
         const mutation = await work(manager);
+        const [head] = await manager.query<{ epoch: string }[]>(
+          'SELECT epoch FROM keys.cache_epoch',
+        );
         if (mutation.changes.length > 0) await appendChanges(manager, mutation.changes);
-        return mutation;
+        return { mutation, epoch: Number(head!.epoch) };
       });
     } catch (error) {
-      if (!isRetriable(error) || number === ATTEMPTS) throw error;
-      return this.attempt(work, number + 1);
+      const code = (error as { code?: string }).code ?? '';
+      if (attempt >= MAX_TRIES || !RETRYABLE.has(code)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * 2 ** attempt));
+      return this.commit(work, attempt + 1);
+    }
+  }
+
+  private async propagate(touched: TouchedKey[], epoch: number): Promise<Propagation> {
+    const startedMs = performance.now();
+    const confirmed =
+      touched.length === 0 || this.link === null || (await this.confirm(touched, epoch));
+    const ms = Math.round((performance.now() - startedMs) * 10) / 10;
+    return { confirmed, boundSeconds: confirmed ? 0 : this.fence.graceSeconds, ms };
+  }
+
+  private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
+    try {
+      const run = await overwriteEntries(this.link!, touched, epoch);
+      if (run !== null && (await this.fence.knowsRun(run))) return true;
+      return await this.fence.raise();
+    } catch (error) {
+      this.log.error(
+        { err: error },
+        'a change is committed, but that every replica goes by it is not certain',
+      );
+      return false;
     }
   }
 }

@@ -1,0 +1,30 @@
+import type { Logger } from 'pino';
+import { TOKEN_VERIFIER, type TokenVerifier } from '#jwt-guard';
+import type { AppOptions } from '#server';
+import { Fence } from './changes/fence.js';
+import type { KeyServiceEnv } from './config.js';
+import { KeyServiceModule } from './key-service.module.js';
+import { registerVerify, VERIFY_PATH } from './verify/verify.route.js';
+import { describeVerify } from './verify/verify.openapi.js';
+import { Verifier } from './verify/verifier.js';
+
+/** The key service as the server library starts it. */
+export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
+  return {
+    name: 'key-service',
+    module: KeyServiceModule.forRoot(env, log),
+    env,
+    log,
+    port: env.KEY_SERVICE_PORT,
+    portVariable: 'KEY_SERVICE_PORT',
+    http: { quietPaths: [VERIFY_PATH] },
+    openApi: {
+      title: 'Keyward key service',
+      description: 'Issues, validates, limits, rotates and revokes API keys.',
+      complete: describeVerify,
+    },
+    isReady: (app) => app.get(Fence).isReady(),
+    routes: (app, fastify) =>
+      registerVerify(fastify, app.get(Verifier), app.get<TokenVerifier>(TOKEN_VERIFIER)),
+  };
+}

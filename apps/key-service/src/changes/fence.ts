@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import type { RedisLink } from '../redis-link.js';
+import { leaveFence, raiseEpoch, readEpoch, readFence, someoneMayLag } from './epoch-table.js';
+
+/** A reading of the epoch vouches for cache entries this long, counted from its start. */
+const FENCE_MS = 1_000;
+const POLL_MS = 250;
+const SETTLE_TRIES = 8;
+/** A replica whose last reading is older than the grace and this may have been forgotten by who raises the epoch. */
+const FORGOTTEN_AFTER_MS = 1_500;
+/** Who raises asks about replicas heard of within the grace and this: above by more than one reading takes at most. */
+const ASK_WITHIN_SECONDS = 4;
+
+export interface FenceOptions {
+  pool: pg.Pool;
+  link: RedisLink | null;
+  log: Logger;
+  graceSeconds: number;
+  /** Called with the newest number of the change log after each reading. */
+  onHead?: (head: number) => void;
+}
+
+/**
+ * Says whether this replica may believe the cache. The epoch lives in PostgreSQL; entries carry the epoch they were filled
+ * in, and are believed only while this replica has read the epoch within the last second and it is theirs. Raising the
+ * epoch therefore makes the whole cache cold for every replica within that second: that is what a mutation does whose
+ * overwrite failed, and a replica that meets a Redis it does not know.
+ *
+ * While PostgreSQL does not answer, the last reading goes on for `graceSeconds`: nobody can have been told meanwhile that
+ * a change is done, unless some other replica still reaches PostgreSQL, and that one then says `confirmed: false`.
+ */
+export class Fence {
+  readonly replica = randomUUID();
+  private epoch = 0;
+  private readAtMs = -Infinity;
+  private arrived: string | null = null;
+  private isDatabaseAway = false;
+  private timer: NodeJS.Timeout | undefined;
+  private polling: Promise<void> | null = null;
+  private nextPoll: Promise<void> | null = null;
+  private isStopped = false;
+  /** Longest time that a replica goes by its last reading while PostgreSQL does not answer. */
+  get graceSeconds(): number {
+    return this.options.graceSeconds;
+  }
+
+  /** Replicas alive at the last reading, at least 1. */
+  replicas = 1;
+
+  constructor(private readonly options: FenceOptions) {}
+
+  /** First reading, then one every quarter of a second. @throws where PostgreSQL does not answer now */
+  async start(): Promise<void> {
+    await this.read();
+    await this.admitRedis();
+    this.schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    await this.polling;
+    await leaveFence(this.options.pool, this.replica).catch((error: unknown) => {
+      this.options.log.debug({ err: error }, 'could not take leave of the fence');
+    });
+  }
+
+  /** The epoch whose entries may be believed now, or null where nothing in the cache may. */
+  trustedEpoch(): number | null {
+    const ageMs = performance.now() - this.readAtMs;
+    if (ageMs <= FENCE_MS) return this.epoch;
+    return this.isDatabaseAway && ageMs <= this.options.graceSeconds * 1_000 ? this.epoch : null;
+  }
+
+  /** The same while PostgreSQL was just seen not to answer: the grace begins without waiting for the next reading. */
+  noteDatabaseAway(): number | null {
+    this.isDatabaseAway = true;
+    return this.trustedEpoch();
+  }
+
+  /** Whether verifications can be answered: a reading is at hand that still counts. */
+  isReady(): boolean {
+    return this.trustedEpoch() !== null;
+  }
+
+  /** Whether a Redis run is one that PostgreSQL knows at this moment. @throws where PostgreSQL does not answer */
+  async knowsRun(run: string): Promise<boolean> {
+    const { runs } = await readEpoch(this.options.pool);
+    return runs.includes(run);
+  }
+
+  /**
+   * Makes every cache entry of now unbelievable, here at once and elsewhere as soon as the epoch is read.
+   *
+   * @returns whether every other replica that may be alive has been heard to have read the new epoch
+   * @throws where PostgreSQL does not answer: the raise is not certain then
+   */
+  async raise(): Promise<boolean> {
+    const { pool, graceSeconds } = this.options;
+    const { epoch, raisedAt } = await raiseEpoch(pool, []);
+    this.adopt(epoch);
+    for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
+      const lag = await someoneMayLag(
+        pool,
+        this.replica,
+        raisedAt,
+        graceSeconds + ASK_WITHIN_SECONDS,
+      );
+      if (!lag) return true;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    return false;
+  }
+
+  /** A reading that starts after this call; calls that wait for one under way share the next. */
+  poll(): Promise<void> {
+    if (this.polling === null) {
+      this.polling = this.readAndAdmit().finally(() => {
+        this.polling = null;
+      });
+      return this.polling;
+    }
+    this.nextPoll ??= this.polling.then(() => {
+      this.nextPoll = null;
+      return this.poll();
+    });
+    return this.nextPoll;
+  }
+
+  private schedule(): void {
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => void this.poll().finally(() => this.schedule()), POLL_MS);
+  }
+
+  private async readAndAdmit(): Promise<void> {
+    try {
+      await this.read();
+      await this.admitRedis();
+    } catch (error) {
+      if (!this.isDatabaseAway)
+        this.options.log.warn({ err: error }, 'the epoch could not be read');
+      this.isDatabaseAway = true;
+    }
+  }
+
+  private async read(): Promise<void> {
+    const { pool, graceSeconds } = this.options;
+    const isForgotten =
+      performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
+    // who raises the epoch must know of this replica before it goes by a reading
+    if (isForgotten) await readFence(pool, this.replica, null);
+    const startedMs = performance.now();
+    const reading = await readFence(pool, this.replica, this.arrived);
+    this.adopt(reading.epoch);
+    this.readAtMs = startedMs;
+    this.arrived = reading.readAt;
+    this.replicas = reading.replicas;
+    if (this.isDatabaseAway) this.options.log.info('the database answers again');
+    this.isDatabaseAway = false;
+    const { link } = this.options;
+    if (link?.run && !reading.runs.includes(link.run))
+      link.suspend('its run id is not listed any more');
+    this.options.onHead?.(reading.head);
+  }
+
+  private async admitRedis(): Promise<void> {
+    const { link, pool, log } = this.options;
+    if (link === null || link.run !== null || !link.isConnected) return;
+    const run = await link.readRun().catch((error: unknown) => {
+      log.debug({ err: error }, 'redis does not answer');
+      return null;
+    });
+    if (run === null) return;
+    const { epoch } = await raiseEpoch(pool, [run], run);
+    this.adopt(epoch);
+    if (link.isConnected) link.admit(run);
+  }
+
+  private adopt(epoch: number): void {
+    this.epoch = Math.max(this.epoch, epoch);
+  }
+}

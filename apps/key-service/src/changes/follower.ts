@@ -1,0 +1,151 @@
+import pg from 'pg';
+import type { Logger } from 'pino';
+import type { RedisLink } from '../redis-link.js';
+import { overwriteEntries } from './marker.js';
+
+/** A row of the change log as those who follow it need it. */
+export interface Change {
+  seq: number;
+  action: string;
+  /** Null where the change is not of a key. */
+  keyId: string | null;
+  keyVersion: number | null;
+  services: string[];
+}
+
+export interface FollowerOptions {
+  pool: pg.Pool;
+  databaseUrl: string;
+  link: RedisLink | null;
+  log: Logger;
+  /** Reads the head of the change log now; it comes back through {@link Follower.follow}. */
+  wake: () => Promise<void>;
+}
+
+const PAGE = 500;
+
+/**
+ * Follows the change log: repeats the overwrite of every changed key's cache entry, so that a replica that died between its
+ * commit and its overwrite leaves nothing behind, and tells the listeners in order, each number once. It hears of new rows
+ * by NOTIFY, and by the fence's readings where a notice is lost.
+ */
+export class Follower {
+  private followedTo: number | null = null;
+  private following: Promise<void> = Promise.resolve();
+  private readonly listeners = new Set<(changes: readonly Change[]) => void>();
+  private client: pg.Client | null = null;
+  private isStopped = false;
+
+  constructor(private readonly options: FollowerOptions) {}
+
+  /** Begins to listen; the connection is made anew whenever it ends. */
+  start(): void {
+    void this.listen();
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await this.client?.end().catch(() => undefined);
+    await this.following;
+  }
+
+  /** Newest number whose changes the listeners have been told. */
+  get seq(): number {
+    return this.followedTo ?? 0;
+  }
+
+  /** Calls `listener` with each batch of changes from now on. @returns a function that ends it */
+  subscribe(listener: (changes: readonly Change[]) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Follows up to `head`; resolves when all listeners have been told. The first call only sets the place. */
+  follow(head: number): Promise<void> {
+    this.followedTo ??= head;
+    if (head <= this.followedTo) return this.following;
+    this.following = this.following
+      .then(() => this.catchUp(head))
+      .catch((error: unknown) => {
+        this.options.log.warn({ err: error }, 'the change log could not be followed');
+      });
+    return this.following;
+  }
+
+  private async catchUp(head: number): Promise<void> {
+    while (this.followedTo! < head) {
+      const changes = await readChanges(this.options.pool, this.followedTo!, PAGE);
+      if (changes.length === 0) return;
+      await this.repeatOverwrites(changes);
+      this.followedTo = changes.at(-1)!.seq;
+      for (const listener of this.listeners) listener(changes);
+    }
+  }
+
+  private async repeatOverwrites(changes: readonly Change[]): Promise<void> {
+    const { link, pool } = this.options;
+    if (link === null || link.run === null) return;
+    const touched = changes.flatMap(({ keyId, keyVersion: version }) =>
+      keyId === null || version === null ? [] : [{ keyId, version }],
+    );
+    if (touched.length === 0) return;
+    const { rows } = await pool.query<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
+    await overwriteEntries(link, touched, Number(rows[0]!.epoch));
+  }
+
+  private async listen(): Promise<void> {
+    while (!this.isStopped) {
+      const client = new pg.Client({
+        connectionString: this.options.databaseUrl,
+        application_name: 'keyward changes',
+        connectionTimeoutMillis: 2_000,
+        keepAlive: true,
+      });
+      this.client = client;
+      try {
+        await this.hear(client);
+      } catch (error) {
+        this.options.log.debug({ err: error }, 'the listening connection ended');
+      }
+      await client.end().catch(() => undefined);
+      if (!this.isStopped) await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+
+  /** Resolves or rejects when the connection ends. */
+  private async hear(client: pg.Client): Promise<void> {
+    const ended = new Promise<void>((resolve, reject) => {
+      client.once('end', resolve);
+      client.once('error', reject);
+    });
+    await client.connect();
+    client.on('notification', () => void this.options.wake());
+    await client.query('LISTEN keyward_changes');
+    await this.options.wake();
+    await ended;
+  }
+}
+
+/** Rows after `seq`, in order, `limit` at most. */
+export async function readChanges(pool: pg.Pool, seq: number, limit: number): Promise<Change[]> {
+  const { rows } = await pool.query<{
+    seq: string;
+    action: string;
+    target_type: string;
+    target_id: string;
+    key_version: number | null;
+    services: string[];
+  }>({
+    name: 'changes',
+    text: `SELECT seq, action, target_type, target_id, key_version, services FROM keys.change_log
+           WHERE seq > $1 ORDER BY seq LIMIT $2`,
+    values: [seq, limit],
+  });
+  return rows.map((row) => ({
+    seq: Number(row.seq),
+    action: row.action,
+    keyId: row.target_type === 'key' ? row.target_id : null,
+    keyVersion: row.key_version,
+    services: row.services,
+  }));
+}

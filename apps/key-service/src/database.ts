@@ -1,0 +1,80 @@
+import pg from 'pg';
+import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
+import type { Logger } from 'pino';
+import { ConfigError, isOutage } from '#server';
+import type { KeyServiceEnv } from './config.js';
+
+/** URL of the database as the runtime role. */
+export function databaseUrlOf(env: KeyServiceEnv): string {
+  return (env.KEY_SERVICE_DATABASE_URL ?? env.DATABASE_URL)!;
+}
+
+/** Management's own connections: at most 10, 2 s to get one, 5 s a statement. */
+export function createDataSource(
+  url: string,
+  entities: MixedList<Function | EntitySchema>,
+): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    entities,
+    applicationName: 'keyward key-service',
+    extra: {
+      max: 10,
+      connectionTimeoutMillis: 2_000,
+      statement_timeout: 5_000,
+      query_timeout: 6_000,
+      keepAlive: true,
+    },
+  });
+}
+
+/**
+ * Connections of a part that must not wait for management: the hot path, or the fence.
+ *
+ * @param max how many at most; a caller waits 500 ms for one, then fails
+ */
+export function createPool(url: string, max: number, log: Logger): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: 'keyward verify',
+    max,
+    connectionTimeoutMillis: 500,
+    idleTimeoutMillis: 60_000,
+    statement_timeout: 1_000,
+    query_timeout: 1_200,
+    keepAlive: true,
+  });
+  pool.on('error', (error) => log.debug({ err: error }, 'an idle database connection ended'));
+  return pool;
+}
+
+/**
+ * Tries until it works, for an app that starts together with its database.
+ *
+ * @throws the last error after `limitMs`, or at once one that is no outage
+ */
+export async function connectWithin(
+  limitMs: number,
+  log: Logger,
+  connect: () => Promise<void>,
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      if (performance.now() > endMs) {
+        throw new ConfigError(
+          `The database did not answer within ${limitMs / 1_000} s: ${(error as Error).message}`,
+          {
+            cause: error,
+          },
+        );
+      }
+      log.warn({ err: error }, 'waiting for the database');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}

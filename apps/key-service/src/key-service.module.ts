@@ -1,0 +1,31 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { JwtGuardModule } from '#jwt-guard';
+import { AccessModule } from './access/access.module.js';
+import { CatalogModule } from './catalog/catalog.module.js';
+import { issuerOf, type KeyServiceEnv } from './config.js';
+import { KeysModule } from './keys/keys.module.js';
+import { StoresModule } from './stores.module.js';
+import { VerifyModule } from './verify/verify.module.js';
+
+/** The key service, whole. */
+@Module({})
+export class KeyServiceModule {
+  static forRoot(env: KeyServiceEnv, log: Logger): DynamicModule {
+    return {
+      module: KeyServiceModule,
+      imports: [
+        StoresModule.forRoot(env, log),
+        JwtGuardModule.forRoot({
+          issuer: issuerOf(env),
+          audience: 'key-service',
+          jwksUrl: `${env.LOGIN_URL}/.well-known/jwks.json`,
+        }),
+        AccessModule,
+        CatalogModule,
+        KeysModule,
+        VerifyModule.forRoot(env),
+      ],
+    };
+  }
+}

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import type { KeyRecord } from '#key-core';
+import type { RateLimit } from '#contracts';
+import { cacheNames } from '../changes/marker.js';
+import type { RedisLink } from '../redis-link.js';
+import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
+
+const TOKEN_TTL_MS = 5_000;
+const NEGATIVE_TTL_MS = 1_000;
+
+/** What a limit script answered: which limit refused (0 none), how long to wait, and the state of each. */
+export interface Spent {
+  refusedBy: number;
+  retryMs: number;
+  states: { remaining: number; resetMs: number }[];
+}
+
+/** Units to take from a key's limits; `isDry` only looks. */
+export interface Spending {
+  limits: readonly RateLimit[];
+  cost: number;
+  isDry: boolean;
+}
+
+export type CacheAnswer =
+  | { kind: 'same'; spent: Spent }
+  | { kind: 'entry'; entry: CacheEntry }
+  | { kind: 'miss'; token: string }
+  | { kind: 'forged' }
+  | { kind: 'away' };
+
+type Reply = string | [1, number, number, ...number[]] | [0, string];
+type Scripted = Redis & {
+  kwCheck(keys: number, ...args: (string | number)[]): Promise<Reply>;
+  kwFill(keys: number, ...args: (string | number)[]): Promise<number>;
+};
+
+const lua = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+
+/** The validation cache and the rate-limit buckets in Redis. Every method answers `away` or nothing where Redis does. */
+export class RecordCache {
+  constructor(
+    private readonly link: RedisLink,
+    private readonly options: { macKey: Buffer; ttlSeconds: number },
+  ) {
+    link.client.defineCommand('kwCheck', { lua: lua('./check.lua') });
+    link.client.defineCommand('kwFill', { lua: lua('./fill.lua') });
+  }
+
+  get isUsable(): boolean {
+    return this.link.run !== null;
+  }
+
+  /**
+   * Confirms the entry that the caller knows and spends, or hands out the entry that is there, or the right to fill.
+   * One round trip. `tag` `''`: none is known; `'*'`: spend whatever the entry is.
+   */
+  async check(keyId: string, tag: string, epoch: number, spending: Spending): Promise<CacheAnswer> {
+    const { record, fill } = cacheNames(keyId);
+    const { limits, cost, isDry } = spending;
+    const buckets = limits.map((one) => `kw:{${keyId}}:rl:${one.name}`);
+    const sizes = limits.flatMap((one) => [one.limit, one.windowSeconds * 1_000]);
+    const token = tag === '*' ? '' : randomBytes(12).toString('base64url');
+    const done = await this.link.use((client) =>
+      (client as Scripted).kwCheck(
+        2 + buckets.length,
+        ...[record, fill, ...buckets],
+        ...[tag, epoch, token, TOKEN_TTL_MS, cost, isDry ? 0 : 1, ...sizes],
+      ),
+    );
+    return done === null ? { kind: 'away' } : this.read(keyId, done.answer);
+  }
+
+  /** Puts a record that was read while `token` was held into the cache. Not certain, and need not be. */
+  async fill(
+    keyId: string,
+    token: string,
+    entry: { record: KeyRecord | null; epoch: number; asOfMs: number },
+  ): Promise<void> {
+    const { record, fill } = cacheNames(keyId);
+    const version = entry.record?.version ?? 0;
+    const text = sealEntry(this.options.macKey, keyId, { ...entry, version });
+    const ttlMs =
+      entry.record === null
+        ? NEGATIVE_TTL_MS
+        : this.options.ttlSeconds * 1_000 * (0.9 + 0.1 * Math.random());
+    await this.link.use((client) =>
+      (client as Scripted).kwFill(
+        2,
+        record,
+        fill,
+        token,
+        version,
+        entry.epoch,
+        text,
+        Math.round(ttlMs),
+      ),
+    );
+  }
+
+  /** Takes an entry away that nobody sealed. */
+  async drop(keyId: string): Promise<void> {
+    await this.link.use((client) => client.del(cacheNames(keyId).record));
+  }
+
+  private read(keyId: string, reply: Reply): CacheAnswer {
+    if (typeof reply === 'string') {
+      const entry = openEntry(this.options.macKey, keyId, reply);
+      return entry === null ? { kind: 'forged' } : { kind: 'entry', entry };
+    }
+    if (reply[0] === 0) return { kind: 'miss', token: reply[1] };
+    const [, refusedBy, retryMs, ...numbers] = reply;
+    const states = Array.from({ length: numbers.length / 2 }, (_, i) => ({
+      remaining: numbers[2 * i]!,
+      resetMs: numbers[2 * i + 1]!,
+    }));
+    return { kind: 'same', spent: { refusedBy, retryMs, states } };
+  }
+}

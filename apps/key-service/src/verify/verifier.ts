@@ -1,0 +1,225 @@
+import type { Logger } from 'pino';
+import type { Environment, ScopeRequirement, Verdict } from '#contracts';
+import {
+  decide,
+  digestKey,
+  matchSecret,
+  parseKeyText,
+  type Decision,
+  type KeyRecord,
+  type KeyText,
+} from '#key-core';
+import type { Fence } from '../changes/fence.js';
+import type { KeyMaterial } from '../key-material.js';
+import type { CacheEntry } from './cache-entry.js';
+import type { LocalLimits } from './local-limits.js';
+import type { RecordCache, Spending, Spent } from './record-cache.js';
+import type { RecordStore } from './record-store.js';
+import { bareRefusal, verdictOf, type Origin } from './verdict-of.js';
+
+/** A question about a presented key. `isFresh` reads the store whatever the cache holds. */
+export interface Question {
+  text: string;
+  service: string;
+  scopes?: ScopeRequirement | undefined;
+  environment?: Environment | undefined;
+  clientIp?: string | undefined;
+  cost: number;
+  isDry: boolean;
+  isFresh: boolean;
+}
+
+export interface VerifierParts {
+  store: RecordStore;
+  cache: RecordCache | null;
+  limits: LocalLimits;
+  fence: Fence;
+  material: KeyMaterial;
+  cacheTtlSeconds: number;
+  log: Logger;
+}
+
+const MAX_KNOWN = 50_000;
+const NO_SPENDING: Spending = { limits: [], cost: 0, isDry: true };
+
+/**
+ * Answers whether a key may do what is asked.
+ *
+ * A key whose record this process has parsed before costs one Redis round trip: it decides by that record, and one script
+ * confirms that the record is still the cached one and spends the limits. Nothing is believed that Redis does not confirm,
+ * and nothing in Redis unless the fence vouches for it; else PostgreSQL is asked.
+ */
+export class Verifier {
+  /** Records parsed before, by key id; never used unconfirmed. The oldest go first. */
+  private readonly known = new Map<string, CacheEntry>();
+
+  constructor(private readonly parts: VerifierParts) {}
+
+  /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
+  async verify(question: Question): Promise<Verdict> {
+    const key = parseKeyText(question.text);
+    if (key === null) return bareRefusal('MALFORMED', this.originNow());
+    const epoch = this.parts.fence.trustedEpoch();
+    if (question.isFresh || epoch === null) return this.fromStore(key, question, null);
+    return this.fromCache(key, question, epoch);
+  }
+
+  private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
+    const { cache } = this.parts;
+    if (cache === null || !cache.isUsable) return this.fromStore(key, question, null);
+    // the first look may hand out the entry; the second confirms it and spends; a change in between sends us to the store
+    for (let look = 0; look < 3; look += 1) {
+      const known = this.known.get(key.keyId);
+      const judged = known?.epoch === epoch ? this.judge(known.record, key, question) : null;
+      const tag = judged === null ? '' : known!.tag;
+      const answer = await cache.check(key.keyId, tag, epoch, judged?.spending ?? NO_SPENDING);
+      switch (answer.kind) {
+        case 'same':
+          return this.answer(judged!, answer.spent, this.originOf(known!, 'cache'));
+        case 'entry':
+          this.remember(key.keyId, answer.entry);
+          if (answer.entry.record === null)
+            return bareRefusal('NOT_FOUND', this.originOf(answer.entry, 'cache'));
+          break;
+        case 'miss':
+          return this.fromStore(key, question, answer.token);
+        case 'forged':
+          this.parts.log.error({ keyId: key.keyId }, 'a cache entry was not sealed by us');
+          await cache.drop(key.keyId);
+          return this.fromStore(key, question, null);
+        default:
+          return this.fromStore(key, question, null);
+      }
+    }
+    return this.fromStore(key, question, null);
+  }
+
+  private async fromStore(
+    key: KeyText,
+    question: Question,
+    token: string | null,
+  ): Promise<Verdict> {
+    const { store, cache, fence } = this.parts;
+    let read;
+    try {
+      read = await store.read(key.keyId);
+    } catch (error) {
+      return this.inGrace(key, question, error);
+    }
+    if (token !== null && token !== '') {
+      const filled = cache!.fill(key.keyId, token, read);
+      filled.catch((error: unknown) =>
+        this.parts.log.warn({ err: error }, 'a cache entry could not be filled'),
+      );
+    }
+    const origin: Origin = {
+      source: 'store',
+      asOfMs: read.asOfMs,
+      ttlSeconds: this.parts.cacheTtlSeconds,
+    };
+    const judged = this.judge(read.record, key, question);
+    if (judged.record === null || judged.decision.code !== 'VALID')
+      return this.answer(judged, null, origin);
+    return this.answer(
+      judged,
+      await this.spend(judged.record, judged.spending, fence.trustedEpoch()),
+      origin,
+    );
+  }
+
+  /** PostgreSQL does not answer: what the cache holds may go on for the grace; what it does not hold nobody can decide. */
+  private async inGrace(key: KeyText, question: Question, cause: unknown): Promise<Verdict> {
+    const epoch = this.parts.fence.noteDatabaseAway();
+    const { cache } = this.parts;
+    if (epoch === null || question.isFresh || !cache?.isUsable) throw cause;
+    const answer = await cache.check(key.keyId, '', epoch, NO_SPENDING);
+    if (answer.kind !== 'entry') throw cause;
+    const judged = this.judge(answer.entry.record, key, question);
+    const spent =
+      judged.record === null || judged.decision.code !== 'VALID'
+        ? null
+        : await this.spend(judged.record, judged.spending, epoch);
+    return this.answer(judged, spent, this.originOf(answer.entry, 'cache'));
+  }
+
+  private async spend(record: KeyRecord, spending: Spending, epoch: number | null): Promise<Spent> {
+    const { cache, limits, fence, material } = this.parts;
+    if (spending.limits.length === 0) return { refusedBy: 0, retryMs: 0, states: [] };
+    if (cache !== null) {
+      const answer = await cache.check(record.keyId, '*', epoch ?? 0, spending);
+      if (answer.kind === 'same') return answer.spent;
+    }
+    return limits.spend(record.keyId, spending, {
+      replicas: fence.replicas,
+      nowMs: material.now(),
+    });
+  }
+
+  private judge(record: KeyRecord | null, key: KeyText, question: Question): Judged {
+    const { peppers, now } = this.parts.material;
+    const secret = matchSecret(record, (version) => {
+      const pepper = peppers.get(version);
+      return pepper && digestKey(pepper, key.text);
+    });
+    if (record === null || secret === null) return { record: null };
+    const decision = decide(record, secret, requestOf(question), now());
+    const spends = decision.code === 'VALID';
+    return {
+      record,
+      decision,
+      isForCaller: record.grants.some((grant) => grant.service === question.service),
+      spending: {
+        limits: spends ? record.rateLimits : [],
+        cost: question.cost,
+        isDry: question.isDry,
+      },
+    };
+  }
+
+  private answer(judged: Judged, spent: Spent | null, origin: Origin): Verdict {
+    if (judged.record === null) return bareRefusal('NOT_FOUND', origin);
+    const { record, decision, isForCaller } = judged;
+    const verdict = verdictOf(record, decision, origin, decision.code === 'VALID' ? spent : null);
+    // another audience learns the code at most, nothing of the key
+    return isForCaller
+      ? verdict
+      : { valid: false, code: verdict.code, decision: { ...verdict.decision, version: 0 } };
+  }
+
+  private remember(keyId: string, entry: CacheEntry): void {
+    this.known.delete(keyId);
+    this.known.set(keyId, entry);
+    if (this.known.size > MAX_KNOWN) this.known.delete(this.known.keys().next().value!);
+  }
+
+  private originNow(): Origin {
+    return {
+      source: 'store',
+      asOfMs: this.parts.material.now(),
+      ttlSeconds: this.parts.cacheTtlSeconds,
+    };
+  }
+
+  private originOf(entry: CacheEntry, source: 'cache'): Origin {
+    const ageSeconds = Math.floor((this.parts.material.now() - entry.asOfMs) / 1_000);
+    return {
+      source,
+      asOfMs: entry.asOfMs,
+      ttlSeconds: Math.max(0, this.parts.cacheTtlSeconds - ageSeconds),
+    };
+  }
+}
+
+/** What a record says to a question; no record where the id is unknown or the secret is not the key's. */
+type Judged =
+  | { record: null; spending?: never }
+  | { record: KeyRecord; decision: Decision; isForCaller: boolean; spending: Spending };
+
+function requestOf({ service, scopes, environment, clientIp }: Question) {
+  return {
+    service,
+    ...(scopes !== undefined && { scopes }),
+    ...(environment !== undefined && { environment }),
+    ...(clientIp !== undefined && { clientIp }),
+  };
+}

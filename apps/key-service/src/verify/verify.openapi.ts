@@ -1,0 +1,16 @@
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { verdict, verifyBody } from '#contracts';
+import { describeRoute } from '#server';
+import { VERIFY_PATH } from './verify.route.js';
+
+/** Adds the routes of the hot path, which are not Nest controllers, to the app's OpenAPI document. */
+export function describeVerify(document: OpenAPIObject): void {
+  describeRoute(document, {
+    method: 'post',
+    path: VERIFY_PATH,
+    tag: 'verification',
+    summary: 'Verify an API key; spends its rate limits where it is valid',
+    body: verifyBody,
+    answer: { status: 200, description: 'The verdict: valid, or why not', schema: verdict },
+  });
+}

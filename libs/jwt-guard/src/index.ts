@@ -1,0 +1,20 @@
+export {
+  Authenticated,
+  Caller,
+  Public,
+  Roles,
+  TokenScopes,
+  accessOf,
+  callerOf,
+  type Access,
+} from './access.js';
+export { bearerToken } from './bearer-token.js';
+export { JwtGuardModule, TOKEN_VERIFIER, type JwtGuardOptions } from './jwt-guard.module.js';
+export { unguardedRoutes } from './route-check.js';
+export { KeysUnavailable, TokenError } from './token-error.js';
+export {
+  createTokenVerifier,
+  type PinnedAlgorithm,
+  type TokenVerifier,
+  type TokenVerifierOptions,
+} from './token-verifier.js';

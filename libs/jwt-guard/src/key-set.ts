@@ -1,0 +1,120 @@
+import { importJWK, type CryptoKey, type JWK } from 'jose';
+import { KeysUnavailable } from './token-error.js';
+
+/** Algorithms a verifier can be pinned to: one, and nothing else is accepted. */
+export type PinnedAlgorithm = 'ES256' | 'RS256' | 'EdDSA';
+
+const REFRESH_MS = 60_000;
+const UNKNOWN_KID_MS = 30_000;
+const RETRY_MS = 1_000;
+const STALE_MS = 24 * 3_600_000;
+
+/**
+ * The issuer's public keys as last read. The last good set is kept for up to 24 h while the issuer is away; one that is
+ * empty or cannot be read never replaces a good one. While in use it is read again every minute, in the background.
+ */
+export class KeySet {
+  private keys: ReadonlyMap<string, CryptoKey> = new Map();
+  private text = '';
+  private readAtMs = -Infinity;
+  private triedAtMs = -Infinity;
+  private failure: unknown;
+  private pending: Promise<void> | undefined;
+
+  constructor(
+    private readonly algorithm: PinnedAlgorithm,
+    private readonly load: () => Promise<unknown>,
+    private readonly now: () => number,
+  ) {}
+
+  /** The key of a kid, if it is at hand; starts a refresh in the background when one is due. */
+  find(kid: string): CryptoKey | undefined {
+    if (!this.isUsable()) return undefined;
+    const isDue = this.now() - this.readAtMs >= REFRESH_MS;
+    if (isDue && this.now() - this.triedAtMs >= RETRY_MS) void this.reload();
+    return this.keys.get(kid);
+  }
+
+  /**
+   * The key of a kid, read from the issuer where it is not at hand; at most one such reading in 30 s.
+   *
+   * @throws KeysUnavailable when the issuer cannot be asked and the kid is not known
+   */
+  async get(kid: string): Promise<CryptoKey | undefined> {
+    const known = this.find(kid);
+    if (known) return known;
+    const pauseMs = this.isUsable() ? UNKNOWN_KID_MS : RETRY_MS;
+    if (this.pending || this.now() - this.triedAtMs >= pauseMs) await this.reload();
+    const found = this.find(kid);
+    if (found) return found;
+    if (this.failure === undefined && this.isUsable()) return undefined;
+    throw new KeysUnavailable('The keys of the issuer cannot be read', { cause: this.failure });
+  }
+
+  private isUsable(): boolean {
+    return this.now() - this.readAtMs < STALE_MS;
+  }
+
+  /** Never rejects: what went wrong is kept in `failure`. */
+  private reload(): Promise<void> {
+    if (this.pending) return this.pending;
+    this.triedAtMs = this.now();
+    this.pending = this.read()
+      .catch((error: unknown) => {
+        this.failure = error;
+      })
+      .finally(() => {
+        this.pending = undefined;
+      });
+    return this.pending;
+  }
+
+  private async read(): Promise<void> {
+    const jwks = usableKeys(await this.load(), this.algorithm);
+    const text = JSON.stringify(jwks);
+    if (text !== this.text) this.keys = await importKeys(jwks, this.algorithm);
+    this.text = text;
+    this.readAtMs = this.now();
+    this.failure = undefined;
+  }
+}
+
+const SHAPES = {
+  ES256: { kty: 'EC', crv: 'P-256', members: ['x', 'y'] },
+  RS256: { kty: 'RSA', crv: undefined, members: ['n', 'e'] },
+  EdDSA: { kty: 'OKP', crv: 'Ed25519', members: ['x'] },
+} as const satisfies Record<PinnedAlgorithm, object>;
+
+/** The public members of the keys that fit the pinned algorithm. @throws Error when there is none. */
+function usableKeys(jwks: unknown, algorithm: PinnedAlgorithm): JWK[] {
+  const list = (jwks as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(list)) throw new Error('The answer is not a JSON Web Key Set');
+  const { kty, crv, members } = SHAPES[algorithm];
+  const fitting = (list as (JWK | null)[])
+    .slice(0, 20)
+    .filter(
+      (key): key is JWK =>
+        typeof key?.kid === 'string' &&
+        key.kty === kty &&
+        key.crv === crv &&
+        (key.alg ?? algorithm) === algorithm &&
+        (key.use ?? 'sig') === 'sig',
+    );
+  if (fitting.length === 0) throw new Error('The JSON Web Key Set holds no key that fits');
+  return fitting.map((key) => ({
+    kid: key.kid!,
+    kty,
+    ...(crv && { crv }),
+    ...Object.fromEntries(members.map((name) => [name, key[name]])),
+  }));
+}
+
+async function importKeys(
+  jwks: JWK[],
+  algorithm: PinnedAlgorithm,
+): Promise<ReadonlyMap<string, CryptoKey>> {
+  const entries = await Promise.all(
+    jwks.map(async (jwk) => [jwk.kid!, (await importJWK(jwk, algorithm)) as CryptoKey] as const),
+  );
+  return new Map(entries);
+}
