@@ -8,22 +8,21 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { ProblemException } from '#server';
-import { callerOf } from '#jwt-guard';
 import type { Claims } from '#contracts';
-import { ACTOR_TOKENS, type ActorTokens } from './actor-tokens.js';
+import { callerOf, TOKEN_VERIFIER, type TokenVerifier } from '#jwt-guard';
+import { ProblemException } from '#server';
 import { setPrincipal } from './by.js';
 import { principalOf } from './principal-of.js';
 
 const READS = new Set(['GET', 'HEAD']);
 
 /**
- * Makes the principal of a request from the caller's token and, where a service calls, from `X-Actor-Token`; runs after
- * the JWT guard. Whoever may only read is refused every method but GET.
+ * Makes the principal of a request from the caller's token and, where a service calls, from `X-Actor-Token`, which must be
+ * meant for that service too; runs after the JWT guard. Whoever may only read is refused every method but GET.
  */
 @Injectable()
 export class PrincipalGuard implements CanActivate {
-  constructor(@Inject(ACTOR_TOKENS) private readonly actorTokens: ActorTokens) {}
+  constructor(@Inject(TOKEN_VERIFIER) private readonly verifier: TokenVerifier) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
@@ -45,10 +44,12 @@ export class PrincipalGuard implements CanActivate {
     if (caller.client_id === undefined)
       throw new ProblemException('INVALID_HEADER', 'X-Actor-Token is for services; leave it out');
     try {
-      return await this.actorTokens(caller.client_id).verify(String(header));
+      const actor = await this.verifier.verify(String(header));
+      if (actor.aud.includes(caller.client_id)) return actor;
     } catch (cause) {
       throw refusedActor(cause);
     }
+    throw refusedActor(new Error('Not meant for the calling service'));
   }
 }
 

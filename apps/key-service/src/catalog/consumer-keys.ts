@@ -2,7 +2,7 @@ import type { EntityManager } from 'typeorm';
 import { changeBy } from '../access/change-by.js';
 import type { Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
-import type { TouchedKey } from '../changes/mutations.js';
+import type { TouchedKey } from '../changes/marker.js';
 
 /**
  * Raises the version of every key of a consumer that is not revoked. The consumer's row must be locked.

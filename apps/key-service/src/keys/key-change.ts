@@ -1,6 +1,6 @@
 import { changeBy } from '../access/change-by.js';
 import type { NewChange } from '../changes/change-log.js';
-import type { TouchedKey } from '../changes/mutations.js';
+import type { TouchedKey } from '../changes/marker.js';
 import { KeyEntity, type KeyRow } from './key.entity.js';
 import type { Work } from './work.js';
 
