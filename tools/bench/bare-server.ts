@@ -1,6 +1,6 @@
 import Fastify from 'fastify';
 import { Redis } from 'ioredis';
-import pg from 'pg';
+import { Pool } from 'pg';
 
 /**
  * What the key service is measured against: Fastify and nothing else, on the same body sizes.
@@ -29,7 +29,7 @@ const redis = new Redis(redisUrl, { enableAutoPipelining: true }) as Redis & {
   bucket(...args: (string | number)[]): Promise<number[]>;
 };
 redis.defineCommand('bucket', { numberOfKeys: 2, lua: BUCKET });
-const pool = new pg.Pool({ connectionString: databaseUrl, max: 8 });
+const pool = new Pool({ connectionString: databaseUrl, max: 8 });
 
 const answer: unknown = JSON.parse(answerText);
 const server = Fastify({ logger: false });

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Pool } from 'pg';
 import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
 import type { Logger } from 'pino';
 import { ConfigError, isOutage } from '#server';
@@ -34,8 +34,8 @@ export function createDataSource(
  *
  * @param max how many at most; a caller waits 500 ms for one, then fails
  */
-export function createPool(url: string, max: number, log: Logger): pg.Pool {
-  const pool = new pg.Pool({
+export function createPool(url: string, max: number, log: Logger): Pool {
+  const pool = new Pool({
     connectionString: url,
     application_name: 'keyward verify',
     max,

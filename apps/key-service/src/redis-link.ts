@@ -26,10 +26,16 @@ export class RedisLink {
       enableReadyCheck: true,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
+      lazyConnect: true,
       retryStrategy: (times) => Math.min(times * 50, 500),
     });
     this.client.on('close', () => this.suspend('connection lost'));
     this.client.on('error', (error: Error) => this.log.debug({ err: error }, 'redis'));
+  }
+
+  /** Begins to connect, and keeps trying. */
+  connect(): void {
+    this.client.connect().catch((error: unknown) => this.log.debug({ err: error }, 'redis'));
   }
 
   /** Run id of the server that may be used now, or null. */

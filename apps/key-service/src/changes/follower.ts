@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Client, type Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
 import { overwriteEntries } from './marker.js';
@@ -14,7 +14,7 @@ export interface Change {
 }
 
 export interface FollowerOptions {
-  pool: pg.Pool;
+  pool: Pool;
   databaseUrl: string;
   link: RedisLink | null;
   log: Logger;
@@ -33,7 +33,7 @@ export class Follower {
   private followedTo: number | null = null;
   private following: Promise<void> = Promise.resolve();
   private readonly listeners = new Set<(changes: readonly Change[]) => void>();
-  private client: pg.Client | null = null;
+  private client: Client | null = null;
   private isStopped = false;
 
   constructor(private readonly options: FollowerOptions) {}
@@ -95,7 +95,7 @@ export class Follower {
 
   private async listen(): Promise<void> {
     while (!this.isStopped) {
-      const client = new pg.Client({
+      const client = new Client({
         connectionString: this.options.databaseUrl,
         application_name: 'keyward changes',
         connectionTimeoutMillis: 2_000,
@@ -113,7 +113,7 @@ export class Follower {
   }
 
   /** Resolves or rejects when the connection ends. */
-  private async hear(client: pg.Client): Promise<void> {
+  private async hear(client: Client): Promise<void> {
     const ended = new Promise<void>((resolve, reject) => {
       client.once('end', resolve);
       client.once('error', reject);
@@ -127,7 +127,7 @@ export class Follower {
 }
 
 /** Rows after `seq`, in order, `limit` at most. */
-export async function readChanges(pool: pg.Pool, seq: number, limit: number): Promise<Change[]> {
+export async function readChanges(pool: Pool, seq: number, limit: number): Promise<Change[]> {
   const { rows } = await pool.query<{
     seq: string;
     action: string;

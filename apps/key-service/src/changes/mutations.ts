@@ -1,11 +1,9 @@
-import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { Propagation } from '#contracts';
 import type { RedisLink } from '../redis-link.js';
-import { LOG, REDIS_LINK } from '../tokens.js';
-import { appendChanges, type NewChange } from './change-log.js';
-import { Fence } from './fence.js';
+import { appendChanges, isRetriable, type NewChange } from './change-log.js';
+import type { Fence } from './fence.js';
 import { overwriteEntries, type TouchedKey } from './marker.js';
 
 /** What a mutation did: its result, its rows for the change log, and the keys whose verification it changes. */
@@ -15,7 +13,13 @@ export interface Mutation<T> {
   touched: TouchedKey[];
 }
 
-const RETRYABLE = new Set(['40001', '40P01']);
+export interface MutationParts {
+  db: DataSource;
+  fence: Fence;
+  link: RedisLink | null;
+  log: Logger;
+}
+
 const MAX_TRIES = 4;
 
 /**
@@ -24,14 +28,8 @@ const MAX_TRIES = 4;
  * verification that starts later, on any replica, goes by the old state. Where that cannot be made certain the answer says
  * so, with the bound. A serialization failure or deadlock is tried again, three times at most.
  */
-@Injectable()
 export class Mutations {
-  constructor(
-    private readonly db: DataSource,
-    private readonly fence: Fence,
-    @Inject(REDIS_LINK) private readonly link: RedisLink | null,
-    @Inject(LOG) private readonly log: Logger,
-  ) {}
+  constructor(private readonly parts: MutationParts) {}
 
   /** @throws whatever `work` throws; nothing is changed then */
   async run<T>(
@@ -47,7 +45,7 @@ export class Mutations {
     attempt: number,
   ): Promise<{ mutation: Mutation<T>; epoch: number }> {
     try {
-      return await this.db.transaction(async (manager) => {
+      return await this.parts.db.transaction(async (manager) => {
         const mutation = await work(manager);
         const [head] = await manager.query<{ epoch: string }[]>(
           'SELECT epoch FROM keys.cache_epoch',
@@ -56,8 +54,7 @@ export class Mutations {
         return { mutation, epoch: Number(head!.epoch) };
       });
     } catch (error) {
-      const code = (error as { code?: string }).code ?? '';
-      if (attempt >= MAX_TRIES || !RETRYABLE.has(code)) throw error;
+      if (attempt >= MAX_TRIES || !isRetriable(error)) throw error;
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * 2 ** attempt));
       return this.commit(work, attempt + 1);
     }
@@ -66,18 +63,18 @@ export class Mutations {
   private async propagate(touched: TouchedKey[], epoch: number): Promise<Propagation> {
     const startedMs = performance.now();
     const confirmed =
-      touched.length === 0 || this.link === null || (await this.confirm(touched, epoch));
+      touched.length === 0 || this.parts.link === null || (await this.confirm(touched, epoch));
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
-    return { confirmed, boundSeconds: confirmed ? 0 : this.fence.graceSeconds, ms };
+    return { confirmed, boundSeconds: confirmed ? 0 : this.parts.fence.graceSeconds, ms };
   }
 
   private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
     try {
-      const run = await overwriteEntries(this.link!, touched, epoch);
-      if (run !== null && (await this.fence.knowsRun(run))) return true;
-      return await this.fence.raise();
+      const run = await overwriteEntries(this.parts.link!, touched, epoch);
+      if (run !== null && (await this.parts.fence.knowsRun(run))) return true;
+      return await this.parts.fence.raise();
     } catch (error) {
-      this.log.error(
+      this.parts.log.error(
         { err: error },
         'a change is committed, but that every replica goes by it is not certain',
       );

@@ -67,15 +67,15 @@ export class RecordStore {
     return this.send(keyId);
   }
 
-  private send(keyId: string): Promise<StoredRecord> {
-    const promise = this.select(keyId);
-    const flight = { sent: promise, next: null };
+  private async send(keyId: string): Promise<StoredRecord> {
+    const sent = this.select(keyId);
+    const flight = { sent, next: null };
     this.flights.set(keyId, flight);
-    const done = (): void => {
+    try {
+      return await sent;
+    } finally {
       if (this.flights.get(keyId) === flight && flight.next === null) this.flights.delete(keyId);
-    };
-    promise.then(done, done);
-    return promise;
+    }
   }
 
   private async select(keyId: string): Promise<StoredRecord> {

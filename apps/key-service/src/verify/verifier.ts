@@ -67,31 +67,43 @@ export class Verifier {
   private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
     const { cache } = this.parts;
     if (cache === null || !cache.isUsable) return this.fromStore(key, question, null);
-    // the first look may hand out the entry; the second confirms it and spends; a change in between sends us to the store
-    for (let look = 0; look < 3; look += 1) {
-      const known = this.known.get(key.keyId);
-      const judged = known?.epoch === epoch ? this.judge(known.record, key, question) : null;
-      const tag = judged === null ? '' : known!.tag;
-      const answer = await cache.check(key.keyId, tag, epoch, judged?.spending ?? NO_SPENDING);
-      switch (answer.kind) {
-        case 'same':
-          return this.answer(judged!, answer.spent, this.originOf(known!, 'cache'));
-        case 'entry':
-          this.remember(key.keyId, answer.entry);
-          if (answer.entry.record === null)
-            return bareRefusal('NOT_FOUND', this.originOf(answer.entry, 'cache'));
-          break;
-        case 'miss':
-          return this.fromStore(key, question, answer.token);
-        case 'forged':
-          this.parts.log.error({ keyId: key.keyId }, 'a cache entry was not sealed by us');
-          await cache.drop(key.keyId);
-          return this.fromStore(key, question, null);
-        default:
-          return this.fromStore(key, question, null);
-      }
+    const known = this.known.get(key.keyId);
+    // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
+    const verdict = known?.epoch === epoch ? await this.ask(key, question, known) : null;
+    return verdict ?? (await this.askAnew(key, question, epoch));
+  }
+
+  private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
+    const answer = await this.parts.cache!.check(key.keyId, '', epoch, NO_SPENDING);
+    if (answer.kind === 'entry') {
+      this.remember(key.keyId, answer.entry);
+      return (await this.ask(key, question, answer.entry)) ?? this.fromStore(key, question, null);
     }
-    return this.fromStore(key, question, null);
+    if (answer.kind === 'forged') {
+      this.parts.log.error(
+        { keyId: key.keyId },
+        'a cache entry was not sealed by us and is dropped',
+      );
+      await this.parts.cache!.drop(key.keyId);
+    }
+    return this.fromStore(key, question, answer.kind === 'miss' ? answer.token : null);
+  }
+
+  /** The verdict by a known entry, or null where Redis does not confirm it. */
+  private async ask(key: KeyText, question: Question, known: CacheEntry): Promise<Verdict | null> {
+    const judged = this.judge(known.record, key, question);
+    const spending = judged.spending ?? NO_SPENDING;
+    const answer = await this.parts.cache!.check(key.keyId, known.tag, known.epoch, spending);
+    switch (answer.kind) {
+      case 'same':
+        return this.answer(judged, answer.spent, this.originOf(known, 'cache'));
+      case 'miss':
+        return this.fromStore(key, question, answer.token);
+      case 'away':
+        return this.fromStore(key, question, null);
+      default:
+        return null;
+    }
   }
 
   private async fromStore(

@@ -1,11 +1,9 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import type pg from 'pg';
 import type { Logger } from 'pino';
-import { Fence } from '../changes/fence.js';
 import type { KeyServiceEnv } from '../config.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
-import type { RedisLink } from '../redis-link.js';
-import { HOT_POOL, LOG, REDIS_LINK } from '../tokens.js';
+import { Stores } from '../stores.js';
+import { LOG } from '../tokens.js';
 import { LocalLimits } from './local-limits.js';
 import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
@@ -18,15 +16,10 @@ export class VerifyModule {
     const cacheTtlSeconds = env.CACHE_TTL_SECONDS;
     const verifier = {
       provide: Verifier,
-      inject: [HOT_POOL, REDIS_LINK, Fence, KEY_MATERIAL, LOG],
-      useFactory: (
-        pool: pg.Pool,
-        link: RedisLink | null,
-        fence: Fence,
-        ...[material, log]: [KeyMaterial, Logger]
-      ) =>
+      inject: [Stores, KEY_MATERIAL, LOG],
+      useFactory: ({ hotPool, link, fence }: Stores, material: KeyMaterial, log: Logger) =>
         new Verifier({
-          store: new RecordStore(pool),
+          store: new RecordStore(hotPool),
           cache:
             link &&
             new RecordCache(link, { macKey: material.cacheKey, ttlSeconds: cacheTtlSeconds }),

@@ -37,8 +37,8 @@ export function registerVerify(
 }
 
 async function callerOf(request: FastifyRequest, tokens: TokenVerifier): Promise<Claims> {
-  const token = bearerToken(request.headers.authorization);
-  if (token === undefined)
+  const token = bearerToken(request);
+  if (token === null)
     throw refused('UNAUTHENTICATED', "Send the service's access token as a bearer token");
   let claims: Claims;
   try {

@@ -1,0 +1,65 @@
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import type { DataSource } from 'typeorm';
+import { Fence } from './changes/fence.js';
+import { Follower } from './changes/follower.js';
+import type { KeyServiceEnv } from './config.js';
+import { connectWithin, createDataSource, createPool, databaseUrlOf } from './database.js';
+import { ENTITIES } from './entities.js';
+import { RedisLink } from './redis-link.js';
+
+const START_WITHIN_MS = 30_000;
+
+/**
+ * PostgreSQL and Redis, and what keeps them coherent. Management, the hot path and the fence have connections of their own,
+ * so that none waits for another. Nothing is connected before {@link Stores.connect}.
+ */
+export class Stores {
+  readonly db: DataSource;
+  readonly hotPool: pg.Pool;
+  readonly link: RedisLink | null;
+  readonly fence: Fence;
+  readonly follower: Follower;
+  private readonly fencePool: pg.Pool;
+
+  constructor(
+    env: KeyServiceEnv,
+    private readonly log: Logger,
+  ) {
+    const databaseUrl = databaseUrlOf(env);
+    this.db = createDataSource(databaseUrl, ENTITIES);
+    this.hotPool = createPool(databaseUrl, 8, log);
+    this.fencePool = createPool(databaseUrl, 2, log);
+    this.link = env.REDIS_URL === undefined ? null : new RedisLink(env.REDIS_URL, log);
+    const parts = { pool: this.fencePool, link: this.link, log };
+    this.follower = new Follower({ ...parts, databaseUrl, wake: () => this.fence.poll() });
+    this.fence = new Fence({
+      ...parts,
+      graceSeconds: env.GRACE_SECONDS,
+      onHead: (head) => void this.follower.follow(head),
+    });
+  }
+
+  /** @throws ConfigError where the database does not answer within 30 s */
+  async connect(): Promise<void> {
+    if (this.link === null) {
+      this.log.warn(
+        'REDIS_URL is not set: records are not cached, and rate limits count in this process only',
+      );
+    }
+    this.link?.connect();
+    await connectWithin(START_WITHIN_MS, this.log, async () => {
+      if (!this.db.isInitialized) await this.db.initialize();
+      await this.fence.start();
+    });
+    this.follower.start();
+  }
+
+  async close(): Promise<void> {
+    await this.follower.stop();
+    await this.fence.stop();
+    this.link?.close();
+    if (this.db.isInitialized) await this.db.destroy();
+    await Promise.all([this.hotPool.end(), this.fencePool.end()]);
+  }
+}
