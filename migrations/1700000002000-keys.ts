@@ -58,6 +58,7 @@ export class Keys1700000002000 implements MigrationInterface {
         CHECK ((state = 'revoked') = (revoked_at IS NOT NULL))
       );
       CREATE INDEX key_by_consumer ON keys.key (consumer, seq DESC);
+      CREATE INDEX key_held ON keys.key (consumer) WHERE state <> 'revoked';
       CREATE INDEX key_by_tag ON keys.key USING gin (tags);
       CREATE INDEX key_by_expiry ON keys.key (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -1,0 +1,16 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { Principal } from './principal.js';
+
+const principals = new WeakMap<object, Principal>();
+
+/** The principal of the request; only on routes under the principal guard. */
+export const By = createParamDecorator((_: unknown, context: ExecutionContext): Principal => {
+  const principal = principals.get(context.switchToHttp().getRequest<object>());
+  if (!principal) throw new Error('@By() is used on a route without PrincipalGuard');
+  return principal;
+});
+
+/** Leaves the principal for {@link By}. */
+export function setPrincipal(request: object, principal: Principal): void {
+  principals.set(request, principal);
+}

@@ -1,0 +1,28 @@
+import { applyDecorators, UseGuards } from '@nestjs/common';
+import { ApiHeader } from '@nestjs/swagger';
+import { Roles, TokenScopes } from '#jwt-guard';
+import { PrincipalGuard } from './principal.guard.js';
+
+const actorHeader = ApiHeader({
+  name: 'X-Actor-Token',
+  required: false,
+  description: 'Sent by services only: the access token of the person for whom they act',
+});
+
+/** A route that changes something: for admins, and for services that act for one. */
+export const Managed = (): MethodDecorator =>
+  applyDecorators(
+    Roles('admin'),
+    TokenScopes('keys:provision'),
+    UseGuards(PrincipalGuard),
+    actorHeader,
+  );
+
+/** A route that reads: for admins and auditors, and for services that act for one. */
+export const Audited = (): MethodDecorator =>
+  applyDecorators(
+    Roles('admin', 'auditor'),
+    TokenScopes('keys:provision'),
+    UseGuards(PrincipalGuard),
+    actorHeader,
+  );

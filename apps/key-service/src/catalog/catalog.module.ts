@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { AccessModule } from '../access/access.module.js';
+import { Consumers } from './consumers.js';
+import { ConsumersController } from './consumers.controller.js';
+import { Services } from './services.js';
+import { ServicesController } from './services.controller.js';
+
+/** Services and consumers. */
+@Module({
+  imports: [AccessModule],
+  controllers: [ServicesController, ConsumersController],
+  providers: [Services, Consumers],
+})
+export class CatalogModule {}

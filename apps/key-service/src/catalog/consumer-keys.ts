@@ -1,0 +1,43 @@
+import type { EntityManager } from 'typeorm';
+import { changeBy } from '../access/change-by.js';
+import type { Principal } from '../access/principal.js';
+import type { NewChange } from '../changes/change-log.js';
+import type { TouchedKey } from '../changes/marker.js';
+
+/**
+ * Raises the version of every key of a consumer that is not revoked. The consumer's row must be locked.
+ *
+ * @returns the keys, and a row for the change log for each
+ */
+export async function touchKeysOf(
+  manager: EntityManager,
+  consumer: string,
+  { at, by, action }: { at: Date; by: Principal; action: string },
+): Promise<{ keys: TouchedKey[]; changes: NewChange[] }> {
+  const rows = await manager.query<{ id: string; version: number; services: string[] }[]>(TOUCH, [
+    consumer,
+    at,
+  ]);
+  return {
+    keys: rows.map(({ id, version }) => ({ keyId: id, version })),
+    changes: rows.map(({ id, version, services }) =>
+      changeBy(by, {
+        action,
+        targetType: 'key',
+        targetId: id,
+        keyVersion: version,
+        services,
+        before: null,
+        after: { consumer },
+      }),
+    ),
+  };
+}
+
+const TOUCH = `
+  WITH touched AS (
+    UPDATE keys.key SET version = version + 1, updated_at = $2
+    WHERE consumer = $1 AND state <> 'revoked' RETURNING id, version, seq
+  )
+  SELECT id, version, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = id ORDER BY service) AS services
+  FROM touched ORDER BY touched.seq`;

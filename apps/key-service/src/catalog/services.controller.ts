@@ -1,0 +1,80 @@
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  Param,
+  Patch,
+  Post,
+  Query,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  createServiceBody,
+  listServicesQuery,
+  patchServiceBody,
+  service,
+  servicePage,
+  slug,
+  type CreateServiceBody,
+  type ListServicesQuery,
+  type PatchServiceBody,
+} from '#contracts';
+import { By } from '../access/by.js';
+import { Audited, Managed } from '../access/managed.js';
+import type { Principal } from '../access/principal.js';
+import { Services } from './services.js';
+import { TaggedInterceptor } from './tagged.interceptor.js';
+
+/** Services: the audiences of keys. */
+@ApiTags('Services')
+@Controller('v1/services')
+export class ServicesController {
+  constructor(private readonly services: Services) {}
+
+  @Post()
+  @Managed()
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Add a service' })
+  @ApiResponse({ status: 201, standardSchema: service })
+  create(@Body({ schema: createServiceBody }) body: CreateServiceBody, @By() by: Principal) {
+    return this.services.create(body, by);
+  }
+
+  @Get()
+  @Audited()
+  @ApiOperation({ summary: 'List services' })
+  @ApiResponse({ status: 200, standardSchema: servicePage })
+  list(@Query({ schema: listServicesQuery }) query: ListServicesQuery, @By() by: Principal) {
+    return this.services.list(query, by);
+  }
+
+  @Get(':slug')
+  @Audited()
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Read a service' })
+  @ApiResponse({ status: 200, standardSchema: service })
+  read(@Param('slug', { schema: slug }) name: string, @By() by: Principal) {
+    return this.services.read(name, by);
+  }
+
+  @Patch(':slug')
+  @Managed()
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Change a service: its name, scope catalogue or policy' })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag of the version to change',
+  })
+  @ApiResponse({ status: 200, standardSchema: service })
+  patch(
+    @Param('slug', { schema: slug }) name: string,
+    @Body({ schema: patchServiceBody }) body: PatchServiceBody,
+    @By() by: Principal,
+    @Headers('if-match') ifMatch: string | undefined,
+  ) {
+    return this.services.patch(name, body, { by, ifMatch });
+  }
+}

@@ -1,0 +1,72 @@
+import { In } from 'typeorm';
+import type { Grant, Policy, RateLimit } from '#contracts';
+import { grantFaults, resolveLifetime, type PolicyFault, type WantedLifetime } from '#key-core';
+import { invalidField, ProblemException } from '#server';
+import { maySee } from '../access/principal.js';
+import { ServiceEntity } from '../catalog/service.entity.js';
+import type { Work } from './work.js';
+
+/**
+ * The services of some grants, in their order, locked so that no scope leaves their catalogues meanwhile.
+ *
+ * @throws ProblemException where a service does not exist or is not the principal's, or has no such scope
+ */
+export async function lockServices(
+  { manager, by }: Work,
+  grants: readonly Grant[],
+): Promise<ServiceEntity[]> {
+  const found = await manager.find(ServiceEntity, {
+    where: { slug: In(grants.map((one) => one.service)) },
+    order: { slug: 'ASC' },
+    lock: { mode: 'pessimistic_read' },
+  });
+  const services = found.filter(({ slug }) => maySee(by, [slug]));
+  const faults = grantFaults(grants, services);
+  if (faults.length > 0) throw refusal(faults);
+  return grants.map((grant) => services.find((one) => one.slug === grant.service)!);
+}
+
+/** The end that a key gets under the policies of its services. @throws ProblemException POLICY_VIOLATION */
+export function lifetimeOf(
+  wanted: WantedLifetime,
+  policies: readonly Policy[],
+  nowMs: number,
+): Date | null {
+  const lifetime = resolveLifetime(wanted, policies, nowMs);
+  if (Array.isArray(lifetime)) throw refusal(lifetime);
+  return lifetime.expiresAtMs === null ? null : new Date(lifetime.expiresAtMs);
+}
+
+/** @throws ProblemException where a key would never be valid */
+export function refuseEmptyLife(notBefore: Date | null, expiresAt: Date | null): void {
+  if (notBefore === null || expiresAt === null || notBefore < expiresAt) return;
+  throw invalidField('/notBefore', `Use a time before the key expires, ${expiresAt.toISOString()}`);
+}
+
+/** Limits of a key that names none: those of all its services; of two with one name the stricter. */
+export function defaultRateLimits(policies: readonly Policy[]): RateLimit[] {
+  const byName = new Map<string, RateLimit>();
+  for (const limit of policies.flatMap((one) => one.defaultRateLimits)) {
+    const other = byName.get(limit.name);
+    if (!other || rateOf(limit) < rateOf(other)) byName.set(limit.name, limit);
+  }
+  return [...byName.values()];
+}
+
+/** Faults as they are answered. What names something that does not exist is an invalid request; all else breaks a policy. */
+export function refusal(faults: readonly PolicyFault[]): ProblemException {
+  const errors = faults.map(({ pointer, detail }) => ({
+    pointer,
+    code: pointer.endsWith('/service') ? 'INVALID_REQUEST' : 'POLICY_VIOLATION',
+    detail,
+  }));
+  const isUnknown = errors.some((one) => one.code === 'INVALID_REQUEST');
+  const detail = errors.map((one) => `${one.pointer}: ${one.detail}`).join('; ');
+  return new ProblemException(isUnknown ? 'INVALID_REQUEST' : 'POLICY_VIOLATION', detail, {
+    errors: errors.slice(0, 20),
+  });
+}
+
+function rateOf({ limit, windowSeconds }: RateLimit): number {
+  return limit / windowSeconds;
+}

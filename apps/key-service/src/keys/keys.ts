@@ -1,0 +1,82 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import type {
+  ChangedKey,
+  CreateKeyBody,
+  IssuedKey,
+  Key,
+  ListKeysQuery,
+  RevokeKeyBody,
+  RotatedKey,
+} from '#contracts';
+import type { Principal } from '../access/principal.js';
+import { Mutations, type Mutation } from '../changes/mutations.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { findKey } from './find-key.js';
+import { issueKey } from './issue-key.js';
+import { listKeys } from './list-keys.js';
+import { patchKey, type PatchOrder } from './patch-key.js';
+import { revokeKey } from './revoke-key.js';
+import { rotateKey, type RotateOrder } from './rotate-key.js';
+import { showKey } from './show-key.js';
+import { switchKey } from './switch-key.js';
+import type { Work } from './work.js';
+
+/** A key's life, each change of it in a transaction with its row of the change log. */
+@Injectable()
+export class Keys {
+  constructor(
+    private readonly db: DataSource,
+    private readonly mutations: Mutations,
+    @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
+  ) {}
+
+  /** See {@link issueKey}. */
+  async issue(body: CreateKeyBody, by: Principal): Promise<IssuedKey> {
+    const { result } = await this.change(by, (work) => issueKey(work, body));
+    return result;
+  }
+
+  /** See {@link listKeys}. */
+  list(query: ListKeysQuery, by: Principal) {
+    return listKeys(this.workOf(this.db.manager, by), query);
+  }
+
+  /** See {@link findKey}. */
+  async read(id: string, by: Principal): Promise<Key> {
+    const key = await findKey(this.db.manager, id, by);
+    return showKey(this.db.manager, key, this.material.now());
+  }
+
+  /** See {@link patchKey}. */
+  async patch(order: PatchOrder, by: Principal): Promise<Key> {
+    const { result } = await this.change(by, (work) => patchKey(work, order));
+    return result;
+  }
+
+  /** See {@link rotateKey}. */
+  async rotate(order: RotateOrder, by: Principal): Promise<RotatedKey> {
+    const { result } = await this.change(by, (work) => rotateKey(work, order));
+    return result;
+  }
+
+  /** See {@link revokeKey}. */
+  async revoke(id: string, body: RevokeKeyBody, by: Principal): Promise<ChangedKey> {
+    const { result, propagation } = await this.change(by, (work) => revokeKey(work, id, body));
+    return { key: result, propagation };
+  }
+
+  /** See {@link switchKey}. */
+  async switch(id: string, state: 'active' | 'disabled', by: Principal): Promise<ChangedKey> {
+    const { result, propagation } = await this.change(by, (work) => switchKey(work, id, state));
+    return { key: result, propagation };
+  }
+
+  private change<T>(by: Principal, capability: (work: Work) => Promise<Mutation<T>>) {
+    return this.mutations.run((manager) => capability(this.workOf(manager, by)));
+  }
+
+  private workOf(manager: EntityManager, by: Principal): Work {
+    return { manager, by, material: this.material };
+  }
+}

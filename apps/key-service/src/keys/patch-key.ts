@@ -1,0 +1,85 @@
+import { In } from 'typeorm';
+import type { Grant, Key, PatchKeyBody } from '#contracts';
+import { ProblemException } from '#server';
+import { differencesOf } from '../catalog/differences.js';
+import { ServiceEntity } from '../catalog/service.entity.js';
+import { checkVersion } from '../catalog/version-check.js';
+import type { Mutation } from '../changes/mutations.js';
+import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
+import { keyChange, settingsOf, touchedOf, updateKey } from './key-change.js';
+import type { KeyEntity } from './key.entity.js';
+import { KeyGrantEntity } from './key-grant.entity.js';
+import { lifetimeOf, lockServices, refuseEmptyLife } from './key-policy.js';
+import { showKey } from './show-key.js';
+import type { Work } from './work.js';
+
+/** Which key is to be changed, and how. */
+export interface PatchOrder {
+  id: string;
+  body: PatchKeyBody;
+  /** The `If-Match` header: without it a change is refused. */
+  ifMatch: string | undefined;
+}
+
+/**
+ * Changes what was set of a key. A new expiry is bound by the policies as that of a new key is, counted from now.
+ *
+ * @throws ProblemException IF_MATCH_REQUIRED, VERSION_MISMATCH, INVALID_REQUEST or POLICY_VIOLATION
+ * @throws ConflictException where the key is revoked
+ */
+export async function patchKey(
+  work: Work,
+  { id, body, ifMatch }: PatchOrder,
+): Promise<Mutation<Key>> {
+  const { manager, material } = work;
+  const { key, grants } = await lockKey(work, id);
+  if (ifMatch === undefined)
+    throw new ProblemException('IF_MATCH_REQUIRED', 'Send the ETag of the key as If-Match');
+  checkVersion(ifMatch, key.version);
+  refuseRevoked(key);
+  const nowMs = material.now();
+  const nextGrants = body.grants ?? grants;
+  if (body.grants) await replaceGrants(work, id, body.grants);
+  const columns = await columnsOf(work, key, { body, grants: nextGrants, nowMs });
+  const patched = await updateKey(work, key, columns);
+  const change = keyChange(work, 'key.updated', {
+    key: touchedOf(patched),
+    services: [...new Set([...servicesOf(grants), ...servicesOf(nextGrants)])],
+    ...differencesOf(
+      { ...settingsOf(key), grants },
+      { ...settingsOf(patched), grants: nextGrants },
+    ),
+  });
+  const result = await showKey(manager, patched, nowMs);
+  return { result, changes: [change], touched: [touchedOf(patched)] };
+}
+
+async function replaceGrants(work: Work, keyId: string, grants: Grant[]): Promise<void> {
+  await lockServices(work, grants);
+  await work.manager.delete(KeyGrantEntity, { keyId });
+  await work.manager.insert(
+    KeyGrantEntity,
+    grants.map((grant) => ({ ...grant, keyId })),
+  );
+}
+
+async function columnsOf(
+  { manager }: Work,
+  key: KeyEntity,
+  { body, grants, nowMs }: { body: PatchKeyBody; grants: Grant[]; nowMs: number },
+): Promise<Partial<KeyEntity>> {
+  const { grants: _, expiresAt: wantedEnd, expiresInSeconds, notBefore: start, ...plain } = body;
+  const notBefore = start === undefined ? key.notBefore : instantOf(start);
+  let { expiresAt } = key;
+  if (wantedEnd !== undefined || expiresInSeconds !== undefined) {
+    const services = await manager.findBy(ServiceEntity, { slug: In(servicesOf(grants)) });
+    const policies = services.map((one) => one.policy);
+    expiresAt = lifetimeOf({ expiresAt: wantedEnd, expiresInSeconds }, policies, nowMs);
+  }
+  refuseEmptyLife(notBefore, expiresAt);
+  return { ...(plain as Partial<KeyEntity>), notBefore, expiresAt };
+}
+
+function instantOf(text: string | null): Date | null {
+  return text === null ? null : new Date(text);
+}

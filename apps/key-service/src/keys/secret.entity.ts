@@ -1,0 +1,30 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** A secret of a key: the current one, whose `validUntil` is null, or one that it replaced. */
+@Entity({ schema: 'keys', name: 'secret' })
+export class SecretEntity {
+  @PrimaryColumn('text', { name: 'key_id' })
+  keyId!: string;
+
+  @PrimaryColumn('integer')
+  number!: number;
+
+  /** HMAC-SHA-256 of the whole text; written here, read by verification only. */
+  @Column('bytea', { select: false })
+  digest!: Buffer;
+
+  @Column('integer', { name: 'pepper_version' })
+  pepperVersion!: number;
+
+  @Column('text')
+  prefix!: string;
+
+  @Column('text')
+  last4!: string;
+
+  @Column('timestamptz', { name: 'created_at' })
+  createdAt!: Date;
+
+  @Column('timestamptz', { name: 'valid_until', nullable: true })
+  validUntil!: Date | null;
+}

@@ -1,0 +1,22 @@
+import { digestKey, type KeyText } from '#key-core';
+import { SecretEntity } from './secret.entity.js';
+import type { Work } from './work.js';
+
+/** Stores a secret as the key's current one: its digest, the pepper that made it, and what people tell it apart by. */
+export async function addSecret(
+  { manager, material }: Work,
+  text: KeyText,
+  { number, atMs }: { number: number; atMs: number },
+): Promise<void> {
+  const { version, bytes } = material.peppers.current;
+  await manager.insert(SecretEntity, {
+    keyId: text.keyId,
+    number,
+    digest: digestKey(bytes, text.text),
+    pepperVersion: version,
+    prefix: text.prefix,
+    last4: text.last4,
+    createdAt: new Date(atMs),
+    validUntil: null,
+  });
+}

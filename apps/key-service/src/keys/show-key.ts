@@ -1,0 +1,96 @@
+import { In, type EntityManager } from 'typeorm';
+import type { Grant, Key, KeyStatus } from '#contracts';
+import { ConsumerEntity } from '../catalog/consumer.entity.js';
+import type { KeyEntity, KeyRow } from './key.entity.js';
+import { KeyGrantEntity } from './key-grant.entity.js';
+import { SecretEntity } from './secret.entity.js';
+
+/** Keys as they are answered, in the order of their rows; nothing in them opens anything. */
+export async function showKeys(
+  manager: EntityManager,
+  rows: readonly KeyRow[],
+  nowMs: number,
+): Promise<Key[]> {
+  if (rows.length === 0) return [];
+  const keyId = In(rows.map((row) => row.id));
+  const slug = In([...new Set(rows.map((row) => row.consumer))]);
+  const grants = await manager.find(KeyGrantEntity, {
+    where: { keyId },
+    order: { service: 'ASC' },
+  });
+  const secrets = await manager.find(SecretEntity, { where: { keyId }, order: { number: 'DESC' } });
+  const disabled = await manager.find(ConsumerEntity, { where: { slug, enabled: false } });
+  return rows.map((row) =>
+    toKey(row, {
+      grants: grants.filter((one) => one.keyId === row.id),
+      secrets: secrets.filter((one) => one.keyId === row.id),
+      isConsumerEnabled: disabled.every((one) => one.slug !== row.consumer),
+      nowMs,
+    }),
+  );
+}
+
+/** One key as it is answered. */
+export async function showKey(manager: EntityManager, row: KeyRow, nowMs: number): Promise<Key> {
+  const [key] = await showKeys(manager, [row], nowMs);
+  return key!;
+}
+
+/** Revoked comes before expired, expired before disabled. A key of a disabled consumer is disabled. */
+export function statusOf(
+  { state, expiresAt }: Pick<KeyEntity, 'state' | 'expiresAt'>,
+  isConsumerEnabled: boolean,
+  nowMs: number,
+): KeyStatus {
+  if (state === 'revoked') return 'revoked';
+  if (expiresAt !== null && expiresAt.getTime() <= nowMs) return 'expired';
+  return isConsumerEnabled ? state : 'disabled';
+}
+
+interface Parts {
+  grants: Grant[];
+  /** The current one first. */
+  secrets: SecretEntity[];
+  isConsumerEnabled: boolean;
+  nowMs: number;
+}
+
+function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, nowMs }: Parts): Key {
+  const [current, previous] = secrets;
+  return {
+    id: row.id,
+    name: row.name,
+    consumer: row.consumer,
+    environment: row.environment,
+    grants: grants.map(({ service, scopes }) => ({ service, scopes })),
+    status: statusOf(row, isConsumerEnabled, nowMs),
+    notBefore: instantOf(row.notBefore),
+    expiresAt: instantOf(row.expiresAt),
+    rateLimits: row.rateLimits,
+    quota: null,
+    ipAllowlist: row.ipAllowlist,
+    tags: row.tags,
+    metadata: row.metadata as Key['metadata'],
+    hint: { prefix: current!.prefix, last4: current!.last4 },
+    rotation: rotationOf(previous, nowMs),
+    origin: row.origin,
+    createdAt: row.createdAt.toISOString(),
+    createdBy: row.createdBy,
+    updatedAt: row.updatedAt.toISOString(),
+    lastUsedAt: instantOf(row.lastUsedAt),
+    revokedAt: instantOf(row.revokedAt),
+    revocationReason: row.revocationReason,
+    version: row.version,
+  };
+}
+
+function rotationOf(previous: SecretEntity | undefined, nowMs: number): Key['rotation'] {
+  const end = previous?.validUntil;
+  if (!end) return null;
+  const state = end.getTime() > nowMs ? 'overlapping' : 'finished';
+  return { state, previousValidUntil: end.toISOString() };
+}
+
+function instantOf(date: Date | null): string | null {
+  return date === null ? null : date.toISOString();
+}

@@ -1,0 +1,44 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { AUDIENCES } from '#contracts';
+
+/** An issuer of access tokens with a real JWKS endpoint. */
+export interface TestIssuer {
+  url: string;
+  jwksUrl: string;
+  /** The token of a person; `services` only for one who is limited to some. */
+  person: (sub: string, claims?: object) => Promise<string>;
+  /** The token of a service account for the key service. */
+  service: (slug: string, scope?: string) => Promise<string>;
+  stop: () => Promise<void>;
+}
+
+/** Starts an issuer that signs with ES256. */
+export async function startIssuer(): Promise<TestIssuer> {
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' };
+  const server = createServer((_request, response) => {
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys: [jwk] }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const sign = (claims: object) =>
+    new SignJWT({ jti: 'j1', sid: 's1', ...claims })
+      .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k1' })
+      .setIssuer(url)
+      .setIssuedAt()
+      .setExpirationTime('10m')
+      .sign(privateKey);
+  return {
+    url,
+    jwksUrl: `${url}/.well-known/jwks.json`,
+    person: (sub, claims = {}) => sign({ sub, aud: AUDIENCES, roles: ['admin'], ...claims }),
+    service: (slug, scope = 'keys:provision') =>
+      sign({ sub: slug, client_id: slug, aud: ['key-service'], scope }),
+    stop: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import 'reflect-metadata';
+import { randomBytes } from 'node:crypto';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import supertest from 'supertest';
+import { createApp, createLogger } from '#server';
+import { appOptions } from '../app-options.js';
+import { keyServiceEnv } from '../config.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { startIssuer, type TestIssuer } from './issuer.js';
+import { startPostgres, type TestPostgres } from './postgres.js';
+
+/** The key service over HTTP, on a real PostgreSQL and with real tokens; without Redis. */
+export interface ManagementApp {
+  app: NestFastifyApplication;
+  postgres: TestPostgres;
+  issuer: TestIssuer;
+  /** Peppers, randomness and the clock, which a test may replace. */
+  material: KeyMaterial;
+  /** A request with a token; without one where it is null. */
+  call: (method: Method, path: string, token: string | null) => supertest.Test;
+  stop: () => Promise<void>;
+}
+
+export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put';
+
+/** Starts it; the database is reached as the role that the service runs as. */
+export async function startManagement(): Promise<ManagementApp> {
+  const [postgres, issuer] = await Promise.all([startPostgres(), startIssuer()]);
+  const env = keyServiceEnv.parse({
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'silent',
+    KEY_SERVICE_DATABASE_URL: postgres.runtimeUrl,
+    KEY_SERVICE_SECRET: randomBytes(32).toString('base64'),
+    KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
+    LOGIN_URL: issuer.url,
+  });
+  const options = appOptions(env, createLogger('key-service', env.LOG_LEVEL));
+  const app = await createApp({ ...options, docs: false });
+  return {
+    app,
+    postgres,
+    issuer,
+    material: app.get(KEY_MATERIAL),
+    call: (method, path, token) => {
+      const request = supertest(app.getHttpServer())[method](path);
+      return token === null ? request : request.set('authorization', `Bearer ${token}`);
+    },
+    stop: async () => {
+      await app.close();
+      await Promise.all([postgres.stop(), issuer.stop()]);
+    },
+  };
+}
