@@ -137,6 +137,16 @@ describe('createKeyVerifier', () => {
     await expect(verifier.verify(question)).resolves.toEqual(valid);
   });
 
+  it('asks the only key service once more when it closes the connection', async () => {
+    const keyService = await stub();
+    keyService.answer((_seen, response) =>
+      keyService.seen.length === 1 ? void response.destroy() : json(response, 200, valid),
+    );
+    const verifier = createKeyVerifier({ urls: [keyService.url], token, service: 'reports' });
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    expect(keyService.seen).toHaveLength(2);
+  });
+
   it('gets another token when the key service refuses the one it has, once', async () => {
     const keyService = await stub();
     keyService.answer(({ headers }, response) =>

@@ -118,7 +118,7 @@ async function askOne(ask: Parameters<typeof exchange>[0], token: ServiceToken):
 
 /** Whether the connection failed; `fetch` says so with a TypeError, and with a DOMException that time was up. */
 function isBroken(error: unknown): boolean {
-  return error instanceof TypeError;
+  return (error as { name?: unknown } | null)?.name === 'TypeError';
 }
 
 /** @throws TokenUnavailable when the token is not there at `endsAtMs` */
