@@ -25,6 +25,8 @@ export interface AppOptions {
   portVariable: string;
   http?: HttpOptions;
   openApi: OpenApiOptions;
+  /** Whether `/docs` is served, by default true; false for tests, as jest on Node 20 cannot load what it needs. */
+  docs?: boolean;
   /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
   /** Routes outside Nest, registered before it listens. */
@@ -50,7 +52,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   app.useGlobalPipes(new SchemaPipe());
   http.health(async () => (await options.isReady?.(app)) ?? true);
   options.routes?.(app, http.fastify);
-  serveOpenApi(app, http.fastify, options.openApi);
+  serveOpenApi(app, http.fastify, options);
   await app.init();
   await http.fastify.ready();
   return app;
@@ -108,13 +110,13 @@ async function listen(app: NestFastifyApplication, options: AppOptions): Promise
 function serveOpenApi(
   app: NestFastifyApplication,
   fastify: FastifyInstance,
-  options: OpenApiOptions,
+  { openApi, docs = true }: AppOptions,
 ): void {
-  const document = createOpenApi(app, options);
+  const document = createOpenApi(app, openApi);
   fastify.get('/openapi.json', (_request, reply) =>
     reply.type('application/json').send(JSON.stringify(document)),
   );
-  SwaggerModule.setup('docs', app, document, { raw: false });
+  if (docs) SwaggerModule.setup('docs', app, document, { raw: false });
 }
 
 function messageOf(error: unknown): string {

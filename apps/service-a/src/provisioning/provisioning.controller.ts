@@ -60,7 +60,7 @@ export class ProvisioningController {
   @ApiResponse({ status: 200, standardSchema: rotatedKey })
   async rotate(
     @Param('id', { schema: keyId }) id: string,
-    @Body({ schema: rotateKeyBody }) body: RotateKeyBody,
+    @Body({ schema: rotateKeyBody.prefault({}) }) body: RotateKeyBody,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
