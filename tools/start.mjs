@@ -1,4 +1,8 @@
-// `npm start`: the whole platform. `npm run start:<app>`: one app, from its environment.
+// `npm start` runs the whole platform, `npm run start:<app>` one app from its environment; the demo and the OpenAPI files
+// come this way too. First what is missing is installed and built.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { checkNode, ensureReady, ROOT } from './setup.mjs';
 
 checkNode();
@@ -9,5 +13,6 @@ try {
   console.error(error.message);
   process.exit(error.exitCode ?? 1);
 }
-const app = process.argv[2];
-await import(app ? `../dist/apps/${app}/src/main.js` : '../dist/tools/quickstart.js');
+const what = process.argv[2] ?? 'quickstart';
+const app = join(ROOT, 'dist', 'apps', what, 'src', 'main.js');
+await import(pathToFileURL(existsSync(app) ? app : join(ROOT, 'dist', 'tools', `${what}.js`)).href);

@@ -30,6 +30,8 @@ export interface PostgresOptions {
   logFile: string;
   /** More arguments for the server. */
   flags?: string[];
+  /** Gets the server as soon as it is a process, before it is up. */
+  onStart?: (server: Part) => void;
 }
 
 const OWNER = 'keyward_owner';
@@ -48,7 +50,7 @@ const STOP = { signal: 'SIGINT', patienceMs: 20_000, force: 'SIGQUIT' } as const
 export async function startEmbeddedPostgres(
   options: PostgresOptions,
 ): Promise<Part & { url: string }> {
-  const { dataDir, port, password, logFile, flags = [] } = options;
+  const { dataDir, port, password, logFile, flags = [], onStart } = options;
   const { initdb, postgres } = await binaries();
   const pidFile = join(dataDir, 'postmaster.pid');
   const userId = userIdFor(dataDir);
@@ -66,6 +68,7 @@ export async function startEmbeddedPostgres(
   });
   closeSync(output);
   const server = partOf(child, 'postgres', STOP, () => lastLinesOf(logFile));
+  onStart?.(server);
   await untilUp(server, () => statusIn(pidFile) === 'ready', START_TIMEOUT_MS);
   const url = `postgresql://${OWNER}:${encodeURIComponent(password)}@127.0.0.1:${port}/${DATABASE}`;
   await ensureDatabase(url);

@@ -30,7 +30,8 @@ export function partOf(
 ): Part {
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) =>
+    // Not `exit`: its last lines are there only when its output is closed as well.
+    child.once('close', (code, signal) =>
       resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
     );
   });
@@ -55,25 +56,31 @@ export async function untilUp(
   isUp: () => boolean | Promise<boolean>,
   timeoutMs: number,
 ): Promise<void> {
+  const until = Date.now() + timeoutMs;
   let ended: string | undefined;
-  void part.exited.then((how) => {
-    ended = how;
-  });
-  for (const until = Date.now() + timeoutMs; Date.now() < until; await sleep(20)) {
-    if (ended !== undefined) break;
+  while (ended === undefined && Date.now() < until) {
     if (await isUp()) return;
+    ended = await Promise.race([part.exited, sleep(20, undefined)]);
   }
   await part.stop();
   const why = ended ?? `not up after ${timeoutMs / 1000} s`;
   throw new Error([`${part.name} did not start (${why}):`, ...part.lastLines()].join('\n  '));
 }
 
+/** A part that ended, and how. */
+export interface Ended {
+  part: Part;
+  how: string;
+}
+
 /** The parts of a platform that run, in the order in which they were started. */
 export interface Parts {
   /** Adds parts that belong to one step: they are stopped together, before those of the steps before. */
   add: (...parts: Part[]) => void;
+  /** Adds a part that may end by itself, and waits for that. */
+  waitFor: (part: Part) => Promise<string>;
   /** Resolves with the first part that ends although nobody stopped it. */
-  ended: Promise<{ part: Part; how: string }>;
+  ended: Promise<Ended>;
   stopAll: () => Promise<void>;
 }
 
@@ -81,20 +88,27 @@ export interface Parts {
 export function createParts(): Parts {
   const steps: Part[][] = [];
   let stopping = false;
-  let tell: (ended: { part: Part; how: string }) => void = () => undefined;
-  const ended = new Promise<{ part: Part; how: string }>((resolve) => {
+  let tell: (ended: Ended) => void;
+  const ended = new Promise<Ended>((resolve) => {
     tell = resolve;
   });
+  const watch = async (part: Part): Promise<void> => {
+    const how = await part.exited;
+    if (!stopping) tell({ part, how });
+  };
+  const hold = (parts: Part[]): void => {
+    steps.push(parts);
+    if (stopping) for (const part of parts) void part.stop();
+  };
   return {
     ended,
     add: (...parts) => {
-      steps.push(parts);
-      for (const part of parts) {
-        if (stopping) void part.stop();
-        void part.exited.then((how) => {
-          if (!stopping) tell({ part, how });
-        });
-      }
+      hold(parts);
+      for (const part of parts) void watch(part);
+    },
+    waitFor: (part) => {
+      hold([part]);
+      return part.exited;
     },
     stopAll: async () => {
       stopping = true;

@@ -14,6 +14,8 @@ export interface RedisOptions {
   port: number;
   password: string;
   logFile: string;
+  /** Gets the server as soon as it is a process, before it is up. */
+  onStart?: (server: Part) => void;
 }
 
 const START_TIMEOUT_MS = 15_000;
@@ -30,7 +32,7 @@ export function hasRedisServer(): boolean {
  * @throws Error with the last lines of its log when it does not listen within 15 s
  */
 export async function startRedisServer(options: RedisOptions): Promise<Part & { url: string }> {
-  const { dir, port, password, logFile } = options;
+  const { dir, port, password, logFile, onStart } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const pidFile = join(dir, 'redis.pid');
   await stopLeftover(pidFile, 'redis-server', STOP.signal);
@@ -60,6 +62,7 @@ export async function startRedisServer(options: RedisOptions): Promise<Part & { 
   const server = partOf(child, 'redis-server', STOP, () =>
     readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-8),
   );
+  onStart?.(server);
   await untilUp(server, () => answersOn(port), START_TIMEOUT_MS);
   return { ...server, url: `redis://:${encodeURIComponent(password)}@127.0.0.1:${port}` };
 }
