@@ -48,7 +48,7 @@ export async function appendChanges(manager: EntityManager, changes: NewChange[]
 }
 
 /** Whether PostgreSQL gave up a transaction that may be run again: serialization failure or deadlock. */
-function isRetriable(error: unknown): boolean {
+export function isRetriable(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return code === '40001' || code === '40P01';
 }
