@@ -43,7 +43,7 @@ describe('KeyGuard', () => {
             urls: [keyService.url],
             token: () => Promise.resolve('own-token'),
             service: 'service-a',
-            timeoutMs: 200,
+            timeoutMs: 1_000,
           }),
         }),
       ],
@@ -183,6 +183,28 @@ describe('KeyGuard', () => {
     const response = await call().expect(503);
     expect(response.body).toMatchObject({ errorCode: 'VERIFICATION_UNAVAILABLE' });
     expect(response.headers['retry-after']).toBe('1');
+  });
+
+  it('gives each of many requests at once the principal of its own key', async () => {
+    await start(ThingsController);
+    keyService.answer(({ body }, response) => {
+      const { key } = JSON.parse(body) as { key: string };
+      const verdict = verdictOf('VALID', { consumer: `consumer-${key}` });
+      setTimeout(() => json(response, 200, verdict), Math.random() * 5);
+    });
+    await app.listen(0, '127.0.0.1');
+    const keys = Array.from({ length: 1_000 }, (_, i) => String(i % 50));
+    const seen: unknown[] = [];
+    for (let i = 0; i < keys.length; i += 50) {
+      const batch = keys.slice(i, i + 50).map(async (key) => {
+        const response = await fetch(`${await app.getUrl()}/things`, {
+          headers: { 'x-api-key': key },
+        });
+        return await response.json();
+      });
+      seen.push(...(await Promise.all(batch)));
+    }
+    expect(seen).toEqual(keys.map((key) => ({ by: `consumer-${key}` })));
   });
 
   it('does not let an app start whose guarded route names no scope', async () => {
