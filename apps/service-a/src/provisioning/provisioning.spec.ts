@@ -1,8 +1,11 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyRequest } from 'fastify';
 import request from 'supertest';
 import type { Key } from '#contracts';
 import { sendJson, sendProblem } from '../../../../test/support/stub-server.js';
 import { createServiceA, createSurroundings, type Surroundings } from '../testing/service-a.js';
+import { createUpstream } from '../upstream.js';
+import { KeyProvisioner } from './key-provisioner.js';
 
 const id = 'key_3kTMd7QpXvB2nYcF';
 const secret = `kw_live_3kTMd7QpXvB2nYcF_${'S'.repeat(49)}`;
@@ -173,6 +176,23 @@ describe('keys made through service-a', () => {
     });
     const response = await post('/v1/api-keys', body).expect(401);
     expect(response.body).toMatchObject({ code: 'INVALID_TOKEN' });
+  });
+
+  it('gets itself another token when its own may be the one that is refused', async () => {
+    around.keyService.routes({
+      'POST /v1/keys': ({ headers }, response) =>
+        headers.authorization === 'Bearer new'
+          ? sendJson(response, 201, { key, secret })
+          : sendProblem(response, 401, 'INVALID_TOKEN'),
+    });
+    const urls = [around.keyService.url];
+    const keys = new KeyProvisioner(
+      createUpstream({ name: 'The key service', urls, timeoutMs: 1_000 }),
+      (refused) => Promise.resolve(refused === 'old' ? 'new' : 'old'),
+    );
+    const from = { headers: {}, ip: '127.0.0.1', id: 'req-1' } as FastifyRequest;
+    const { data } = await keys.create(body, from);
+    expect([data.secret, around.keyService.seen.length]).toEqual([secret, 2]);
   });
 
   it.each([

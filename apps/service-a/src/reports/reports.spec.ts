@@ -116,6 +116,20 @@ describe('reports behind API keys', () => {
     expect(asked()).toEqual([]);
   });
 
+  it.each([
+    ['two keys', { 'x-api-key': [secret, 'other'] }],
+    ['the same key twice', { 'x-api-key': [secret, secret] }],
+    ['a list of keys', { 'x-api-key': `${secret}, other` }],
+    ['bytes that no key has', { 'x-api-key': 'k\u00e9y' }],
+    ['two Authorization headers', { authorization: ['Bearer a', 'Bearer b'] }],
+  ])('answers 400 to %s, and asks nobody', async (_what, headers) => {
+    const response = await request(app.getHttpServer())
+      .get('/v1/reports')
+      .set(headers as never);
+    expect(response.body).toMatchObject({ status: 400, code: 'INVALID_HEADER' });
+    expect(asked()).toEqual([]);
+  });
+
   it('tells a malformed key, an unknown one and one that is too long apart by nothing', async () => {
     const answerTo = async (key: string) => {
       const response = await request(app.getHttpServer())

@@ -1,0 +1,48 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { freePort } from './free-port.js';
+
+/** An app as a process of its own. */
+export interface AppProcess {
+  url: string;
+  /** Everything that it has written so far, to either stream. */
+  output: () => string;
+  /** Ends it with SIGTERM; resolves with the exit code. */
+  stop: () => Promise<number | null>;
+}
+
+/**
+ * Starts an app from its built entry and waits until it listens.
+ *
+ * @param entry file of the app's `main`
+ * @param env all of its environment; the port is set here under `portVariable`
+ */
+export async function startAppProcess(
+  entry: URL,
+  portVariable: string,
+  env: Record<string, string>,
+): Promise<AppProcess> {
+  const port = await freePort();
+  const child = fork(entry, {
+    silent: true,
+    env: { ...env, [portVariable]: String(port) },
+    execArgv: [],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
+  const exited = once(child, 'exit');
+  const first = await Promise.race([once(child, 'message'), exited.then(() => null)]);
+  if (first === null) throw new Error(`The app did not start:\n${output}`);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    output: () => output,
+    stop: () => stop(child, exited),
+  };
+}
+
+async function stop(child: ChildProcess, exited: Promise<unknown[]>): Promise<number | null> {
+  child.kill('SIGTERM');
+  const [code] = await exited;
+  return code as number | null;
+}
