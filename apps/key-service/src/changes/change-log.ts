@@ -27,8 +27,9 @@ export interface NewChange {
 }
 
 /**
- * Adds rows to the change log; whatever looks like a key or token in them is masked. Must be the last statement of its transaction: it locks the head row until the commit, which
- * is what keeps the numbers gapless and in commit order. Listeners are told on commit.
+ * Adds rows to the change log. Must be the last statement of its transaction: it locks the head row until the commit, which
+ * is what keeps the numbers gapless and in commit order. Listeners are told on commit. Whatever looks like a key or token
+ * is masked.
  *
  * @returns number of the last row
  * @throws ServiceUnavailableException where the rows cannot be written; the transaction must not be committed then
@@ -48,7 +49,7 @@ export async function appendChanges(manager: EntityManager, changes: NewChange[]
 }
 
 /** Whether PostgreSQL gave up a transaction that may be run again: serialization failure or deadlock. */
-function isRetriable(error: unknown): boolean {
+export function isRetriable(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return code === '40001' || code === '40P01';
 }
