@@ -7,4 +7,5 @@ export * from './mask.js';
 export * from './primitives.js';
 export * from './problem.js';
 export * from './reports.js';
+export * from './trace.js';
 export * from './verdict.js';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rateLimit } from './catalog.js';
 import type { ErrorCode } from './error-codes.js';
 import { instantOut, metadata, scope, slug } from './primitives.js';
 
@@ -43,7 +44,7 @@ export const PROBLEM_OF_REFUSAL = {
 
 /** State of one rate limit after a verification; `resetSeconds` until the whole limit is free again. */
 export const limitState = z.object({
-  name: z.string(),
+  name: rateLimit.shape.name,
   limit: z.int(),
   remaining: z.int(),
   resetSeconds: z.number(),

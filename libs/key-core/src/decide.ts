@@ -26,9 +26,9 @@ export interface Decision {
 }
 
 /**
- * Decides on a key from what is known of it. The first check that fails gives the code, in this order: secret (`NOT_FOUND`,
- * whatever the state), state and consumer, the secret's own end, not-before, expiry, service (`NOT_FOUND`), environment,
- * address, scopes. An end holds from its very millisecond.
+ * Decides on a key from what is known of it. The first check that fails gives the code, in this order: secret and service (`NOT_FOUND`,
+ * whatever the state: who presents a wrong secret, or is not meant, learns nothing), state and consumer, the secret's own
+ * end, not-before, expiry, environment, address, scopes. An end holds from its very millisecond.
  *
  * @param secret what `matchSecret` found for the presented text
  */
@@ -40,8 +40,8 @@ export function decide(
 ): Decision {
   if (secret === null) return { code: 'NOT_FOUND' };
   const grant = record.grants.find((one) => one.service === request.service);
+  if (grant === undefined) return { code: 'NOT_FOUND' };
   const code = refusalNow(record, secret, nowMs) ?? refusalHere(record, grant, request) ?? 'VALID';
-  if (grant === undefined) return { code };
   const { validUntilMs } = secret;
   if (validUntilMs === null) return { code, scopes: grant.scopes };
   return { code, scopes: grant.scopes, superseded: { validUntilMs } };
@@ -61,11 +61,10 @@ function refusalNow(
 
 function refusalHere(
   record: KeyRecord,
-  grant: Grant | undefined,
+  grant: Grant,
   request: KeyRequest,
 ): (Refusal & DecisionCode) | null {
   const { environment, clientIp, scopes } = request;
-  if (grant === undefined) return 'NOT_FOUND';
   if (environment !== undefined && environment !== record.environment) return 'WRONG_ENVIRONMENT';
   if (!isAllowedFrom(record.ipAllowlist, clientIp)) return 'IP_NOT_ALLOWED';
   return satisfies(grant.scopes, scopes) ? null : 'INSUFFICIENT_SCOPE';

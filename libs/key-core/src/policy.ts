@@ -104,8 +104,7 @@ function untilText(latestMs: number): string {
 }
 
 function isGrantable(scope: string, catalogue: readonly string[]): boolean {
-  const isWildcard = scope.endsWith(':*');
-  return catalogue.some((known) => covers(known, scope) || (isWildcard && covers(scope, known)));
+  return catalogue.some((known) => covers(known, scope) || covers(scope, known));
 }
 
 function scopeText(scope: string, { slug, scopes }: Pick<Service, 'slug' | 'scopes'>): string {

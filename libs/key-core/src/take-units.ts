@@ -1,7 +1,9 @@
 import type { RateLimit } from '#contracts';
 
-/** The step between neighbouring doubles at today's times in milliseconds: what a sum of them may be off by. */
+/** The step between neighbouring doubles at today's times in milliseconds: what one sum of them may be off by. */
 const CLOCK_STEP_MS = 2 ** -12;
+/** What many such sums may add up to; never more than a hundredth of a unit. */
+const SLACK_MS = 2 ** -6;
 
 /** Answer of {@link takeUnits}. */
 export interface UnitsTaken {
@@ -23,8 +25,8 @@ export interface UnitsTaken {
  *
  * @param tatMs theoretical arrival time: when the whole limit will be free again; 0 where nothing was taken yet
  * @param cost units, 0 to look only
- * Source: generic cell rate algorithm, ITU-T I.371, in its virtual scheduling form. The Lua script of the key service
- * counts in the same way.
+ * Source: generic cell rate algorithm, ITU-T I.371, in its virtual scheduling form. Whatever else counts the same limits,
+ * a script in Redis, has to count in the same way.
  */
 export function takeUnits(
   tatMs: number,
@@ -34,17 +36,20 @@ export function takeUnits(
 ): UnitsTaken {
   const windowMs = limit.windowSeconds * 1_000;
   const unitMs = windowMs / limit.limit;
+  const slackMs = Math.min(SLACK_MS, unitMs / 100);
+  const slack = slackMs / unitMs;
   const taken = unitsTaken(Math.min(Math.max(0, tatMs - nowMs), windowMs), unitMs);
   const wanted = taken + cost;
-  const allowed = wanted <= limit.limit;
+  const allowed = wanted <= limit.limit + slack;
   const after = allowed ? wanted : taken;
-  const waitSeconds = Math.ceil(((wanted - limit.limit) * unitMs) / 1_000);
   return {
     allowed,
     tatMs: nowMs + after * unitMs,
-    remaining: Math.max(0, Math.floor(limit.limit - after)),
-    resetSeconds: Math.ceil((after * unitMs) / 1_000),
-    retryAfterSeconds: allowed ? 0 : Math.max(1, waitSeconds),
+    remaining: Math.max(0, Math.floor(limit.limit - after + slack)),
+    resetSeconds: secondsOf(after * unitMs - slackMs),
+    retryAfterSeconds: allowed
+      ? 0
+      : Math.max(1, secondsOf((wanted - limit.limit) * unitMs - slackMs)),
   };
 }
 
@@ -53,4 +58,8 @@ function unitsTaken(backlogMs: number, unitMs: number): number {
   const units = backlogMs / unitMs;
   const whole = Math.round(units);
   return Math.abs(units - whole) * unitMs <= CLOCK_STEP_MS ? whole : units;
+}
+
+function secondsOf(ms: number): number {
+  return Math.max(0, Math.ceil(ms / 1_000));
 }

@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { maskSecrets, PROBLEM_TYPE, problemOf, type ErrorCode } from '#contracts';
@@ -41,7 +41,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   const { env, log } = options;
   const fastify = Fastify({
     loggerInstance: log as never,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIdOf,
     bodyLimit: 64 * KIB,
     requestTimeout: 30_000,

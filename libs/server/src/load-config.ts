@@ -57,15 +57,19 @@ function withoutEmpty(variables: NodeJS.ProcessEnv): Record<string, string> {
   );
 }
 
-/** `LOGIN_DATABASE_URL` of the file gives way to a `DATABASE_URL` of the process, which is nearer to who starts it. */
+/**
+ * What the process says goes, however it says it: its `DATABASE_URL` over the file's `LOGIN_DATABASE_URL`, its `NAME` over
+ * the file's `NAME_FILE` and the other way round.
+ */
 function withoutOverruled(
   file: Record<string, string>,
   given: NodeJS.ProcessEnv,
 ): Record<string, string> {
-  if (!given['DATABASE_URL']) return file;
-  return Object.fromEntries(
-    Object.entries(file).filter(([name]) => !name.endsWith('_DATABASE_URL')),
-  );
+  const isOverruled = (name: string): boolean =>
+    (name.endsWith('_DATABASE_URL') && !!given['DATABASE_URL']) ||
+    !!given[`${name}_FILE`] ||
+    (name.endsWith('_FILE') && !!given[name.slice(0, -'_FILE'.length)]);
+  return Object.fromEntries(Object.entries(file).filter(([name]) => !isOverruled(name)));
 }
 
 function withSecretFiles(

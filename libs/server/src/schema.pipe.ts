@@ -4,8 +4,8 @@ import { maskSecrets, type FieldError } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
 /**
- * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, one error a
- * fault: where, and what would be right. What was sent is never repeated, but for the name of an unknown property.
+ * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, the
+ * first fault of each place: where, and what would be right. What was sent is never repeated, but for the name of an unknown property.
  */
 export class SchemaPipe extends StandardSchemaValidationPipe {
   constructor() {
@@ -13,6 +13,9 @@ export class SchemaPipe extends StandardSchemaValidationPipe {
       exceptionFactory: (issues) => invalidRequest(issues as core.$ZodIssue[]),
     });
   }
+
+  /** Nothing is taken out in silence: a body with `__proto__` was refused when it was read, `constructor` is unknown. */
+  protected override stripProtoKeys(): void {}
 }
 
 /** The same for a plain Fastify route whose schemas are zod's: give it as the route's `validatorCompiler`. */
@@ -24,7 +27,10 @@ export function validatorOf({ schema }: { schema: unknown }) {
 }
 
 function invalidRequest(issues: readonly core.$ZodIssue[]): ProblemException {
-  const errors = issues.flatMap(toFieldErrors).slice(0, 20);
+  const all = issues.flatMap(toFieldErrors);
+  const errors = all
+    .filter((one, i) => all.findIndex((other) => other.pointer === one.pointer) === i)
+    .slice(0, 20);
   const detail = errors.map((one) => `${one.pointer || 'body'}: ${one.detail}`).join('; ');
   return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
 }

@@ -40,7 +40,8 @@ local tats = {}
 for i = 1, limits do
   local limit, window = tonumber(ARGV[5 + 2 * i]), tonumber(ARGV[6 + 2 * i])
   local unit = window / limit
-  local old = math.max(tonumber(redis.call('GET', KEYS[2 + i]) or '0'), now)
+  -- never more than a whole window behind: a limit that was shortened, or a clock set back, must not block for longer
+  local old = math.min(math.max(tonumber(redis.call('GET', KEYS[2 + i]) or '0'), now), now + window)
   local tat = old + cost * unit
   local wait = tat - now - window
   if wait > 0.001 and answer[2] == 0 then
@@ -53,7 +54,7 @@ for i = 1, limits do
   local t = tats[i]
   local tat = spends and t[2] or t[1]
   if spends then
-    redis.call('SET', KEYS[2 + i], string.format('%.3f', tat), 'PX', math.max(1, math.ceil(tat - now)))
+    redis.call('SET', KEYS[2 + i], string.format('%.6f', tat), 'PX', math.max(1, math.ceil(tat - now)))
   end
   answer[2 + 2 * i] = math.max(0, math.floor((t[4] - (tat - now)) / t[3] + 0.000001))
   answer[3 + 2 * i] = math.max(0, math.ceil(tat - now))

@@ -179,7 +179,6 @@ export class Verifier {
     return {
       record,
       decision,
-      isForCaller: record.grants.some((grant) => grant.service === question.service),
       spending: {
         limits: spends ? record.rateLimits : [],
         cost: question.cost,
@@ -189,13 +188,15 @@ export class Verifier {
   }
 
   private answer(judged: Judged, spent: Spent | null, origin: Origin): Verdict {
-    if (judged.record === null) return bareRefusal('NOT_FOUND', origin);
-    const { record, decision, isForCaller } = judged;
-    const verdict = verdictOf(record, decision, origin, decision.code === 'VALID' ? spent : null);
-    // another audience learns the code at most, nothing of the key
-    return isForCaller
-      ? verdict
-      : { valid: false, code: verdict.code, decision: { ...verdict.decision, version: 0 } };
+    // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
+    if (judged.record === null || judged.decision.code === 'NOT_FOUND')
+      return bareRefusal('NOT_FOUND', origin);
+    return verdictOf(
+      judged.record,
+      judged.decision,
+      origin,
+      judged.decision.code === 'VALID' ? spent : null,
+    );
   }
 
   private remember(keyId: string, entry: CacheEntry): void {
@@ -225,7 +226,7 @@ export class Verifier {
 /** What a record says to a question; no record where the id is unknown or the secret is not the key's. */
 type Judged =
   | { record: null; spending?: never }
-  | { record: KeyRecord; decision: Decision; isForCaller: boolean; spending: Spending };
+  | { record: KeyRecord; decision: Decision; spending: Spending };
 
 function requestOf({ service, scopes, environment, clientIp }: Question) {
   return {

@@ -1,0 +1,21 @@
+import type { Logger } from 'pino';
+import type { AppOptions } from '#server';
+import type { ServiceAConfig } from './config.js';
+import { ServiceAModule } from './service-a.module.js';
+
+/** service-a, ready to be started. Nothing that it calls need be there: an outage elsewhere does not stop it serving. */
+export function appOptions(config: ServiceAConfig, log: Logger): AppOptions {
+  return {
+    name: 'service-a',
+    module: ServiceAModule.forRoot(config),
+    env: config,
+    log,
+    port: config.SERVICE_A_PORT,
+    portVariable: 'SERVICE_A_PORT',
+    openApi: {
+      title: 'Keyward service-a',
+      description:
+        'A resource service: reports behind API keys. Forwards logins to login and the making of keys to the key service; stores no key.',
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import {
+  changedKey,
+  issuedKey,
+  keyPage,
+  rotatedKey,
+  traceHeaders,
+  type ListKeysQuery,
+  type ProvisionKeyBody,
+  type RevokeKeyBody,
+  type RotateKeyBody,
+} from '#contracts';
+import { bearerToken } from '#jwt-guard';
+import type { ServiceToken } from '#key-guard';
+import { ProblemException } from '#server';
+import type { Upstream, UpstreamAnswer, UpstreamCall } from '../upstream.js';
+import { toOwnBody } from './own-body.js';
+
+/** The audience that keys are made for here. */
+export const SERVICE = 'service-a';
+
+type Call = Pick<UpstreamCall, 'method' | 'path' | 'body'>;
+type Answer<S extends z.ZodType> = Promise<UpstreamAnswer<z.output<S>>>;
+
+/**
+ * Makes, lists and ends keys for this service at the key service, as this service acting for the person who asks: its own
+ * token beside theirs, both of which the key service verifies. What passes through is kept nowhere.
+ */
+export class KeyProvisioner {
+  constructor(
+    private readonly keyService: Upstream,
+    private readonly token: ServiceToken,
+  ) {}
+
+  async create(given: ProvisionKeyBody, from: FastifyRequest): Answer<typeof issuedKey> {
+    const { scopes, ...rest } = given;
+    const body = { ...rest, grants: [{ service: SERVICE, scopes }] };
+    const call = { method: 'POST', path: '/v1/keys', body } as const;
+    return await this.call(call, issuedKey, from).catch((error: unknown) => {
+      throw toOwnBody(error);
+    });
+  }
+
+  list(query: Omit<ListKeysQuery, 'service'>, from: FastifyRequest): Answer<typeof keyPage> {
+    const parameters = Object.entries({ ...query, service: SERVICE })
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]): [string, string] => [name, String(value)]);
+    const path = `/v1/keys?${new URLSearchParams(parameters).toString()}`;
+    return this.call({ method: 'GET', path }, keyPage, from);
+  }
+
+  rotate(id: string, body: RotateKeyBody, from: FastifyRequest): Answer<typeof rotatedKey> {
+    return this.call({ method: 'POST', path: `/v1/keys/${id}/rotate`, body }, rotatedKey, from);
+  }
+
+  revoke(id: string, body: RevokeKeyBody, from: FastifyRequest): Answer<typeof changedKey> {
+    return this.call({ method: 'POST', path: `/v1/keys/${id}/revoke`, body }, changedKey, from);
+  }
+
+  private async call<S extends z.ZodType>(call: Call, schema: S, from: FastifyRequest): Answer<S> {
+    const own = await this.ownToken();
+    const callAs = (token: string) =>
+      this.keyService.call({ ...call, headers: headersOf(from, token) }, schema);
+    try {
+      return await callAs(own);
+    } catch (error) {
+      if (!(error instanceof ProblemException) || error.getStatus() !== 401) throw error;
+      // Ours may be signed with a key that login no longer has; with a new one the refusal is about the person's.
+      const fresh = await this.ownToken(own);
+      if (fresh === own) throw error;
+      return await callAs(fresh);
+    }
+  }
+
+  private async ownToken(refused?: string): Promise<string> {
+    return await this.token(refused).catch((cause: unknown) => {
+      throw new ProblemException(
+        'SERVICE_UNAVAILABLE',
+        'This service cannot identify itself at present; try again shortly',
+        { headers: { 'retry-after': '1' }, cause },
+      );
+    });
+  }
+}
+
+function headersOf(from: FastifyRequest, token: string): Record<string, string> {
+  const idempotencyKey = from.headers['idempotency-key'];
+  return {
+    ...traceHeaders(from),
+    authorization: `Bearer ${token}`,
+    'x-actor-token': bearerToken(from) ?? '',
+    'x-forwarded-for': from.ip,
+    ...(typeof idempotencyKey === 'string' && { 'idempotency-key': idempotencyKey }),
+  };
+}

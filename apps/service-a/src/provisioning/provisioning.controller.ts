@@ -1,0 +1,88 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import {
+  changedKey,
+  issuedKey,
+  keyId,
+  keyPage,
+  listKeysQuery,
+  provisionKeyBody,
+  revokeKeyBody,
+  rotatedKey,
+  rotateKeyBody,
+  type ListKeysQuery,
+  type ProvisionKeyBody,
+  type RevokeKeyBody,
+  type RotateKeyBody,
+} from '#contracts';
+import { Roles } from '#jwt-guard';
+import type { UpstreamAnswer } from '../upstream.js';
+import { KeyProvisioner } from './key-provisioner.js';
+
+const listOwnKeysQuery = listKeysQuery.omit({ service: true });
+const Idempotent = () => ApiHeader({ name: 'Idempotency-Key', required: false });
+
+/** Keys for this service, made at the key service for whoever is an admin there. */
+@ApiTags('api-keys')
+@Roles('admin')
+@Controller('v1/api-keys')
+export class ProvisioningController {
+  constructor(private readonly keys: KeyProvisioner) {}
+
+  @Post()
+  @Idempotent()
+  @ApiOperation({ summary: 'Make a key for this service; its secret is shown this once' })
+  @ApiResponse({ status: 201, standardSchema: issuedKey })
+  async create(
+    @Body({ schema: provisionKeyBody }) body: ProvisionKeyBody,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return passOn(await this.keys.create(body, request), reply);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List the keys that are granted for this service' })
+  @ApiResponse({ status: 200, standardSchema: keyPage })
+  async list(
+    @Query({ schema: listOwnKeysQuery }) query: Omit<ListKeysQuery, 'service'>,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return passOn(await this.keys.list(query, request), reply);
+  }
+
+  @Post(':id/rotate')
+  @HttpCode(200)
+  @Idempotent()
+  @ApiOperation({ summary: 'Give a key a new secret; the old one goes on for the overlap' })
+  @ApiResponse({ status: 200, standardSchema: rotatedKey })
+  async rotate(
+    @Param('id', { schema: keyId }) id: string,
+    @Body({ schema: rotateKeyBody.prefault({}) }) body: RotateKeyBody,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return passOn(await this.keys.rotate(id, body, request), reply);
+  }
+
+  @Post(':id/revoke')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'End a key for good' })
+  @ApiResponse({ status: 200, standardSchema: changedKey })
+  async revoke(
+    @Param('id', { schema: keyId }) id: string,
+    @Body({ schema: revokeKeyBody }) body: RevokeKeyBody,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return passOn(await this.keys.revoke(id, body, request), reply);
+  }
+}
+
+function passOn<T>({ data, headers }: UpstreamAnswer<T>, reply: FastifyReply): T {
+  const replayed = headers.get('idempotency-replayed');
+  if (replayed !== null) void reply.header('idempotency-replayed', replayed);
+  return data;
+}

@@ -1,0 +1,177 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import request from 'supertest';
+import type { ReportPage, VerdictCode } from '#contracts';
+import { sendJson, sendProblem } from '../../../../test/support/stub-server.js';
+import { createServiceA, createSurroundings, type Surroundings } from '../testing/service-a.js';
+
+const secret = `kw_live_3kTMd7QpXvB2nYcF_${'S'.repeat(49)}`;
+const decision = {
+  source: 'store',
+  asOf: '2027-01-31T12:00:00.000Z',
+  ttlSeconds: 60,
+  version: 1,
+};
+
+describe('reports behind API keys', () => {
+  let around: Surroundings;
+  let app: NestFastifyApplication;
+  const decide = (code: VerdictCode) =>
+    around.keyService.routes({
+      'POST /v1/keys/verify': (_seen, response) =>
+        sendJson(response, 200, { valid: code === 'VALID', code, decision }),
+    });
+  const asked = () => around.keyService.seen.map((one) => one.body);
+  const get = (path: string) => request(app.getHttpServer()).get(path).set('x-api-key', secret);
+
+  beforeEach(async () => {
+    around = await createSurroundings();
+    app = await createServiceA(around.env);
+    decide('VALID');
+  });
+  afterEach(async () => {
+    await app.close();
+    await around.close();
+  });
+
+  it('lists reports page by page, the newest first', async () => {
+    const all = (await get('/v1/reports').expect(200)).body as ReportPage;
+    expect(all).toEqual({
+      data: Array.from({ length: 3 }, () => ({
+        id: expect.stringMatching(/^rpt_[0-9a-f]{16}$/) as string,
+        title: expect.any(String) as string,
+        createdAt: expect.any(String) as string,
+      })),
+      nextCursor: null,
+    });
+    const first = (await get('/v1/reports?limit=2').expect(200)).body as ReportPage;
+    const cursor = encodeURIComponent(first.nextCursor!);
+    const second = (await get(`/v1/reports?limit=2&cursor=${cursor}`).expect(200))
+      .body as ReportPage;
+    expect([...first.data, ...second.data]).toEqual(all.data);
+    expect(second.nextCursor).toBeNull();
+  });
+
+  it.each(['x', 'YmVmb3JlOjA', 'YmVmb3JlOjI=', '%00', '..'])(
+    'refuses the cursor %s, which is not one of its own',
+    async (cursor) => {
+      const response = await get(`/v1/reports?cursor=${cursor}`).expect(400);
+      expect(response.body).toMatchObject({ code: 'INVALID_CURSOR' });
+    },
+  );
+
+  it.each(['0', '201', '-1', '1e2', '1.5', ''])('refuses the page size %j', async (limit) => {
+    const response = await get(`/v1/reports?limit=${limit}`);
+    expect(response.body).toMatchObject({ status: 400, code: 'INVALID_REQUEST' });
+  });
+
+  it('asks for the scope that each route needs', async () => {
+    const [report] = ((await get('/v1/reports').expect(200)).body as ReportPage).data;
+    expect((await get(`/v1/reports/${report!.id}`).expect(200)).body).toEqual(report);
+    const created = await request(app.getHttpServer())
+      .post('/v1/reports')
+      .set('x-api-key', secret)
+      .send({ title: 'Written by key' })
+      .expect(201);
+    expect(created.body).toMatchObject({ title: 'Written by key' });
+    const question = { key: secret, clientIp: '127.0.0.1', service: 'service-a' };
+    expect(asked()).toEqual([
+      { ...question, scopes: ['reports:read'] },
+      { ...question, scopes: ['reports:read'] },
+      { ...question, scopes: ['reports:write'] },
+    ]);
+    expect((await get(`/v1/reports/${created.body.id as string}`)).body).toEqual(created.body);
+  });
+
+  it('answers 404 for a report that is not there', async () => {
+    expect((await get('/v1/reports/rpt_0').expect(404)).body).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('answers 401 to a call without a key, wherever else one may be', async () => {
+    const bare = request(app.getHttpServer());
+    const response = await bare.get('/v1/reports').set('x-request-id', 'req-1').expect(401);
+    expect(response.headers['www-authenticate']).toBe('ApiKey');
+    expect(response.body).toEqual({
+      type: 'urn:keyward:problem:api-key-missing',
+      title: 'An API key is required',
+      status: 401,
+      code: 'API_KEY_MISSING',
+      detail: 'Send the key in the x-api-key header',
+      instance: '/v1/reports',
+      requestId: 'req-1',
+    });
+    await bare.get('/v1/reports').set('x-api-key', '  ').expect(401);
+    await bare.get('/v1/reports').set('cookie', `x-api-key=${secret}`).expect(401);
+    await bare.post('/v1/reports').send({ title: 'x', 'x-api-key': secret }).expect(401);
+    await bare.get('/v1/reports').auth('user', secret).expect(401);
+    await bare.get(`/v1/reports?x-api-key=${secret}`).expect(400);
+    expect(asked()).toEqual([]);
+  });
+
+  it('answers 401 to a user, and 400 to a user with a key', async () => {
+    const token = await around.token({ roles: ['admin'] });
+    const bare = request(app.getHttpServer());
+    await bare.get('/v1/reports').auth(token, { type: 'bearer' }).expect(401);
+    const both = await get('/v1/reports').auth(token, { type: 'bearer' }).expect(400);
+    expect(both.body).toMatchObject({ code: 'INVALID_HEADER' });
+    expect(asked()).toEqual([]);
+  });
+
+  it('tells a malformed key, an unknown one and one that is too long apart by nothing', async () => {
+    const answerTo = async (key: string) => {
+      const response = await request(app.getHttpServer())
+        .get('/v1/reports')
+        .set({ 'x-api-key': key, 'x-request-id': 'same' });
+      const { date: _, ...headers } = response.headers;
+      return { status: response.status, headers, text: response.text };
+    };
+    decide('MALFORMED');
+    const malformed = await answerTo('junk');
+    decide('NOT_FOUND');
+    expect(await answerTo(secret)).toEqual(malformed);
+    expect(await answerTo('k'.repeat(8_000))).toEqual(malformed);
+    expect(malformed).toMatchObject({
+      status: 403,
+      text: JSON.stringify({
+        type: 'urn:keyward:problem:api-key-invalid',
+        title: 'The API key is not valid',
+        status: 403,
+        code: 'API_KEY_INVALID',
+        detail: 'Send a key that was issued for this service',
+        instance: '/v1/reports',
+        requestId: 'same',
+      }),
+    });
+  });
+
+  it('answers 503 when nobody can decide, and when login is away on a cold start', async () => {
+    around.keyService.routes({
+      'POST /v1/keys/verify': (_seen, response) =>
+        sendProblem(response, 503, 'VERIFICATION_UNAVAILABLE'),
+    });
+    const undecided = await get('/v1/reports').expect(503);
+    expect(undecided.headers['retry-after']).toBe('1');
+    expect(undecided.body).toMatchObject({ code: 'VERIFICATION_UNAVAILABLE' });
+    const cold = await createServiceA({ ...around.env, LOGIN_URL: 'http://127.0.0.1:1' });
+    const response = await request(cold.getHttpServer())
+      .get('/v1/reports')
+      .set('x-api-key', secret)
+      .expect(503);
+    expect(response.body).toMatchObject({ code: 'VERIFICATION_UNAVAILABLE' });
+    await cold.close();
+  });
+
+  it('is ready whatever else is away, and describes itself', async () => {
+    await request(app.getHttpServer()).get('/health/ready').expect(200);
+    const { body } = await request(app.getHttpServer()).get('/openapi.json').expect(200);
+    expect(Object.keys((body as { paths: object }).paths)).toEqual([
+      '/v1/api-keys',
+      '/v1/api-keys/{id}/revoke',
+      '/v1/api-keys/{id}/rotate',
+      '/v1/login',
+      '/v1/logout',
+      '/v1/reports',
+      '/v1/reports/{id}',
+      '/v1/token/refresh',
+    ]);
+  });
+});

@@ -1,0 +1,51 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { JwtGuardModule } from '#jwt-guard';
+import { createServiceToken, KeyGuardModule } from '#key-guard';
+import type { ServiceAConfig } from './config.js';
+import { LoginController } from './login/login.controller.js';
+import { LoginForwarder } from './login/login.forwarder.js';
+import { KeyProvisioner, SERVICE } from './provisioning/key-provisioner.js';
+import { ProvisioningController } from './provisioning/provisioning.controller.js';
+import { createReportStore } from './reports/report-store.js';
+import { REPORT_STORE, ReportsController } from './reports/reports.controller.js';
+import { createUpstream } from './upstream.js';
+
+const TIMEOUT_MS = 5_000;
+
+/** service-a, wired. */
+@Module({})
+export class ServiceAModule {
+  static forRoot(config: ServiceAConfig): DynamicModule {
+    const loginUrl = config.LOGIN_URL.replace(/\/+$/, '');
+    const token = createServiceToken({
+      tokenUrl: `${loginUrl}/oauth2/token`,
+      clientId: config.SERVICE_A_CLIENT_ID,
+      clientSecret: config.SERVICE_A_CLIENT_SECRET,
+      audience: 'key-service',
+      scope: 'keys:verify keys:provision',
+    });
+    const login = createUpstream({ name: 'Login', urls: [loginUrl], timeoutMs: TIMEOUT_MS });
+    const keyService = createUpstream({
+      name: 'The key service',
+      urls: config.KEY_SERVICE_URL,
+      timeoutMs: TIMEOUT_MS,
+    });
+    return {
+      module: ServiceAModule,
+      imports: [
+        JwtGuardModule.forRoot({
+          issuer: config.TOKEN_ISSUER,
+          audience: SERVICE,
+          jwksUrl: `${loginUrl}/.well-known/jwks.json`,
+        }),
+        KeyGuardModule.forRoot({ urls: config.KEY_SERVICE_URL, token, service: SERVICE }),
+      ],
+      controllers: [LoginController, ProvisioningController, ReportsController],
+      providers: [
+        { provide: LoginForwarder, useValue: new LoginForwarder(login) },
+        { provide: KeyProvisioner, useValue: new KeyProvisioner(keyService, token) },
+        { provide: REPORT_STORE, useFactory: () => createReportStore() },
+      ],
+    };
+  }
+}

@@ -1,0 +1,43 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { JwtGuardModule } from '#jwt-guard';
+import { createKeyClient, fromEnv, fromFile, type SecretProvider } from '#key-client';
+import type { ServiceBConfig } from './config.js';
+import { KeyStatusController, SECRET_PROVIDER } from './summary/key-status.controller.js';
+import { createReportsClient } from './summary/reports.client.js';
+import { REPORTS_CLIENT, SummaryController } from './summary/summary.controller.js';
+
+/** Leaves service-a time for its own answer that nobody can decide on the key. */
+const TIMEOUT_MS = 3_000;
+
+/** service-b, wired. */
+@Module({})
+export class ServiceBModule {
+  static forRoot(config: ServiceBConfig): DynamicModule {
+    const secret = secretOf(config);
+    const client = createKeyClient({
+      baseUrl: config.SERVICE_A_URL,
+      secret,
+      timeoutMs: TIMEOUT_MS,
+    });
+    return {
+      module: ServiceBModule,
+      imports: [
+        JwtGuardModule.forRoot({
+          issuer: config.TOKEN_ISSUER,
+          audience: 'service-b',
+          jwksUrl: `${config.LOGIN_URL.replace(/\/+$/, '')}/.well-known/jwks.json`,
+        }),
+      ],
+      controllers: [SummaryController, KeyStatusController],
+      providers: [
+        { provide: SECRET_PROVIDER, useValue: secret },
+        { provide: REPORTS_CLIENT, useValue: createReportsClient(client) },
+      ],
+    };
+  }
+}
+
+function secretOf(config: ServiceBConfig): SecretProvider {
+  const path = config.SERVICE_B_API_KEY_FILE;
+  return path === undefined ? fromEnv('SERVICE_B_API_KEY', config) : fromFile(path);
+}

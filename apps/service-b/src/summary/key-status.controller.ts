@@ -1,0 +1,33 @@
+import { Controller, Get, Inject } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { keyInUse, type KeyInUse } from '#contracts';
+import { Roles } from '#jwt-guard';
+import { describeKey, type SecretProvider } from '#key-client';
+
+/** Injection token of the {@link SecretProvider}. */
+export const SECRET_PROVIDER = Symbol('SecretProvider');
+
+/** Which key this service uses, for those who replace it; never the key. */
+@ApiTags('key-status')
+@Controller('v1/key-status')
+export class KeyStatusController {
+  constructor(@Inject(SECRET_PROVIDER) private readonly secret: SecretProvider) {}
+
+  @Get()
+  @Roles('admin')
+  @ApiOperation({ summary: 'Tell which key and secret this service uses, and where from' })
+  @ApiResponse({ status: 200, standardSchema: keyInUse })
+  async read(): Promise<KeyInUse> {
+    const text = await this.secret.read();
+    const { keyId, secretVersion } = text === null ? NO_KEY : describeKey(text);
+    return {
+      configured: text !== null,
+      keyId,
+      secretVersion,
+      source: this.secret.source,
+      refreshedAt: this.secret.refreshedAt()?.toISOString() ?? null,
+    };
+  }
+}
+
+const NO_KEY = { keyId: null, secretVersion: null };

@@ -1,0 +1,44 @@
+import * as fc from 'fast-check';
+import { decodeRecord, encodeRecord } from './record-codec.js';
+import { exampleRecord, someRecord } from './testing.js';
+
+describe('decodeRecord', () => {
+  it('reads back every record as it was written', () => {
+    fc.assert(
+      fc.property(someRecord, (record) => {
+        const text = encodeRecord(record);
+        const read = decodeRecord(text);
+        expect(read).toEqual(record);
+        expect(encodeRecord(read)).toBe(text);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('reads what this version of Keyward writes', () => {
+    expect(encodeRecord(exampleRecord())).toBe(
+      '[1,"key_3kTMd7QpXvB2nYcF",1,"service-b",1,"live","active",null,null,' +
+        '[["service-a",["reports:read"]]],[],null,[],{},' +
+        '[[1,"UNhY4JhezH9gQYqvDMWrWH9CwlcKiECVqejMrND2VFw=",1,null]]]',
+    );
+  });
+
+  it.each(['', 'null', '{}', '[]', '[1]', '1', '"x"', '[2,"key_3kTMd7QpXvB2nYcF"]'])(
+    'refuses %j, without repeating it',
+    (text) => {
+      expect(() => decodeRecord(text)).toThrow(new Error('Not a key record of format 1'));
+    },
+  );
+
+  it('refuses a record of another format', () => {
+    const later = encodeRecord(exampleRecord()).replace('[1,', '[2,');
+    expect(() => decodeRecord(later)).toThrow(new Error('Not a key record of format 1'));
+  });
+
+  it('refuses a record cut at any length', () => {
+    const text = encodeRecord(exampleRecord());
+    for (let length = 0; length < text.length; length++) {
+      expect(() => decodeRecord(text.slice(0, length))).toThrow(Error);
+    }
+  });
+});

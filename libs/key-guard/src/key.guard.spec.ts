@@ -1,0 +1,216 @@
+import { Controller, Get, Module, UseGuards, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import request from 'supertest';
+import { VERDICT_CODES, type Verdict, type VerdictCode } from '#contracts';
+import { ApiKey } from './api-key.js';
+import { KeyGuardModule } from './key-guard.module.js';
+import { KeyGuard } from './key.guard.js';
+import { RequireScope } from './require-scope.js';
+import { createStubServer, json, type StubServer } from './testing/stub-server.js';
+
+@Controller('things')
+@UseGuards(KeyGuard)
+class ThingsController {
+  @Get()
+  @RequireScope('things:read', 'things:list')
+  list(@ApiKey() key: Verdict) {
+    return { by: key.consumer };
+  }
+}
+
+const decision = {
+  source: 'store',
+  asOf: '2027-01-31T12:00:00.000Z',
+  ttlSeconds: 60,
+  version: 1,
+} as const;
+const verdictOf = (code: VerdictCode, more: Partial<Verdict> = {}): Verdict => ({
+  valid: code === 'VALID',
+  code,
+  decision,
+  ...more,
+});
+
+describe('KeyGuard', () => {
+  let keyService: StubServer;
+  let app: NestFastifyApplication;
+  const start = async (controller: Type) => {
+    @Module({
+      imports: [
+        KeyGuardModule.forRootAsync({
+          useFactory: () => ({
+            urls: [keyService.url],
+            token: () => Promise.resolve('own-token'),
+            service: 'service-a',
+            timeoutMs: 200,
+          }),
+        }),
+      ],
+      controllers: [controller],
+    })
+    class TestModule {}
+    const adapter = new FastifyAdapter();
+    app = await NestFactory.create<NestFastifyApplication>(TestModule, adapter, {
+      logger: false,
+      abortOnError: false,
+    });
+    await app.init();
+    await app.getHttpAdapter().getInstance().ready();
+  };
+  const answer = (verdict: unknown, status = 200) =>
+    keyService.answer((_seen, response) => json(response, status, verdict));
+  const call = (headers: Record<string, string> = { 'x-api-key': 'kw_live_x' }) =>
+    request(app.getHttpServer()).get('/things').set(headers);
+
+  beforeEach(async () => {
+    keyService = await createStubServer();
+  });
+  afterEach(async () => {
+    await app?.close();
+    await keyService.close();
+  });
+
+  it('lets a good key pass, and the handler sees whose it is', async () => {
+    await start(ThingsController);
+    answer(verdictOf('VALID', { consumer: 'service-b' }));
+    const response = await call().expect(200);
+    expect(response.body).toEqual({ by: 'service-b' });
+    expect(JSON.parse(keyService.seen[0]!.body)).toEqual({
+      key: 'kw_live_x',
+      scopes: ['things:read', 'things:list'],
+      clientIp: '127.0.0.1',
+      service: 'service-a',
+    });
+  });
+
+  it.each([
+    ['no key', {}],
+    ['an empty key', { 'x-api-key': '' }],
+    ['a key of spaces', { 'x-api-key': '   ' }],
+    ['a key in a cookie', { cookie: 'x-api-key=kw_live_x' }],
+    ['a key as a bearer token', { authorization: 'Bearer kw_live_x' }],
+  ])('answers 401 API_KEY_MISSING to %s, and asks nobody', async (_what, headers) => {
+    await start(ThingsController);
+    const response = await call(headers).expect(401);
+    expect(response.headers['www-authenticate']).toBe('ApiKey');
+    expect(response.body).toMatchObject({ errorCode: 'API_KEY_MISSING' });
+    expect(keyService.seen).toEqual([]);
+  });
+
+  it('answers 400 to a key beside another credential, and asks nobody', async () => {
+    await start(ThingsController);
+    const response = await call({ 'x-api-key': 'kw_live_x', authorization: 'Bearer x' });
+    expect([response.status, keyService.seen]).toEqual([400, []]);
+  });
+
+  it('answers a key that is too long like any invalid one, and asks nobody', async () => {
+    await start(ThingsController);
+    answer(verdictOf('NOT_FOUND'));
+    const tooLong = await call({ 'x-api-key': 'k'.repeat(1_025) }).expect(403);
+    expect(keyService.seen).toEqual([]);
+    const unknown = await call().expect(403);
+    expect(tooLong.text).toBe(unknown.text);
+  });
+
+  const refused = {
+    MALFORMED: [403, 'API_KEY_INVALID'],
+    NOT_FOUND: [403, 'API_KEY_INVALID'],
+    REVOKED: [403, 'API_KEY_REVOKED'],
+    EXPIRED: [403, 'API_KEY_EXPIRED'],
+    SUPERSEDED: [403, 'API_KEY_SUPERSEDED'],
+    NOT_YET_VALID: [403, 'API_KEY_NOT_YET_VALID'],
+    DISABLED: [403, 'API_KEY_DISABLED'],
+    INSUFFICIENT_SCOPE: [403, 'INSUFFICIENT_SCOPE'],
+    IP_NOT_ALLOWED: [403, 'IP_NOT_ALLOWED'],
+    WRONG_ENVIRONMENT: [403, 'WRONG_ENVIRONMENT'],
+    RATE_LIMITED: [429, 'RATE_LIMITED'],
+    QUOTA_EXCEEDED: [429, 'QUOTA_EXCEEDED'],
+  } as const;
+  it.each(Object.entries(refused))('answers %s with %j', async (code, [status, errorCode]) => {
+    await start(ThingsController);
+    answer(verdictOf(code as VerdictCode));
+    const response = await call().expect(status);
+    expect(response.body).toMatchObject({ errorCode });
+    expect(response.headers['retry-after']).toBe(status === 429 ? '60' : undefined);
+  });
+
+  it('has an answer to every code', () => {
+    expect(['VALID', ...Object.keys(refused)].toSorted()).toEqual([...VERDICT_CODES].toSorted());
+  });
+
+  it('says over which limit a key is and how long to wait', async () => {
+    await start(ThingsController);
+    const rateLimits = [
+      { name: 'burst', limit: 10, remaining: 0, resetSeconds: 2.5 },
+      { name: 'day', limit: 1_000, remaining: 900, resetSeconds: 9 },
+    ];
+    const quota = { limit: 5_000, remaining: 70, resetsAt: '2027-02-01T00:00:00.000Z' };
+    answer(verdictOf('RATE_LIMITED', { rateLimits, quota }));
+    const limited = await call().expect(429);
+    expect(limited.headers).toMatchObject({
+      'ratelimit-policy': '"burst";q=10, "day";q=1000, "quota";q=5000',
+      ratelimit: '"burst";r=0;t=3, "day";r=900;t=9, "quota";r=70;t=43200',
+      'retry-after': '3',
+    });
+    answer(verdictOf('RATE_LIMITED', { rateLimits, retryAfterSeconds: 1 }));
+    expect((await call().expect(429)).headers['retry-after']).toBe('1');
+    answer(verdictOf('VALID', { rateLimits: [rateLimits[1]!] }));
+    const passed = await call().expect(200);
+    expect(passed.headers['ratelimit']).toBe('"day";r=900;t=9');
+    expect(passed.headers['retry-after']).toBeUndefined();
+  });
+
+  it('warns a consumer that still uses a superseded secret', async () => {
+    await start(ThingsController);
+    const rotation = { superseded: true, validUntil: '2027-02-01T12:00:00.000Z' } as const;
+    answer(verdictOf('VALID', { rotation }));
+    const response = await call().expect(200);
+    expect(response.headers['deprecation']).toBe('@1801396800');
+    expect(response.headers['sunset']).toBe('Mon, 01 Feb 2027 12:00:00 GMT');
+  });
+
+  it.each([
+    ['errs', () => answer({}, 500)],
+    ['throttles', () => answer({}, 429)],
+    ['refuses the service', () => answer({}, 403)],
+    ['answers oddly', () => answer({ valid: true })],
+    ['hangs', () => keyService.answer(() => undefined)],
+    ['breaks off', () => keyService.answer((_seen, response) => void response.destroy())],
+  ])('answers 503 and never 401 or 403 when the key service %s', async (_what, set) => {
+    await start(ThingsController);
+    set();
+    const response = await call().expect(503);
+    expect(response.body).toMatchObject({ errorCode: 'VERIFICATION_UNAVAILABLE' });
+    expect(response.headers['retry-after']).toBe('1');
+  });
+
+  it('does not let an app start whose guarded route names no scope', async () => {
+    @Controller('things')
+    @UseGuards(KeyGuard)
+    class Open {
+      @Get()
+      list() {
+        return [];
+      }
+    }
+    await expect(start(Open)).rejects.toThrow('Open.list is under KeyGuard');
+  });
+
+  it('does not let an app start whose route names a scope that nobody checks', async () => {
+    @Controller('things')
+    class Unguarded {
+      @Get()
+      @RequireScope('things:read')
+      list() {
+        return [];
+      }
+    }
+    await expect(start(Unguarded)).rejects.toThrow('Unguarded.list names @RequireScope');
+  });
+
+  it('takes no empty list of scopes and none that could never be granted', () => {
+    expect(() => RequireScope()).toThrow('Name at least one scope');
+    expect(() => RequireScope('Things Read')).toThrow('@RequireScope');
+  });
+});

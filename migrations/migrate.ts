@@ -1,0 +1,138 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { DataSource } from 'typeorm';
+import { z } from 'zod';
+// Past the library's door, which would bring the whole of Nest into a process that only migrates.
+import { loadConfig } from '../libs/server/src/load-config.js';
+import { ensureLoginRole, type RuntimeRole } from './login-role.js';
+import { Login1700000001000 } from './1700000001000-login.js';
+import { Keys1700000002000 } from './1700000002000-keys.js';
+
+/** Every change of either schema, in the order in which they are made. */
+export const MIGRATIONS = [Login1700000001000, Keys1700000002000];
+
+/** Held while migrating; any number of the platform's own, known to nobody else. */
+const ADVISORY_LOCK = 7_259_310_041;
+const CONNECT_TIMEOUT_MS = 10_000;
+const LOCK_TIMEOUT_MS = 120_000;
+
+/** Where to migrate, as whom, and who may use what is there afterwards. */
+export interface MigrateOptions {
+  /** Owner of the database: may create schemas and, unless they are there already, roles. */
+  ownerUrl: string;
+  /** Under which login works; its role is made, with this password, where it cannot log in yet. */
+  loginUrl?: string | undefined;
+  /** The same for the key service. */
+  keyServiceUrl?: string | undefined;
+}
+
+/**
+ * Brings both schemas up to date and makes sure that the runtime roles can log in. Safe to be started several times at once:
+ * the others wait, at most two minutes, and find nothing left to do.
+ *
+ * @returns names of the migrations that were run
+ * @throws Error saying what to do; SQL to be run by hand where the owner may not create roles
+ */
+export async function migrate(options: MigrateOptions): Promise<string[]> {
+  return alone(options.ownerUrl, async (owner) => {
+    const done = await withDataSource(options.ownerUrl, (db) =>
+      db.runMigrations({ transaction: 'each' }),
+    );
+    for (const role of runtimeRoles(options)) await ensureLoginRole(owner, role);
+    return done.map((migration) => migration.name);
+  });
+}
+
+/** Takes the last migration back. Its data is gone afterwards. */
+export async function revertLast(ownerUrl: string): Promise<void> {
+  await alone(ownerUrl, () =>
+    withDataSource(ownerUrl, (db) => db.undoLastMigration({ transaction: 'each' })),
+  );
+}
+
+function runtimeRoles({ ownerUrl, loginUrl, keyServiceUrl }: MigrateOptions): RuntimeRole[] {
+  const owner = new URL(ownerUrl).username;
+  const wanted = [
+    { url: loginUrl, group: 'keyward_login' },
+    { url: keyServiceUrl, group: 'keyward_key_service' },
+  ];
+  return wanted.filter(
+    (role): role is RuntimeRole => role.url !== undefined && new URL(role.url).username !== owner,
+  );
+}
+
+/** Runs `work` while no other migration runs on this database. */
+async function alone<T>(ownerUrl: string, work: (owner: Client) => Promise<T>): Promise<T> {
+  const owner = new Client({
+    connectionString: ownerUrl,
+    application_name: 'keyward-migrations',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  });
+  await owner.connect();
+  try {
+    await owner.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
+    await owner.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK]);
+    return await work(owner);
+  } finally {
+    await owner.end();
+  }
+}
+
+async function withDataSource<T>(url: string, work: (db: DataSource) => Promise<T>): Promise<T> {
+  const db = new DataSource({
+    type: 'postgres',
+    url,
+    migrations: MIGRATIONS,
+    migrationsTableName: 'keyward_migrations',
+    installExtensions: false,
+    applicationName: 'keyward-migrations',
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    poolSize: 1,
+  });
+  await db.initialize();
+  try {
+    return await work(db);
+  } finally {
+    await db.destroy();
+  }
+}
+
+const migrationEnv = z
+  .object({
+    MIGRATION_DATABASE_URL: z.string().optional(),
+    DATABASE_URL: z.string().optional(),
+    LOGIN_DATABASE_URL: z.string().optional(),
+    KEY_SERVICE_DATABASE_URL: z.string().optional(),
+  })
+  .refine((env) => env.MIGRATION_DATABASE_URL ?? env.DATABASE_URL, {
+    path: ['MIGRATION_DATABASE_URL'],
+    error: "must be the owner's connection string (or DATABASE_URL)",
+  });
+
+/** `node dist/migrations/migrate.js [--down]` */
+async function main(): Promise<void> {
+  try {
+    const env = loadConfig(migrationEnv);
+    const ownerUrl = env.MIGRATION_DATABASE_URL ?? env.DATABASE_URL ?? '';
+    if (process.argv.includes('--down')) {
+      await revertLast(ownerUrl);
+      console.log('The last migration is taken back');
+      return;
+    }
+    const done = await migrate({
+      ownerUrl,
+      loginUrl: env.LOGIN_DATABASE_URL,
+      keyServiceUrl: env.KEY_SERVICE_DATABASE_URL,
+    });
+    console.log(done.length > 0 ? `Migrated: ${done.join(', ')}` : 'The database is up to date');
+  } catch (error) {
+    console.error(`Migrating failed: ${(error as Error).message}`);
+    process.exitCode = 1;
+  }
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await main();
+}

@@ -1,0 +1,5 @@
+// `npm run build`: everything anew, into dist/.
+import { build, checkNode } from './setup.mjs';
+
+checkNode();
+await build();

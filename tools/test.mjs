@@ -1,0 +1,103 @@
+// `npm test`: everything that CI checks, set-up included. Ends with a line `N passed, N failed`.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, checkNode, ensureInstalled, ROOT, run } from './setup.mjs';
+
+const END_TO_END = String.raw`\.e2e\.spec\.js$`;
+const results = mkdtempSync(join(tmpdir(), 'keyward-test-'));
+const count = { passed: 0, failed: 0 };
+
+checkNode();
+process.chdir(ROOT);
+process.on('exit', () => rmSync(results, { recursive: true, force: true }));
+try {
+  await ensureInstalled();
+  await ensureRedis();
+  await step('format', () => tool('prettier/bin/prettier.cjs', '--check', '.'));
+  await step('lint', () => tool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings'));
+  const isBuilt = await step('build', build);
+  if (isBuilt) {
+    await jest('unit tests', ['--testPathIgnorePatterns', END_TO_END]);
+    await jest('end-to-end tests', ['--testPathPatterns', END_TO_END, '--runInBand']);
+  }
+} catch (error) {
+  console.error(error.message);
+  count.failed += 1;
+}
+console.log(`${count.passed} passed, ${count.failed} failed`);
+process.exitCode = count.failed === 0 ? 0 : 1;
+
+/** Runs one step; counts it where it fails. */
+async function step(name, work) {
+  console.log(`\n== ${name}`);
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    console.error(`${name}: ${error.message}`);
+    count.failed += 1;
+    return false;
+  }
+}
+
+/** Runs tests and adds up what they say. */
+async function jest(name, args) {
+  const file = join(results, `${name.replaceAll(' ', '-')}.json`);
+  const ran = await attempt(name, args, file);
+  const said = readResults(file);
+  // A suite that cannot even be loaded has no tests to fail.
+  const failed = said.numFailedTests + said.numRuntimeErrorTestSuites;
+  count.passed += said.numPassedTests;
+  count.failed += failed === 0 && !ran ? 1 : failed;
+}
+
+async function attempt(name, args, file) {
+  console.log(`\n== ${name}`);
+  const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+  const jestArgs = ['--passWithNoTests', '--json', `--outputFile=${file}`, ...args];
+  try {
+    await run(
+      process.execPath,
+      [...flags, join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js'), ...jestArgs],
+      { KEYWARD_SKIP_SETUP: '1' },
+    );
+    return true;
+  } catch (error) {
+    console.error(error.message);
+    return false;
+  }
+}
+
+function readResults(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return { numPassedTests: 0, numFailedTests: 0, numRuntimeErrorTestSuites: 0 };
+  }
+}
+
+function tool(path, ...args) {
+  return run(process.execPath, [join(ROOT, 'node_modules', ...path.split('/')), ...args]);
+}
+
+/** The end-to-end tests need a real Redis. Root gets Debian's; anybody else is told how. */
+async function ensureRedis() {
+  if (hasRedis()) return;
+  const command = 'apt-get update && apt-get install -y --no-install-recommends redis-server';
+  if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).status !== 0) {
+    throw new Error(`The tests need redis-server on the PATH. On Debian: sudo sh -c '${command}'`);
+  }
+  console.log(`No redis-server on the PATH; running ${command}`);
+  await run('sh', ['-c', command], {
+    DEBIAN_FRONTEND: 'noninteractive',
+    // The package would start a server of its own where the system starts services.
+    RUNLEVEL: '1',
+  });
+  if (!hasRedis()) throw new Error('redis-server was installed but is not on the PATH');
+}
+
+function hasRedis() {
+  return spawnSync('redis-server', ['--version']).status === 0;
+}
