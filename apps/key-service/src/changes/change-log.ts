@@ -27,8 +27,9 @@ export interface NewChange {
 }
 
 /**
- * Adds rows to the change log; whatever looks like a key or token in them is masked. Must be the last statement of its transaction: it locks the head row until the commit, which
- * is what keeps the numbers gapless and in commit order. Listeners are told on commit.
+ * Adds rows to the change log. Must be the last statement of its transaction: it locks the head row until the commit, which
+ * is what keeps the numbers gapless and in commit order. Listeners are told on commit. Whatever looks like a key or token
+ * is masked.
  *
  * @returns number of the last row
  * @throws ServiceUnavailableException where the rows cannot be written; the transaction must not be committed then

@@ -85,7 +85,7 @@ test('without a body the overlap is the policy’s; one above its maximum is ref
   expect(Math.abs(overlapMs - 10_000)).toBeLessThan(1_000);
 });
 
-test.each([-1, 1.5, '0', null, 1e400, 9_007_199_254_740_992])(
+test.each([-1, 1.5, '0', null, 9_007_199_254_740_992])(
   'an overlap of %p is refused',
   async (overlapSeconds) => {
     const { key } = await world.issue();

@@ -23,12 +23,12 @@ export async function startIssuer(): Promise<TestIssuer> {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const sign = (claims: object) =>
+  const sign = (claims: { exp?: number; [name: string]: unknown }) =>
     new SignJWT({ jti: 'j1', sid: 's1', ...claims })
       .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k1' })
       .setIssuer(url)
       .setIssuedAt()
-      .setExpirationTime('10m')
+      .setExpirationTime(claims.exp ?? '10m')
       .sign(privateKey);
   return {
     url,

@@ -56,6 +56,6 @@ export function problemIn(answer: { status: number; body: unknown }) {
   return {
     status: answer.status,
     code: body.code,
-    ...(body.errors && { pointers: body.errors.map((one) => one.pointer) }),
+    ...(body.errors && { pointers: [...new Set(body.errors.map((one) => one.pointer))] }),
   };
 }
