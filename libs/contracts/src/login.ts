@@ -38,6 +38,11 @@ export const me = z
   .meta({ id: 'Me' });
 export type Me = z.infer<typeof me>;
 
+/** Id of a person. */
+export const userId = z
+  .string()
+  .regex(/^usr_[0-9A-Za-z]{16}$/, 'Use an id such as usr_3kTMd7QpXvB2nYcF');
+
 /** A person; `services` null means an admin who is not limited to some. */
 export const user = z
   .object({
@@ -151,3 +156,59 @@ export const oauthToken = z
   })
   .meta({ id: 'OAuthToken' });
 export type OAuthToken = z.infer<typeof oauthToken>;
+
+/** Form of `POST /oauth2/token` (RFC 6749, section 4.4.2); what else is sent is ignored, as the RFC says. */
+export const oauthTokenForm = z
+  .object({
+    grant_type: z.string().min(1).max(128),
+    /** An app's name; by default the first that the client was given. */
+    audience: z.string().min(1).max(64).optional(),
+    /** Space-separated; by default all that the client was given. */
+    scope: z.string().max(512).optional(),
+    client_id: z.string().max(128).optional(),
+    client_secret: z.string().max(512).optional(),
+  })
+  .meta({ id: 'OAuthTokenForm' });
+export type OAuthTokenForm = z.infer<typeof oauthTokenForm>;
+
+/** A refusal of `POST /oauth2/token` (RFC 6749, section 5.2). */
+export const oauthError = z
+  .object({ error: z.string(), error_description: z.string() })
+  .meta({ id: 'OAuthError' });
+export type OAuthError = z.infer<typeof oauthError>;
+
+/** `GET /.well-known/jwks.json`: public members only. */
+export const jwks = z
+  .object({
+    keys: z.array(
+      z.object({
+        kty: z.string(),
+        crv: z.string(),
+        x: z.string(),
+        y: z.string(),
+        kid: z.string(),
+        alg: z.string(),
+        use: z.string(),
+      }),
+    ),
+  })
+  .meta({ id: 'Jwks' });
+export type Jwks = z.infer<typeof jwks>;
+
+/** `GET /.well-known/oauth-authorization-server` (RFC 8414). */
+export const serverMetadata = z
+  .object({
+    issuer: z.url(),
+    token_endpoint: z.url(),
+    jwks_uri: z.url(),
+    grant_types_supported: z.array(z.string()),
+    response_types_supported: z.array(z.string()),
+    token_endpoint_auth_methods_supported: z.array(z.string()),
+    scopes_supported: z.array(z.string()),
+  })
+  .meta({ id: 'ServerMetadata' });
+export type ServerMetadata = z.infer<typeof serverMetadata>;
+
+/** Answer of `POST /v1/signing-keys/rotate`: the key that signs now. */
+export const rotatedSigningKey = z.object({ kid: z.string() }).meta({ id: 'RotatedSigningKey' });
+export type RotatedSigningKey = z.infer<typeof rotatedSigningKey>;

@@ -1,0 +1,122 @@
+import { ConflictException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { DataSource, MoreThan, type EntityManager } from 'typeorm';
+import type {
+  Client,
+  CreateClientBody,
+  IssuedClient,
+  ListClientsQuery,
+  PatchClientBody,
+} from '#contracts';
+import type { By } from '../full-admin.js';
+import { LOG, SECRETS } from '../injection.js';
+import { pageOf, startOf, type Page } from '../pages.js';
+import { digestOf, newSecret, type LoginSecrets } from '../secrets.js';
+import { securityEvent, type SecurityEvent } from '../security-events.js';
+import { ClientEntity } from './client.entity.js';
+
+const LIST = 'clients';
+
+/** Service accounts. A change counts for the next token; tokens that are out stay good until they expire, 10 minutes at most. */
+@Injectable()
+export class Clients {
+  constructor(
+    private readonly db: DataSource,
+    @Inject(SECRETS) private readonly secrets: LoginSecrets,
+    @Inject(LOG) private readonly log: Logger,
+  ) {}
+
+  /**
+   * @returns the client and its secret, which is nowhere else from here on
+   * @throws ConflictException ALREADY_EXISTS
+   */
+  async create(body: CreateClientBody, by: By): Promise<IssuedClient> {
+    const clientSecret = newSecret('kws_');
+    const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
+    const client = await insertClient(this.db.manager, body, secretDigest);
+    if (client === null)
+      throw new ConflictException(`The client id ${body.clientId} is taken`, {
+        errorCode: 'ALREADY_EXISTS',
+      });
+    this.note('client.created', body.clientId, by);
+    return { client: showClient(client), clientSecret };
+  }
+
+  async list({ limit, cursor }: ListClientsQuery): Promise<Page<Client>> {
+    const key = this.secrets.cursors;
+    const rows = await this.db.getRepository(ClientEntity).find({
+      where: { seq: MoreThan(startOf(key, LIST, cursor)) },
+      order: { seq: 'ASC' },
+      take: limit + 1,
+    });
+    return pageOf(rows, { limit, list: LIST, key, show: showClient });
+  }
+
+  /** @throws NotFoundException */
+  async patch(clientId: string, body: PatchClientBody, by: By): Promise<Client> {
+    const client = await this.change(clientId, withoutUndefined(body));
+    this.note('client.changed', clientId, by, { changed: Object.keys(body) });
+    return showClient(client);
+  }
+
+  /** Replaces the secret; the old one is dead at once. @throws NotFoundException */
+  async replaceSecret(clientId: string, by: By): Promise<IssuedClient> {
+    const clientSecret = newSecret('kws_');
+    const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
+    const client = await this.change(clientId, { secretDigest });
+    this.note('client.secret-replaced', clientId, by);
+    return { client: showClient(client), clientSecret };
+  }
+
+  /** @throws NotFoundException */
+  async remove(clientId: string, by: By): Promise<void> {
+    const { affected } = await this.db.getRepository(ClientEntity).delete({ clientId });
+    if (affected !== 1) throw noClient(clientId);
+    this.note('client.removed', clientId, by);
+  }
+
+  private change(clientId: string, columns: Partial<ClientEntity>): Promise<ClientEntity> {
+    return this.db.transaction(async (manager) => {
+      const lock = { mode: 'pessimistic_write' } as const;
+      const client = await manager.findOne(ClientEntity, { where: { clientId }, lock });
+      if (!client) throw noClient(clientId);
+      const written = { ...columns, updatedAt: new Date() };
+      await manager.update(ClientEntity, { clientId }, written);
+      return Object.assign(client, written);
+    });
+  }
+
+  private note(event: SecurityEvent, clientId: string, by: By, more: object = {}): void {
+    securityEvent(this.log, event, { actor: by.admin.sub, clientId, ...by.from, ...more });
+  }
+}
+
+/** Adds a service account. @returns null where the client id is taken */
+export async function insertClient(
+  manager: EntityManager,
+  body: CreateClientBody,
+  secretDigest: Buffer,
+): Promise<ClientEntity | null> {
+  const { clientId, name = clientId, scopes, audiences } = body;
+  const row = { clientId, name, scopes: [...new Set(scopes)], audiences, secretDigest };
+  const insert = manager.createQueryBuilder().insert().into(ClientEntity).values(row);
+  const { raw } = await insert.orIgnore().returning('client_id').updateEntity(false).execute();
+  if ((raw as unknown[]).length === 0) return null;
+  return manager.findOneBy(ClientEntity, { clientId });
+}
+
+function showClient(client: ClientEntity): Client {
+  const { clientId, name, scopes, audiences, enabled } = client;
+  const [createdAt, updatedAt] = [client.createdAt.toISOString(), client.updatedAt.toISOString()];
+  return { clientId, name, scopes, audiences, enabled, createdAt, updatedAt };
+}
+
+function noClient(clientId: string): NotFoundException {
+  return new NotFoundException(`There is no client ${clientId}`, { errorCode: 'NOT_FOUND' });
+}
+
+function withoutUndefined(body: PatchClientBody): Partial<ClientEntity> {
+  return Object.fromEntries(
+    Object.entries(body).filter(([, value]) => value !== undefined),
+  ) as Partial<ClientEntity>;
+}

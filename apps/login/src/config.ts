@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { loadConfig, port, secretBytes, serverEnv } from '#server';
+
+/** What login needs of its database and secret, for its server and for {@link file://./bootstrap.ts}. */
+export const storeEnv = z.object({
+  /** PostgreSQL as the runtime role. */
+  LOGIN_DATABASE_URL: z.string().startsWith('postgres').optional(),
+  DATABASE_URL: z.string().startsWith('postgres').optional(),
+  /** Root of the keys that hash refresh tokens and client secrets and seal signing keys. */
+  LOGIN_SECRET: secretBytes,
+});
+
+/** Whether settings name a database; {@link NO_DATABASE} says what to do where they do not. */
+export function namesDatabase(env: z.infer<typeof storeEnv>): boolean {
+  return env.LOGIN_DATABASE_URL !== undefined || env.DATABASE_URL !== undefined;
+}
+
+export const NO_DATABASE = {
+  path: ['LOGIN_DATABASE_URL'],
+  error: 'is required (or DATABASE_URL)',
+};
+
+/** Settings of login. */
+export const loginEnv = serverEnv
+  .extend(storeEnv.shape)
+  .extend({
+    LOGIN_PORT: port.default(4001),
+    /** Redis for the counting of guesses; without it each process counts for itself. */
+    REDIS_URL: z.string().startsWith('redis').optional(),
+    /** `iss` of tokens, and the base of the addresses in the metadata; by default where login listens. */
+    TOKEN_ISSUER: z
+      .url()
+      .transform((url) => url.replace(/\/+$/, ''))
+      .optional(),
+    /** Logins a minute of one address for one account; one address may make five times as many in all. */
+    LOGIN_RATE_PER_MINUTE: z.coerce.number().int().min(1).max(100_000).default(60),
+  })
+  .refine((env) => env.NODE_ENV !== 'production' || env.REDIS_URL !== undefined, {
+    path: ['REDIS_URL'],
+    error: 'is required in production',
+  })
+  .refine(namesDatabase, NO_DATABASE);
+export type LoginEnv = z.infer<typeof loginEnv>;
+
+/** Settings of login from its environment. @throws ConfigError */
+export function loadLoginConfig(): LoginEnv {
+  return loadConfig(loginEnv);
+}
+
+/** `iss` of the tokens that login issues. */
+export function issuerOf(env: LoginEnv): string {
+  return env.TOKEN_ISSUER ?? `http://127.0.0.1:${env.LOGIN_PORT}`;
+}
+
+/** URL of the database as the runtime role. */
+export function databaseUrlOf(env: z.infer<typeof storeEnv>): string {
+  return (env.LOGIN_DATABASE_URL ?? env.DATABASE_URL)!;
+}

@@ -1,0 +1,77 @@
+import { DataSource } from 'typeorm';
+import type { Logger } from 'pino';
+import { ConfigError, isOutage } from '#server';
+import { ClientEntity } from './clients/client.entity.js';
+import { SigningKeyEntity } from './tokens/signing-key.entity.js';
+import { UserEntity } from './users/user.entity.js';
+
+const READY_WITHIN_MS = 1_000;
+
+/** Login's connections: at most 10; 2 s to get one, 5 s a statement, then the caller is answered 503. */
+export function createDataSource(url: string, log: Logger): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    entities: [ClientEntity, SigningKeyEntity, UserEntity],
+    applicationName: 'keyward login',
+    installExtensions: false,
+    poolErrorHandler: (error: unknown) => log.debug({ err: error }, 'a database connection ended'),
+    extra: {
+      max: 10,
+      connectionTimeoutMillis: 2_000,
+      statement_timeout: 5_000,
+      query_timeout: 6_000,
+      keepAlive: true,
+    },
+  });
+}
+
+/** Whether the database answers within 1 s. */
+export async function isDatabaseReady(db: DataSource): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, READY_WITHIN_MS, false);
+  });
+  const answer = db.query('SELECT 1').then(() => true);
+  try {
+    return await Promise.race([answer.catch(() => false), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const UNDEFINED_TABLE = '42P01';
+
+/**
+ * Tries until it works, for an app that starts together with its database.
+ *
+ * @throws ConfigError after `limitMs`, or at once where the schema is not there; any other error as it comes
+ */
+export async function connectWithin(
+  limitMs: number,
+  log: Logger,
+  connect: () => Promise<void>,
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await connect();
+    } catch (cause) {
+      const { code, message } = cause as { code?: string; message: string };
+      if (code === UNDEFINED_TABLE)
+        throw new ConfigError('The schema of login is not there yet; run the migrations', {
+          cause,
+        });
+      if (!isOutage(cause)) throw cause;
+      if (performance.now() > endMs)
+        throw new ConfigError(
+          `The database did not answer within ${limitMs / 1_000} s: ${message}`,
+          {
+            cause,
+          },
+        );
+      log.warn({ err: cause }, 'waiting for the database');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}

@@ -1,0 +1,8 @@
+import { createLogger, startApp } from '#server';
+import { appOptions } from './app-options.js';
+import { loadLoginConfig } from './config.js';
+
+await startApp(() => {
+  const env = loadLoginConfig();
+  return appOptions(env, createLogger('login', env.LOG_LEVEL));
+});

@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { ThrottlerStorageService, type ThrottlerStorage } from '@nestjs/throttler';
+import { Redis, type Result } from 'ioredis';
+import type { Logger } from 'pino';
+
+type Count = Awaited<ReturnType<ThrottlerStorage['increment']>>;
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    countCall(key: string, windowMs: number, limit: number): Result<[number, number], Context>;
+  }
+}
+
+const COMMAND_TIMEOUT_MS = 200;
+const PAUSE_MS = 1_000;
+const COUNT_CALL = readFileSync(new URL('count-call.lua', import.meta.url), 'utf8');
+
+/**
+ * Counts in Redis, shared by all replicas, and in this process where there is no Redis or it does not answer within 200 ms:
+ * an outage loosens the limits, it lets nobody out and locks nobody in. After a failure Redis is left alone for 1 s.
+ */
+export class LimitStorage implements ThrottlerStorage {
+  private readonly own = new ThrottlerStorageService();
+  private readonly redis: Redis | null;
+  private pausedUntilMs = 0;
+
+  constructor(
+    url: string | undefined,
+    private readonly log: Logger,
+  ) {
+    this.redis = url === undefined ? null : connection(url, log);
+  }
+
+  start(): void {
+    if (this.redis?.status === 'wait') this.redis.connect().catch(() => undefined);
+  }
+
+  stop(): void {
+    this.redis?.disconnect();
+    this.own.onApplicationShutdown();
+  }
+
+  async increment(
+    key: string,
+    ttl: number,
+    limit: number,
+    ...rest: [number, string]
+  ): Promise<Count> {
+    const shared = await this.countShared(key, ttl, limit);
+    if (shared === null) return this.own.increment(key, ttl, limit, ...rest);
+    const [totalHits, waitMs] = shared;
+    const seconds = Math.ceil(waitMs / 1_000);
+    return { totalHits, timeToExpire: seconds, isBlocked: waitMs > 0, timeToBlockExpire: seconds };
+  }
+
+  private async countShared(key: string, ttl: number, limit: number) {
+    if (this.redis?.status !== 'ready' || performance.now() < this.pausedUntilMs) return null;
+    try {
+      return await this.redis.countCall(key, ttl, limit);
+    } catch (error) {
+      this.pausedUntilMs = performance.now() + PAUSE_MS;
+      this.log.warn({ err: error }, 'redis does not count calls; this process counts for itself');
+      return null;
+    }
+  }
+}
+
+function connection(url: string, log: Logger): Redis {
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    connectTimeout: 2_000,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (times) => Math.min(times * 100, 1_000),
+  });
+  redis.on('error', (error: Error) => log.debug({ err: error }, 'redis'));
+  redis.defineCommand('countCall', { numberOfKeys: 1, lua: COUNT_CALL });
+  return redis;
+}

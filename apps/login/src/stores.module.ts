@@ -1,0 +1,58 @@
+import {
+  Inject,
+  Module,
+  type DynamicModule,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { Logger } from 'pino';
+import { DataSource } from 'typeorm';
+import { databaseUrlOf, issuerOf, type LoginEnv } from './config.js';
+import { connectWithin, createDataSource } from './database.js';
+import { ENV, LOG, SECRETS } from './injection.js';
+import { loginSecretsOf } from './secrets.js';
+import { LimitStorage } from './sessions/limit-storage.js';
+import { AccessTokens } from './tokens/access-tokens.js';
+import { SigningKeys } from './tokens/signing-keys.js';
+
+const START_WITHIN_MS = 30_000;
+
+/** The database, Redis and the signing keys: connected when the app starts, let go when it stops. */
+@Module({})
+export class StoresModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly db: DataSource,
+    private readonly keys: SigningKeys,
+    private readonly limits: LimitStorage,
+    @Inject(LOG) private readonly log: Logger,
+  ) {}
+
+  static forRoot(env: LoginEnv, log: Logger): DynamicModule {
+    const db = createDataSource(databaseUrlOf(env), log);
+    const secrets = loginSecretsOf(env.LOGIN_SECRET);
+    const keys = new SigningKeys(db, secrets.signingKeys);
+    const providers = [
+      { provide: ENV, useValue: env },
+      { provide: LOG, useValue: log },
+      { provide: SECRETS, useValue: secrets },
+      { provide: DataSource, useValue: db },
+      { provide: SigningKeys, useValue: keys },
+      { provide: AccessTokens, useValue: new AccessTokens(keys, issuerOf(env)) },
+      { provide: LimitStorage, useValue: new LimitStorage(env.REDIS_URL, log) },
+    ];
+    return { module: StoresModule, global: true, providers, exports: providers };
+  }
+
+  async onModuleInit(): Promise<void> {
+    this.limits.start();
+    await connectWithin(START_WITHIN_MS, this.log, async () => {
+      if (!this.db.isInitialized) await this.db.initialize();
+      await this.keys.start();
+    });
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.limits.stop();
+    if (this.db.isInitialized) await this.db.destroy();
+  }
+}

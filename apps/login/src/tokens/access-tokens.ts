@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { SignJWT } from 'jose';
+import { AUDIENCES, type Claims } from '#contracts';
+import { ACCESS_TOKEN_SECONDS } from './access-token-life.js';
+import type { SigningKeys } from './signing-keys.js';
+
+/** Who a person's token speaks of. */
+export interface Person {
+  id: string;
+  username: string;
+  roles: Claims['roles'];
+  services: string[] | null;
+}
+
+/** Issues access tokens (RFC 9068) that are good for 10 minutes. */
+export class AccessTokens {
+  constructor(
+    private readonly keys: SigningKeys,
+    private readonly issuer: string,
+  ) {}
+
+  /** For a person in a session; good at every app. */
+  forPerson(person: Person, sessionId: string): Promise<string> {
+    const { id, username, roles, services } = person;
+    return this.sign(id, {
+      aud: [...AUDIENCES],
+      sid: sessionId,
+      username,
+      roles,
+      ...(services !== null && { services }),
+    });
+  }
+
+  /** For a service account; good at one app. */
+  forClient(clientId: string, audience: string, scopes: readonly string[]): Promise<string> {
+    return this.sign(clientId, {
+      aud: [audience],
+      client_id: clientId,
+      scope: scopes.join(' '),
+    });
+  }
+
+  private async sign(subject: string, claims: Partial<Claims>): Promise<string> {
+    const { kid, privateKey } = await this.keys.current();
+    const issuedAt = Math.floor(Date.now() / 1_000);
+    return new SignJWT(claims)
+      .setProtectedHeader({ alg: 'ES256', kid, typ: 'at+jwt' })
+      .setIssuer(this.issuer)
+      .setSubject(subject)
+      .setJti(randomBytes(16).toString('base64url'))
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + ACCESS_TOKEN_SECONDS)
+      .sign(privateKey);
+  }
+}

@@ -1,0 +1,99 @@
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  createUserBody,
+  listUsersQuery,
+  patchUserBody,
+  setPasswordBody,
+  user,
+  userId,
+  userPage,
+  type CreateUserBody,
+  type ListUsersQuery,
+  type PatchUserBody,
+  type SetPasswordBody,
+  type User,
+} from '#contracts';
+import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
+import { TaggedInterceptor } from './tagged.interceptor.js';
+import { Users } from './users.js';
+
+/** People. */
+@ApiTags('Users')
+@Controller('v1/users')
+@FullAdmin()
+export class UsersController {
+  constructor(private readonly users: Users) {}
+
+  @Post()
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Add a user' })
+  @ApiResponse({ status: 201, standardSchema: user })
+  create(@Body({ schema: createUserBody }) body: CreateUserBody, @ByAdmin() by: By): Promise<User> {
+    return this.users.create(body, by);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List users' })
+  @ApiResponse({ status: 200, standardSchema: userPage })
+  list(@Query({ schema: listUsersQuery }) query: ListUsersQuery) {
+    return this.users.list(query);
+  }
+
+  @Get(':id')
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Read a user' })
+  @ApiResponse({ status: 200, standardSchema: user })
+  read(@Param('id', { schema: userId }) id: string): Promise<User> {
+    return this.users.read(id);
+  }
+
+  @Patch(':id')
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({ summary: 'Change roles or services, enable or disable; ends all sessions' })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag of the version to change',
+  })
+  @ApiResponse({ status: 200, standardSchema: user })
+  patch(
+    @Param('id', { schema: userId }) id: string,
+    @Body({ schema: patchUserBody }) body: PatchUserBody,
+    @ByAdmin() by: By,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<User> {
+    return this.users.patch(id, body, { ...by, ifMatch });
+  }
+
+  @Post(':id/password')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Set a password; ends all sessions' })
+  @ApiResponse({ status: 204, description: 'Set' })
+  setPassword(
+    @Param('id', { schema: userId }) id: string,
+    @Body({ schema: setPasswordBody }) body: SetPasswordBody,
+    @ByAdmin() by: By,
+  ): Promise<void> {
+    return this.users.setPassword(id, body, by);
+  }
+
+  @Post(':id/sessions/revoke')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'End all sessions of a user' })
+  @ApiResponse({ status: 204, description: 'Ended' })
+  endSessions(@Param('id', { schema: userId }) id: string, @ByAdmin() by: By): Promise<void> {
+    return this.users.endSessions(id, by);
+  }
+}
