@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import { TOKEN_VERIFIER, type TokenVerifier } from '#jwt-guard';
 import type { AppOptions } from '#server';
+import { registerFeed } from './changes/feed.route.js';
 import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
 import { KeyServiceModule } from './key-service.module.js';
+import { Stores } from './stores.js';
 import { registerVerify, VERIFY_PATH } from './verify/verify.route.js';
 import { describeVerify } from './verify/verify.openapi.js';
 import { Verifier } from './verify/verifier.js';
@@ -24,7 +26,11 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
       complete: describeVerify,
     },
     isReady: (app) => app.get(Fence).isReady(),
-    routes: (app, fastify) =>
-      registerVerify(fastify, app.get(Verifier), app.get<TokenVerifier>(TOKEN_VERIFIER)),
+    routes: (app, fastify) => {
+      const tokens = app.get<TokenVerifier>(TOKEN_VERIFIER);
+      const { follower, hotPool: pool } = app.get(Stores);
+      registerVerify(fastify, app.get(Verifier), tokens);
+      registerFeed(fastify, { follower, pool, tokens });
+    },
   };
 }

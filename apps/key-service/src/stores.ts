@@ -36,7 +36,7 @@ export class Stores {
     this.fence = new Fence({
       ...parts,
       graceSeconds: env.GRACE_SECONDS,
-      onHead: (head) => void this.follower.follow(head),
+      onHead: (head, readAtMs) => void this.follower.follow(head, readAtMs),
     });
   }
 

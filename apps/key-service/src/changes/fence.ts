@@ -18,8 +18,8 @@ export interface FenceOptions {
   link: RedisLink | null;
   log: Logger;
   graceSeconds: number;
-  /** Called with the newest number of the change log after each reading. */
-  onHead?: (head: number) => void;
+  /** Called after each reading with the newest number of the change log, and when the reading began, in ms since 1970. */
+  onHead?: (head: number, readAtMs: number) => void;
 }
 
 /**
@@ -152,6 +152,7 @@ export class Fence {
     // who raises the epoch must know of this replica before it goes by a reading
     if (isForgotten) await readFence(pool, this.replica, null);
     const startedMs = performance.now();
+    const startedAtMs = Date.now();
     const reading = await readFence(pool, this.replica, this.arrived);
     this.adopt(reading.epoch);
     this.readAtMs = startedMs;
@@ -162,7 +163,7 @@ export class Fence {
     const { link } = this.options;
     if (link?.run && !reading.runs.includes(link.run))
       link.suspend('its run id is not listed any more');
-    this.options.onHead?.(reading.head);
+    this.options.onHead?.(reading.head, startedAtMs);
   }
 
   private async admitRedis(): Promise<void> {

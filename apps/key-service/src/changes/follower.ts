@@ -54,28 +54,39 @@ export class Follower {
     return this.followedTo ?? 0;
   }
 
+  /** Everything committed up to this time has been told to the listeners; milliseconds since 1970. */
+  provenAtMs = 0;
+
   /** Calls `listener` with each batch of changes from now on. @returns a function that ends it */
   subscribe(listener: (changes: readonly Change[]) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** Follows up to `head`; resolves when all listeners have been told. The first call only sets the place. */
-  follow(head: number): Promise<void> {
+  /**
+   * Follows up to `head`, which was read not before `readAtMs` (milliseconds since 1970), and resolves when all listeners have
+   * been told. The first call only sets the place.
+   */
+  follow(head: number, readAtMs: number): Promise<void> {
     this.followedTo ??= head;
-    if (head <= this.followedTo) return this.following;
-    this.following = this.following
-      .then(() => this.catchUp(head))
-      .catch((error: unknown) => {
-        this.options.log.warn({ err: error }, 'the change log could not be followed');
-      });
+    this.following = this.following.then(() => this.advance(head, readAtMs));
     return this.following;
+  }
+
+  private async advance(head: number, readAtMs: number): Promise<void> {
+    try {
+      await this.catchUp(head);
+      this.provenAtMs = Math.max(this.provenAtMs, readAtMs);
+    } catch (error) {
+      this.options.log.warn({ err: error }, 'the change log could not be followed');
+    }
   }
 
   private async catchUp(head: number): Promise<void> {
     while (this.followedTo! < head) {
       const changes = await readChanges(this.options.pool, this.followedTo!, PAGE);
-      if (changes.length === 0) return;
+      if (changes.length === 0)
+        throw new Error(`The change log has no rows after ${this.followedTo}`);
       await this.repeatOverwrites(changes);
       this.followedTo = changes.at(-1)!.seq;
       for (const listener of this.listeners) listener(changes);

@@ -1,14 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import {
-  scopesOf,
-  verifyBody,
-  type Claims,
-  type ErrorCode,
-  type Verdict,
-  type VerifyBody,
-} from '#contracts';
-import { bearerToken, KeysUnavailable, type TokenVerifier } from '#jwt-guard';
+import { verifyBody, type Claims, type Verdict, type VerifyBody } from '#contracts';
+import type { TokenVerifier } from '#jwt-guard';
 import { ProblemException, sendProblem, validatorOf } from '#server';
+import { serviceCaller } from '../service-caller.js';
 import type { Question, Verifier } from './verifier.js';
 
 /** Path of the hot route; its good answers are not logged one by one. */
@@ -27,39 +21,13 @@ export function registerVerify(
     VERIFY_PATH,
     { schema: { body: verifyBody }, validatorCompiler: validatorOf },
     async (request, reply) => {
-      const caller = await callerOf(request, tokens);
+      const caller = await serviceCaller(request, tokens);
       const question = questionOf(request, caller);
       const verdict = await decided(verifier.verify(question), request, reply);
       if (verdict === null) return reply;
       return reply.type('application/json').send(JSON.stringify(verdict));
     },
   );
-}
-
-async function callerOf(request: FastifyRequest, tokens: TokenVerifier): Promise<Claims> {
-  const token = bearerToken(request);
-  if (token === null)
-    throw refused('UNAUTHENTICATED', "Send the service's access token as a bearer token");
-  let claims: Claims;
-  try {
-    claims = await tokens.verify(token);
-  } catch (cause) {
-    if (cause instanceof KeysUnavailable) {
-      const headers = { 'retry-after': '1' };
-      throw new ProblemException('SERVICE_UNAVAILABLE', 'Tokens cannot be checked at present', {
-        headers,
-        cause,
-      });
-    }
-    throw refused('INVALID_TOKEN', 'Get a new access token for the audience key-service', cause);
-  }
-  if (claims.client_id === undefined || !scopesOf(claims).includes('keys:verify')) {
-    throw new ProblemException(
-      'FORBIDDEN',
-      'Only a service account with the scope keys:verify may ask about keys',
-    );
-  }
-  return claims;
 }
 
 function questionOf(request: FastifyRequest<{ Body: VerifyBody }>, caller: Claims): Question {
@@ -100,9 +68,4 @@ async function decided(
     sendProblem(request, reply, told, error);
     return null;
   }
-}
-
-function refused(code: ErrorCode, detail: string, cause?: unknown): ProblemException {
-  const challenge = code === 'INVALID_TOKEN' ? 'Bearer error="invalid_token"' : 'Bearer';
-  return new ProblemException(code, detail, { headers: { 'www-authenticate': challenge }, cause });
 }

@@ -1,0 +1,155 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Pool } from 'pg';
+import type { Claims } from '#contracts';
+import type { TokenVerifier } from '#jwt-guard';
+import { ProblemException } from '#server';
+import { serviceCaller } from '../service-caller.js';
+import { readChanges, type Change, type Follower } from './follower.js';
+
+/** Path of the change feed. */
+export const FEED_PATH = '/v1/changes';
+
+const HEARTBEAT_MS = 500;
+const MAX_STREAMS = 1_000;
+const MAX_REPLAY = 10_000;
+const REPLAY_PAGE = 1_000;
+const MAX_UNSENT_BYTES = 1024 * 1024;
+
+export interface FeedParts {
+  follower: Follower;
+  pool: Pool;
+  tokens: TokenVerifier;
+}
+
+/**
+ * `GET /v1/changes`: server-sent events about the keys that are granted for the calling service.
+ *
+ * - `hello {now}` once: the server's time, stamped after the request came in, so that the client can place `at` on its own clock
+ * - `change {seq, keyId, version, action}` in order; `Last-Event-ID` goes on after any number
+ * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
+ * - `reset {seq}`: the gap is too large (over 10,000 rows) or the number is not ours; forget everything, go on from `seq`
+ *
+ * The stream ends when the token does, when the app stops, and when the client lets 1 MiB pile up.
+ */
+export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
+  const streams = new Set<FeedStream>();
+  fastify.addHook('preClose', (done) => {
+    for (const stream of streams) stream.end();
+    done();
+  });
+  fastify.get(FEED_PATH, async (request, reply) => {
+    const caller = await serviceCaller(request, parts.tokens);
+    if (streams.size >= MAX_STREAMS) {
+      const headers = { 'retry-after': '5' };
+      throw new ProblemException('SERVICE_UNAVAILABLE', 'Too many streams are open here', {
+        headers,
+      });
+    }
+    const stream = new FeedStream(reply, caller, parts.follower);
+    streams.add(stream);
+    reply.raw.once('close', () => {
+      streams.delete(stream);
+      stream.stop();
+    });
+    await stream.begin(request, parts.pool);
+    return reply;
+  });
+}
+
+/** One client's stream. */
+class FeedStream {
+  private sentTo = 0;
+  private sentProvenMs = 0;
+  private unsubscribe: () => void = () => undefined;
+  private readonly timers: NodeJS.Timeout[] = [];
+
+  constructor(
+    private readonly reply: FastifyReply,
+    private readonly caller: Claims,
+    private readonly follower: Follower,
+  ) {}
+
+  /** Sends what came after `Last-Event-ID`, then goes on with what comes. */
+  async begin(request: FastifyRequest, pool: Pool): Promise<void> {
+    const after = placeOf(request);
+    this.reply.hijack();
+    this.reply.raw.writeHead(200, {
+      ...(this.reply.getHeaders() as Record<string, string>),
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+    this.send('hello', { now: new Date().toISOString() });
+    const early: Change[] = [];
+    const stopCollecting = this.follower.subscribe((changes) => early.push(...changes));
+    try {
+      await this.replay(after, pool);
+    } finally {
+      stopCollecting();
+    }
+    this.tell(early);
+    this.unsubscribe = this.follower.subscribe((changes) => this.tell(changes));
+    this.beat();
+    this.timers.push(
+      setInterval(() => this.beat(), HEARTBEAT_MS),
+      setTimeout(() => this.end(), Math.max(0, this.caller.exp * 1_000 - Date.now())),
+    );
+  }
+
+  end(): void {
+    this.stop();
+    this.reply.raw.end();
+  }
+
+  stop(): void {
+    this.unsubscribe();
+    for (const timer of this.timers) clearTimeout(timer);
+  }
+
+  private async replay(after: number | null, pool: Pool): Promise<void> {
+    const head = this.follower.seq;
+    this.sentTo = after ?? head;
+    if (after === null || after === head) return;
+    if (Number.isNaN(after) || after > head || head - after > MAX_REPLAY) {
+      this.sentTo = head;
+      this.send('reset', { seq: head }, head);
+      return;
+    }
+    while (this.sentTo < head) {
+      const changes = await readChanges(pool, this.sentTo, REPLAY_PAGE);
+      if (changes.length === 0) return;
+      this.tell(changes.filter((one) => one.seq <= head));
+    }
+  }
+
+  private tell(changes: readonly Change[]): void {
+    for (const { seq, keyId, keyVersion: version, action, services } of changes) {
+      if (seq <= this.sentTo) continue;
+      this.sentTo = seq;
+      if (keyId !== null && services.includes(this.caller.sub))
+        this.send('change', { seq, keyId, version, action }, seq);
+    }
+  }
+
+  private beat(): void {
+    const { seq, provenAtMs } = this.follower;
+    if (provenAtMs === this.sentProvenMs || seq > this.sentTo) return;
+    this.sentProvenMs = provenAtMs;
+    this.send('heartbeat', { seq, at: new Date(provenAtMs).toISOString() }, seq);
+  }
+
+  private send(event: string, data: object, id?: number): void {
+    const { raw } = this.reply;
+    if (raw.writableLength > MAX_UNSENT_BYTES) return void raw.destroy();
+    raw.write(
+      `event: ${event}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`,
+    );
+  }
+}
+
+/** `Last-Event-ID` as a number: null where none was sent, NaN where it is not one of ours. */
+function placeOf(request: FastifyRequest): number | null {
+  const given = request.headers['last-event-id'];
+  if (given === undefined) return null;
+  return typeof given === 'string' && /^\d{1,15}$/.test(given) ? Number(given) : NaN;
+}
