@@ -246,7 +246,8 @@ describe('the role that the service runs as', () => {
     'DELETE FROM keys.service',
     'DELETE FROM keys.change_head',
     'TRUNCATE keys.secret',
-    'SET ROLE postgres',
+    'SET ROLE keyward_owner',
+    'SELECT FROM login.user',
     'CREATE ROLE x',
   ])('may not: %s', async (statement) => {
     const before = await world.count('change_log');

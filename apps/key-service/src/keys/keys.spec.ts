@@ -229,6 +229,7 @@ describe('issuing', () => {
     'version',
     'permissions',
     'rateLimitMax',
+    'constructor',
   ])('%s is not the caller’s to set', async (name) => {
     const before = await world.count('key');
     const answer = await create({ ...keyBody(), [name]: 'usr_victim' });
