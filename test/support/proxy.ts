@@ -39,7 +39,10 @@ export async function startProxy(target: string): Promise<Proxy> {
   const faults: Faults = { refusing: false, silent: false, delayMs: 0 };
   const pairs = new Set<[Socket, Socket]>();
   const server = createServer((client) => {
-    if (faults.refusing) return void client.resetAndDestroy();
+    if (faults.refusing) {
+      client.resetAndDestroy();
+      return;
+    }
     const upstream = createConnection({ host: hostname, port: Number(port) });
     pairs.add([client, upstream]);
     carry(client, upstream, () => (faults.silent ? null : 0));
