@@ -77,7 +77,9 @@ export class Login1700000001000 implements MigrationInterface {
       CREATE UNIQUE INDEX signing_key_one_in_use ON login.signing_key (state) WHERE state <> 'retired';
 
       DO $$ BEGIN
-        CREATE ROLE keyward_login NOLOGIN;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'keyward_login') THEN
+          CREATE ROLE keyward_login NOLOGIN;
+        END IF;
       EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
       END $$;
       GRANT USAGE ON SCHEMA login TO keyward_login;

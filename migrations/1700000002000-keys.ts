@@ -129,7 +129,9 @@ export class Keys1700000002000 implements MigrationInterface {
       );
 
       DO $$ BEGIN
-        CREATE ROLE keyward_key_service NOLOGIN;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'keyward_key_service') THEN
+          CREATE ROLE keyward_key_service NOLOGIN;
+        END IF;
       EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
       END $$;
       GRANT USAGE ON SCHEMA keys TO keyward_key_service;

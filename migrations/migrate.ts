@@ -5,12 +5,15 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 // Past the library's door, which would bring the whole of Nest into a process that only migrates.
 import { loadConfig } from '../libs/server/src/load-config.js';
-import { ensureLoginRole, type RuntimeRole } from './login-role.js';
+import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
 
 /** Every change of either schema, in the order in which they are made. */
 export const MIGRATIONS = [Login1700000001000, Keys1700000002000];
+
+/** Roles that hold the rights of an app: login's and the key service's. */
+const GROUPS = ['keyward_login', 'keyward_key_service'] as const;
 
 /** Held while migrating; any number of the platform's own, known to nobody else. */
 const ADVISORY_LOCK = 7_259_310_041;
@@ -35,11 +38,13 @@ export interface MigrateOptions {
  * @throws Error saying what to do; SQL to be run by hand where the owner may not create roles
  */
 export async function migrate(options: MigrateOptions): Promise<string[]> {
+  const roles = runtimeRoles(options);
   return alone(options.ownerUrl, async (owner) => {
+    await ensureGroupRoles(owner, GROUPS, roles);
     const done = await withDataSource(options.ownerUrl, (db) =>
       db.runMigrations({ transaction: 'each' }),
     );
-    for (const role of runtimeRoles(options)) await ensureLoginRole(owner, role);
+    for (const role of roles) await ensureLoginRole(owner, role);
     return done.map((migration) => migration.name);
   });
 }
@@ -53,9 +58,9 @@ export async function revertLast(ownerUrl: string): Promise<void> {
 
 function runtimeRoles({ ownerUrl, loginUrl, keyServiceUrl }: MigrateOptions): RuntimeRole[] {
   const owner = new URL(ownerUrl).username;
-  const wanted = [
-    { url: loginUrl, group: 'keyward_login' },
-    { url: keyServiceUrl, group: 'keyward_key_service' },
+  const wanted: { url: string | undefined; group: string }[] = [
+    { url: loginUrl, group: GROUPS[0] },
+    { url: keyServiceUrl, group: GROUPS[1] },
   ];
   return wanted.filter(
     (role): role is RuntimeRole => role.url !== undefined && new URL(role.url).username !== owner,

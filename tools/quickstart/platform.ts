@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { migrate } from '../../migrations/migrate.js';
 import { readEnvFile } from '../../libs/server/src/load-config.js';
 import { startAppProcess, type AppProcess } from './app-process.js';
@@ -11,11 +10,13 @@ import {
   type PlatformEnv,
   type Urls,
 } from './apps.js';
-import { ensureCatalog, issueFirstKey, logIn, type Admin } from './catalog.js';
+
 import type { QuickstartConfig } from './config.js';
 import { readState, writePrivate, writeState, type Home } from './home.js';
+import { BOOTSTRAP_ENTRY, bootstrapEnv, quickstartText } from './login-bootstrap.js';
 import type { Parts } from './part.js';
-import { passwordsOf, secretsOf, type Passwords } from './secrets.js';
+import { provision, type Admin } from './provision.js';
+import { passwordsOf, secretsOf } from './secrets.js';
 import { fingerprint, openStores } from './stores.js';
 
 /** What a platform is started from. */
@@ -36,14 +37,6 @@ export interface Platform {
 }
 
 const READY_TIMEOUT_MS = 60_000;
-const CLIENTS = [
-  {
-    clientId: 'service-a',
-    scopes: ['keys:verify', 'keys:provision', 'keys:usage', 'keys:changes'],
-    audiences: ['key-service'],
-  },
-  { clientId: 'service-b', scopes: [], audiences: ['service-a'] },
-];
 
 /**
  * Starts a platform in its folder: stores, schema, apps; at the first start of a database also the admin, the service
@@ -59,22 +52,27 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 
   const stores = await openStores({ ...options, state, passwords });
   const env = platformEnvOf(config, home, stores, secrets);
+  const urls = urlsOf(config);
+  const admin = { username: config.ADMIN_USERNAME, password: passwords.admin };
+  const clientSecrets = {
+    'service-a': secrets.SERVICE_A_CLIENT_SECRET,
+    'service-b': passwords.serviceBClient,
+  };
   writeEnvFile(home, env);
-  writeQuickstartFile(options, env, passwords);
+  writePrivate(home.at('quickstart.json'), quickstartText(urls, admin, clientSecrets));
   const migrations = await migrate(stores);
   if (migrations.length > 0) say(`Migrations: ${migrations.join(', ')}`);
 
   const database = await fingerprint(stores.ownerUrl);
   const isNew = database === null || state.provisioned !== database;
-  const admin = { username: config.ADMIN_USERNAME, password: passwords.admin };
-  if (isNew) await bootstrapLogin(options, env, admin, passwords);
+  if (isNew) await bootstrapLogin(options, env, bootstrapEnv(admin, clientSecrets));
   await startApps(options, env);
   if (isNew) {
-    await provision(urlsOf(config), admin, home);
+    await provision(urls, admin, home.at('service-b.key'));
     state.provisioned = database;
     writeState(home, state);
   }
-  return { urls: urlsOf(config), admin, isNew };
+  return { urls, admin, isNew };
 }
 
 /** Variables for apps that are started alone. Those that somebody has added to the file stay. */
@@ -86,49 +84,15 @@ function writeEnvFile(home: Home, env: PlatformEnv): void {
   writePrivate(home.at('env'), head + lines.join(''));
 }
 
-function writeQuickstartFile(
-  { config, home }: PlatformOptions,
-  env: PlatformEnv,
-  passwords: Passwords,
-): void {
-  const quickstart = {
-    ...urlsOf(config),
-    admin: { username: config.ADMIN_USERNAME, password: passwords.admin },
-    clients: Object.fromEntries(
-      CLIENTS.map(({ clientId }) => [
-        clientId,
-        { clientId, clientSecret: clientSecretOf(clientId, env, passwords) },
-      ]),
-    ),
-  };
-  writePrivate(home.at('quickstart.json'), `${JSON.stringify(quickstart, null, 2)}\n`);
-}
-
-function clientSecretOf(clientId: string, env: PlatformEnv, passwords: Passwords): string {
-  const secret =
-    clientId === 'service-a' ? env['SERVICE_A_CLIENT_SECRET'] : passwords.serviceBClient;
-  return secret ?? '';
-}
-
 async function bootstrapLogin(
   { home, parts, say }: PlatformOptions,
   env: PlatformEnv,
-  admin: Admin,
-  passwords: Passwords,
+  variables: Record<string, string>,
 ): Promise<void> {
-  const clients = CLIENTS.map((client) => ({
-    ...client,
-    secret: clientSecretOf(client.clientId, env, passwords),
-  }));
   const bootstrap = startAppProcess({
     name: "login's bootstrap",
-    entry: entryOf('login', 'bootstrap.js'),
-    env: {
-      ...appEnvOf('login', env, process.env),
-      ADMIN_USERNAME: admin.username,
-      ADMIN_PASSWORD: admin.password,
-      BOOTSTRAP_CLIENTS: JSON.stringify(clients),
-    },
+    entry: BOOTSTRAP_ENTRY,
+    env: { ...appEnvOf('login', env, process.env), ...variables },
     logFile: home.at('logs', 'bootstrap.log'),
     say,
   });
@@ -153,13 +117,6 @@ async function startApps(
   parts.add(...apps);
   for (const app of apps) await within(app.ready, READY_TIMEOUT_MS, `${app.name} to start`);
   return apps;
-}
-
-async function provision(urls: Urls, admin: Admin, home: Home): Promise<void> {
-  const token = await logIn(urls, admin);
-  await ensureCatalog(urls, token);
-  if (existsSync(home.at('service-b.key'))) return;
-  writePrivate(home.at('service-b.key'), `${await issueFirstKey(urls, token)}\n`);
 }
 
 async function within<T>(promise: Promise<T>, limitMs: number, what: string): Promise<T> {

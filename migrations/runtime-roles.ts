@@ -13,31 +13,51 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
+ * Makes sure that the group roles are there, which hold the rights that migrations give.
+ *
+ * @param roles who will be in those groups, for the SQL of the error
+ * @throws Error with the SQL to run by hand where the owner may not create roles
+ */
+export async function ensureGroupRoles(
+  owner: Client,
+  groups: readonly string[],
+  roles: readonly RuntimeRole[],
+): Promise<void> {
+  const found = await owner.query<{ name: string }>(
+    'SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1)',
+    [groups],
+  );
+  const there = new Set(found.rows.map((row) => row.name));
+  const missing = groups.filter((group) => !there.has(group));
+  const statements = missing.map((group) => `CREATE ROLE ${escapeIdentifier(group)} NOLOGIN`);
+  await orAdvise([...statements, ...roles.flatMap(statementsFor)], async () => {
+    for (const statement of statements) await owner.query(statement);
+  });
+}
+
+/**
  * Makes sure that the role of `url` can log in with its password and has the rights of `group`. Does nothing where that is
  * so already, so a role that an administrator has made needs no right to create roles here.
  *
  * @throws Error with the SQL to run by hand where the owner may not do it
  */
-export async function ensureLoginRole(owner: Client, { url, group }: RuntimeRole): Promise<void> {
+export async function ensureLoginRole(owner: Client, runtime: RuntimeRole): Promise<void> {
+  const { url, group } = runtime;
   const { name, password } = credentialsOf(url);
   const found = await owner.query<{ member: boolean }>(
     `SELECT pg_has_role(rolname, $2, 'USAGE') AS member FROM pg_roles WHERE rolname = $1`,
     [name, group],
   );
   const role = found.rows[0];
-  try {
+  const quoted = escapeIdentifier(name);
+  await orAdvise(statementsFor(runtime), async () => {
     if (role === undefined) {
-      await owner.query(`CREATE ROLE ${escapeIdentifier(name)} ${RIGHTS} ${passwordOf(password)}`);
+      await owner.query(`CREATE ROLE ${quoted} ${RIGHTS} ${passwordOf(password)}`);
     } else if (!(await canLogIn(url))) {
-      await owner.query(`ALTER ROLE ${escapeIdentifier(name)} LOGIN ${passwordOf(password)}`);
+      await owner.query(`ALTER ROLE ${quoted} LOGIN ${passwordOf(password)}`);
     }
-    if (!role?.member) {
-      await owner.query(`GRANT ${escapeIdentifier(group)} TO ${escapeIdentifier(name)}`);
-    }
-  } catch (error) {
-    if ((error as { code?: string }).code !== INSUFFICIENT_PRIVILEGE) throw error;
-    throw new Error(adviceFor(name, group), { cause: error });
-  }
+    if (!role?.member) await owner.query(`GRANT ${escapeIdentifier(group)} TO ${quoted}`);
+  });
 }
 
 const RIGHTS = 'LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS';
@@ -77,11 +97,21 @@ function passwordOf(password: string): string {
   return `PASSWORD ${escapeLiteral(verifier)}`;
 }
 
-function adviceFor(name: string, group: string): string {
-  const [role, rights] = [escapeIdentifier(name), escapeIdentifier(group)];
+function statementsFor({ url, group }: RuntimeRole): string[] {
+  const name = escapeIdentifier(credentialsOf(url).name);
   return [
-    `The database's owner may not set up the role ${role}. Let an administrator run, then migrate again:`,
-    `  CREATE ROLE ${role} ${RIGHTS} PASSWORD '<the password of its URL>';   -- or ALTER ROLE, if it is there`,
-    `  GRANT ${rights} TO ${role};`,
-  ].join('\n');
+    `CREATE ROLE ${name} ${RIGHTS} PASSWORD '<the password of its URL>'`,
+    `GRANT ${escapeIdentifier(group)} TO ${name}`,
+  ];
+}
+
+async function orAdvise(statements: string[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if ((error as { code?: string }).code !== INSUFFICIENT_PRIVILEGE) throw error;
+    const advice = "The database's owner may not set up roles. Let an administrator run:";
+    const lines = statements.map((statement) => `  ${statement};`);
+    throw new Error([advice, ...lines, 'and then migrate again'].join('\n'), { cause: error });
+  }
 }

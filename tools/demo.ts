@@ -1,0 +1,79 @@
+import {
+  keepKey,
+  revoke,
+  showCall,
+  showLogin,
+  showProvisioning,
+  showRefusals,
+  showRevocation,
+  type Scene,
+} from './demo/flows.js';
+import { createNarrator } from './demo/narrator.js';
+import { findTarget } from './demo/target.js';
+
+/**
+ * Walks the three flows on a platform that runs, or on one of its own, and prints every request and answer. Ends with 1 and
+ * a clear line at the first answer that is not as expected. Afterwards service-b has the key that it had before.
+ */
+async function main(): Promise<void> {
+  const { DEMO_QUICKSTART, KEYWARD_HOME = '.keyward' } = process.env;
+  const target = await findTarget(DEMO_QUICKSTART, KEYWARD_HOME);
+  const scene: Scene = { target, narrator: createNarrator((line) => console.log(line)) };
+  const before = keepKey(target);
+  try {
+    await Promise.race([play(scene, before), interruption()]);
+  } catch (error) {
+    before.restore();
+    throw error;
+  } finally {
+    await target.release();
+  }
+}
+
+async function play(scene: Scene, before: ReturnType<typeof keepKey>): Promise<void> {
+  const { narrator } = scene;
+  const token = await showLogin(scene);
+
+  narrator.chapter('Provisioning: admin -> service-a -> key service');
+  const first = await showProvisioning(scene, token, 'demo');
+
+  narrator.chapter('Service to service: user -> service-b -> service-a');
+  await showCall(scene, token, first.key.id);
+  await showRefusals(scene);
+
+  narrator.chapter('Revocation: the key is dead when the call returns');
+  await showRevocation(scene, token, first);
+
+  narrator.chapter('A new key: service-b works again');
+  const second = await showProvisioning(scene, token, 'demo, the second');
+  await showCall(scene, token, second.key.id);
+
+  if (before.hadOne) {
+    narrator.chapter('Afterwards: service-b gets back the key that it had');
+    before.restore();
+    await revoke(scene, token, second.key.id);
+    await narrator.ask('service-b works as before', {
+      url: `${scene.target.serviceB}/v1/summary`,
+      headers: { authorization: `Bearer ${token}` },
+      status: 200,
+    });
+  }
+  console.log('\nAll answers were as expected.');
+}
+
+/** Rejects when the demo is to end early, so that what it has changed is put back. */
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => reject(new Error(`ended by ${signal}`)));
+    }
+  });
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  console.error(`\nThe demo failed: ${(error as Error).message}`);
+  process.exit(1);
+}

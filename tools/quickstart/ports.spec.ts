@@ -1,0 +1,35 @@
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { checkPorts, freePort, portNear } from './ports.js';
+
+describe('ports', () => {
+  let server: Server;
+  let taken: number;
+  beforeAll(async () => {
+    server = createServer();
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    taken = (server.address() as AddressInfo).port;
+  });
+  afterAll(() => server.close());
+
+  it('a taken port is one line that names port and variable', async () => {
+    const ports = { LOGIN_PORT: await freePort(), KEY_SERVICE_PORT: taken };
+    await expect(checkPorts(ports, '127.0.0.1')).rejects.toThrow(
+      `Port ${taken} on 127.0.0.1 is taken; set KEY_SERVICE_PORT to a free one`,
+    );
+  });
+
+  it('two apps do not get one port', async () => {
+    const port = await freePort();
+    await expect(
+      checkPorts({ LOGIN_PORT: port, SERVICE_A_PORT: port }, '127.0.0.1'),
+    ).rejects.toThrow(`LOGIN_PORT and SERVICE_A_PORT are both ${port}; give each its own`);
+  });
+
+  it('a remembered port is kept while it is free and replaced when it is not', async () => {
+    const free = await freePort();
+    expect(await portNear(free)).toBe(free);
+    expect(await portNear(taken)).not.toBe(taken);
+  });
+});
