@@ -4,7 +4,7 @@ import { entryOf } from './apps.js';
 export const CLIENTS = [
   {
     clientId: 'service-a',
-    scopes: ['keys:verify', 'keys:provision', 'keys:usage', 'keys:changes'],
+    scopes: ['keys:verify', 'keys:provision'],
     audiences: ['key-service'],
   },
   { clientId: 'service-b', scopes: [], audiences: ['service-a'] },

@@ -32,9 +32,9 @@ export const claims = z
   .meta({ id: 'Claims' });
 export type Claims = z.infer<typeof claims>;
 
-/** Rights a service account can be given at the key service. */
+/** Rights a service account can be given at the key service: to verify keys and what goes with it, to provision them for admins. */
 export const tokenScope = z
-  .enum(['keys:verify', 'keys:provision', 'keys:usage', 'keys:changes'])
+  .enum(['keys:verify', 'keys:provision'])
   .meta({ id: 'TokenScope' });
 export type TokenScope = z.infer<typeof tokenScope>;
 
