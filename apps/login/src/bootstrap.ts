@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { z } from 'zod';
 import { createClientBody, username } from '#contracts';
 import { ConfigError, createLogger, loadConfig } from '#server';
@@ -13,7 +14,8 @@ const firstClient = createClientBody.extend({
   secret: z.string().regex(/^[\x21-\x7e]{32,256}$/, 'must be 32 to 256 visible characters'),
 });
 
-const bootstrapEnv = z
+/** Settings of the bootstrap. */
+export const bootstrapEnv = z
   .object({
     ...storeEnv.shape,
     ADMIN_USERNAME: z.string().default('admin').pipe(username),
@@ -90,4 +92,5 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === import.meta.filename)
+  await main();

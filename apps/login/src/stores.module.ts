@@ -44,11 +44,11 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onModuleInit(): Promise<void> {
-    this.limits.start();
-    await connectWithin(START_WITHIN_MS, this.log, async () => {
+    const connected = connectWithin(START_WITHIN_MS, this.log, async () => {
       if (!this.db.isInitialized) await this.db.initialize();
       await this.keys.start();
     });
+    await Promise.all([connected, this.limits.start()]);
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -55,6 +55,19 @@ test('a good token gives its claims', async () => {
   expect(claims).toMatchObject({ sub: 'usr_1', roles: ['admin'], username: 'ada' });
 });
 
+test.each(['EdDSA', 'RS256'] as const)(
+  'pinned to %s it takes that and nothing else',
+  async (algorithm) => {
+    const pair = await generateKeyPair(algorithm, { extractable: true });
+    const jwk = { ...(await exportJWK(pair.publicKey)), kid: 'other', alg: algorithm };
+    issuer.publish([issuer.jwk, jwk]);
+    const token = await issuer.token({}, { alg: algorithm, kid: 'other' }, pair.privateKey);
+    expect(await verifier({ algorithm }).verify(token)).toMatchObject({ sub: 'usr_1' });
+    expect(await accepted([issuer.token()], { algorithm })).toEqual([]);
+    expect(await accepted([Promise.resolve(token)])).toEqual([]);
+  },
+);
+
 test('a token without a signature or with no algorithm is refused, however that is spelled', async () => {
   const spellings = ['none', 'None', 'NONE', 'nOnE', '', undefined, null, 7, ['ES256']];
   const forged = spellings.flatMap((alg) => [

@@ -31,8 +31,12 @@ export class LimitStorage implements ThrottlerStorage {
     this.redis = url === undefined ? null : connection(url, log);
   }
 
-  start(): void {
-    if (this.redis?.status === 'wait') this.redis.connect().catch(() => undefined);
+  /** Tries to reach Redis, for 2 s at most; where that fails it goes on trying by itself. */
+  async start(): Promise<void> {
+    if (this.redis?.status !== 'wait') return;
+    await this.redis.connect().catch((error: unknown) => {
+      this.log.warn({ err: error }, 'redis is away; this process counts calls for itself');
+    });
   }
 
   stop(): void {

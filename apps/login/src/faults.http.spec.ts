@@ -1,0 +1,220 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { TokenPair } from '#contracts';
+import { startProxy } from '../../../test/support/proxy.js';
+import { startRedis } from '../../../test/support/redis.js';
+import { ADMIN, createLoginLab, type LoginLab, type LoginServer } from './testing/login-server.js';
+
+type Env = Record<string, string>;
+
+let lab: LoginLab;
+
+beforeAll(async () => {
+  lab = await createLoginLab();
+});
+afterAll(() => lab.close());
+
+const guess = (login: LoginServer, username: string) =>
+  login.call('POST', '/v1/login', { body: { username, password: 'wrong' } });
+
+async function statusesOf(login: LoginServer, usernames: string[]): Promise<number[]> {
+  const statuses: number[] = [];
+  for (const username of usernames) statuses.push((await guess(login, username)).status);
+  return statuses;
+}
+
+/** Asks until the answer is so, for as long as a test may take. */
+async function until<T>(ask: () => Promise<T>, isSo: (answer: T) => boolean): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (isSo(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+describe('throttling', () => {
+  test('guesses are counted for an address and an account, and the answer says how long to wait', async () => {
+    const login = await lab.start({ LOGIN_RATE_PER_MINUTE: '3' });
+    expect(await statusesOf(login, ['a', 'a', 'A', 'a'])).toEqual([401, 401, 401, 429]);
+    const refused = await guess(login, 'a');
+    expect(refused.body).toMatchObject({ status: 429, code: 'TOO_MANY_REQUESTS' });
+    const seconds = Number(refused.headers.get('retry-after'));
+    expect(seconds).toBeGreaterThan(0);
+    expect(seconds).toBeLessThanOrEqual(60);
+    const others = Array.from({ length: 12 }, (_, number) => `other-${number}`);
+    const statuses = await statusesOf(login, others);
+    expect(statuses).toEqual([...Array<number>(10).fill(401), 429, 429]);
+    const forged = await login.call('POST', '/v1/login', {
+      body: { username: 'a', password: 'wrong' },
+      headers: { 'x-forwarded-for': '192.0.2.9', forwarded: 'for=192.0.2.9' },
+    });
+    expect(forged.status).toBe(429);
+    expect((await login.call('GET', '/health/ready')).status).toBe(200);
+  });
+
+  test('replicas count together in Redis, and each for itself while it is away', async () => {
+    const redis = await startRedis();
+    const proxy = await startProxy(redis.url);
+    const env = { LOGIN_RATE_PER_MINUTE: '4', REDIS_URL: proxy.through(redis.url) };
+    const [one, two] = [await lab.start(env), await lab.start(env)];
+    expect(await statusesOf(one, ['b', 'b'])).toEqual([401, 401]);
+    expect(await statusesOf(two, ['b', 'b', 'b'])).toEqual([401, 401, 429]);
+    expect(await statusesOf(one, ['b'])).toEqual([429]);
+    proxy.blackhole(true);
+    expect(await statusesOf(one, ['b', 'b', 'b', 'b', 'b'])).toEqual([401, 401, 401, 401, 429]);
+    proxy.blackhole(false);
+    await redis.stop();
+    expect(await statusesOf(one, ['b'])).toEqual([429]);
+    expect(await statusesOf(two, ['b'])).toEqual([401]);
+    await redis.start();
+    let number = 0;
+    const areShared = async () => {
+      const name = `c-${(number += 1)}`;
+      await statusesOf(one, [name, name, name, name]);
+      return (await statusesOf(two, [name])).includes(429);
+    };
+    await until(areShared, (answer) => answer);
+    await proxy.close();
+    await redis.remove();
+  });
+});
+
+describe('the database', () => {
+  test('while it is away the answer is 503 and keys are still published; it recovers by itself', async () => {
+    const login = await lab.start();
+    const { body } = await login.call('POST', '/v1/login', { body: ADMIN });
+    const { accessToken, refreshToken } = body as TokenPair;
+    await lab.postgres.stop();
+    const calls = [
+      () => login.call('POST', '/v1/login', { body: ADMIN }),
+      () => login.call('POST', '/v1/token/refresh', { body: { refreshToken } }),
+      () => login.call('GET', '/v1/me', { token: accessToken }),
+      () => login.call('GET', '/health/ready'),
+    ];
+    for (const one of calls) {
+      const answer = await one();
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+      expect(answer.body).toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+    }
+    const token = await login.call('POST', '/oauth2/token', {
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: 'service-a',
+        client_secret: 'x',
+      }),
+    });
+    expect([token.status, token.body]).toEqual([
+      503,
+      { error: 'temporarily_unavailable', error_description: expect.any(String) },
+    ]);
+    expect((await login.call('GET', '/.well-known/jwks.json')).status).toBe(200);
+    expect((await login.call('GET', '/health/live')).status).toBe(200);
+    await lab.postgres.start();
+    await until(
+      () => login.call('GET', '/health/ready'),
+      ({ status }) => status === 200,
+    );
+    expect((await login.call('POST', '/v1/login', { body: ADMIN })).status).toBe(200);
+    expect((await login.call('GET', '/v1/me', { token: accessToken })).status).toBe(200);
+  });
+
+  test('a login that starts before its database waits for it', async () => {
+    await lab.postgres.stop();
+    const starting = lab.start();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await lab.postgres.start();
+    const login = await starting;
+    expect((await login.call('GET', '/health/ready')).status).toBe(200);
+  });
+
+  test('a database without the schema stops the start with what to do', async () => {
+    const url = new URL(lab.postgres.url);
+    url.pathname = '/postgres';
+    await expect(lab.start({ LOGIN_DATABASE_URL: url.href })).rejects.toThrow('run the migrations');
+  });
+});
+
+describe('overload', () => {
+  test('a flood of logins is turned away quickly beyond what can wait, and the rest is answered', async () => {
+    const login = await lab.start();
+    const answers = await Promise.all(
+      Array.from({ length: 150 }, (_, number) => guess(login, `flood-${number}`)),
+    );
+    const statuses = answers.map((one) => one.status);
+    expect(new Set(statuses)).toEqual(new Set([401, 503]));
+    const refused = answers.filter((one) => one.status === 503);
+    expect(new Set(refused.map((one) => one.headers.get('retry-after')))).toEqual(new Set(['1']));
+    expect((await guess(login, 'afterwards')).status).toBe(401);
+  });
+});
+
+describe('settings', () => {
+  test.each([
+    ['LOGIN_SECRET', { LOGIN_SECRET: '' }],
+    ['LOGIN_SECRET', { LOGIN_SECRET: 'c2hvcnQ=' }],
+    ['REDIS_URL', { NODE_ENV: 'production' }],
+    ['LOGIN_DATABASE_URL', { LOGIN_DATABASE_URL: '' }],
+    ['TOKEN_ISSUER', { TOKEN_ISSUER: 'login' }],
+  ])('a bad %s stops the start and is named', async (name, env: Env) => {
+    await expect(lab.start(env)).rejects.toThrow(name);
+  });
+});
+
+describe('bootstrap', () => {
+  const script = fileURLToPath(new URL('./bootstrap.js', import.meta.url));
+  const run = async (env: Record<string, string>) => {
+    const options = { env: { PATH: process.env['PATH'], ...lab.variables, ...env } };
+    try {
+      const { stdout } = await promisify(execFile)(process.execPath, [script], options);
+      return { code: 0, text: stdout };
+    } catch (error) {
+      const { code, stderr } = error as { code: number; stderr: string };
+      return { code, text: stderr };
+    }
+  };
+
+  test('it creates what is missing, changes nothing that is there and tells no secret', async () => {
+    const secret = `kws_${'t'.repeat(43)}`;
+    const env = {
+      ADMIN_USERNAME: 'Second',
+      ADMIN_PASSWORD: 'second to none, I say',
+      BOOTSTRAP_CLIENTS: JSON.stringify([
+        { clientId: 'service-a', secret, scopes: [] },
+        { clientId: 'service-b', secret },
+      ]),
+    };
+    const warnings = ['Leave the user name out of the password'];
+    expect(await run(env)).toEqual({
+      code: 0,
+      text: `${JSON.stringify({ created: { admin: 'second', clients: ['service-b'] }, warnings })}\n`,
+    });
+    expect(await run({ ...env, ADMIN_PASSWORD: 'quite another sentence' })).toEqual({
+      code: 0,
+      text: `${JSON.stringify({ created: { admin: null, clients: [] }, warnings: [] })}\n`,
+    });
+    const login = await lab.start();
+    const body = { username: 'second', password: env.ADMIN_PASSWORD };
+    expect((await login.call('POST', '/v1/login', { body })).status).toBe(200);
+  });
+
+  test.each([
+    ['ADMIN_PASSWORD', {}],
+    ['ADMIN_PASSWORD', { ADMIN_PASSWORD: '' }],
+    ['ADMIN_PASSWORD', { ADMIN_PASSWORD: 'admin' }],
+    ['ADMIN_PASSWORD', { ADMIN_PASSWORD: 'admin1234567890' }],
+    ['BOOTSTRAP_CLIENTS', { ADMIN_PASSWORD: ADMIN.password, BOOTSTRAP_CLIENTS: '{' }],
+    [
+      'BOOTSTRAP_CLIENTS',
+      {
+        ADMIN_PASSWORD: ADMIN.password,
+        BOOTSTRAP_CLIENTS: '[{"clientId":"x","secret":"short-secret"}]',
+      },
+    ],
+  ])('without a good %s it ends with 1 and names it, not its value', async (name, env: Env) => {
+    const { code, text } = await run(env);
+    expect(code).toBe(1);
+    expect(text).toContain(name);
+    expect(text).not.toMatch(/1234567890|short-secret|\n\s+at /);
+  });
+});
