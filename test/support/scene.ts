@@ -1,3 +1,4 @@
+import { oauthToken } from '#contracts';
 import { readEnvFile } from '../../libs/server/src/load-config.js';
 import { call, type Answer, type Call } from '../../tools/quickstart/http.js';
 import { logIn } from '../../tools/quickstart/provision.js';
@@ -28,10 +29,18 @@ export interface Scene {
   tell: (service: ServiceName, path: string, options?: Ask) => Promise<Told>;
   /** Access token of a person, by default of the admin. */
   token: (person?: { username: string; password: string }) => Promise<string>;
+  /** Token of a service account for an audience, by default the key service; of those that npm start makes, by id alone. */
+  serviceToken: (clientId: string, options?: ServiceTokenOptions) => Promise<string>;
   /** Variables of the platform, as `.keyward/env` has them. */
   variables: Record<string, string>;
   /** Rows of one query as the owner of the database. */
   sql: <T extends Record<string, unknown>>(text: string, values?: unknown[]) => Promise<T[]>;
+}
+
+/** For whom a service's token is, and of whom. */
+export interface ServiceTokenOptions {
+  audience?: string;
+  clientSecret?: string;
 }
 
 /** Status and body of an answer. */
@@ -73,7 +82,25 @@ export function sceneOf(platform: TestPlatform): Scene {
       if (token === null) throw new Error(`${person.username} cannot log in`);
       return token;
     },
+    serviceToken: (clientId, { audience = 'key-service', clientSecret } = {}) => {
+      const secret = clientSecret ?? platform.quickstart.clients[clientId]?.clientSecret ?? '';
+      return serviceTokenOf(platform.quickstart.login, { clientId, secret, audience });
+    },
     variables,
     sql: (text, values) => query(variables['MIGRATION_DATABASE_URL'] ?? '', text, values),
   };
+}
+
+async function serviceTokenOf(
+  login: string,
+  { clientId, secret, audience }: { clientId: string; secret: string; audience: string },
+): Promise<string> {
+  const basic = Buffer.from(`${clientId}:${secret}`).toString('base64');
+  const response = await fetch(`${login}/oauth2/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${basic}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', audience }),
+  });
+  if (!response.ok) throw new Error(`${clientId} gets no token: ${await response.text()}`);
+  return oauthToken.parse(await response.json()).access_token;
 }
