@@ -29,6 +29,8 @@ export interface TestPlatform {
   env: Record<string, string>;
   /** All that it has printed so far. */
   output: () => string;
+  /** Resolves when it has ended, whoever ended it. */
+  ended: Promise<{ code: number | null }>;
   /** Asks it to end and waits. The folder stays, so that it can be started again with `home`. */
   stop: () => Promise<{ code: number | null }>;
   /** Stops it and removes its folder. */
@@ -43,8 +45,9 @@ export interface TestPlatformOptions {
   env?: Record<string, string>;
 }
 
-const START = fileURLToPath(new URL('../../../tools/start.mjs', import.meta.url));
-const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** What `npm start` and `npm run start:<app>` run. */
+export const START = fileURLToPath(new URL('../../../tools/start.mjs', import.meta.url));
+export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** Starting takes a few seconds; many times that on a machine that is busy with something else. */
 const START_TIMEOUT_MS = 90_000;
 
@@ -59,7 +62,7 @@ export async function startPlatform(options: TestPlatformOptions = {}): Promise<
   const env = { ...(await freePorts()), KEYWARD_HOME: home, ...options.env };
   const child = fork(START, [], {
     cwd: ROOT,
-    env: { ...withoutPlatform(process.env), KEYWARD_SKIP_SETUP: '1', ...env },
+    env: startEnv(env),
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
@@ -83,7 +86,7 @@ export async function startPlatform(options: TestPlatformOptions = {}): Promise<
   }
   const at = (...names: string[]) => join(home, ...names);
   const told = quickstart.parse(JSON.parse(readFileSync(at('quickstart.json'), 'utf8')));
-  return { quickstart: told, home, at, pid: child.pid ?? 0, env, output, stop, remove };
+  return { quickstart: told, home, at, pid: child.pid ?? 0, env, output, ended, stop, remove };
 }
 
 /** A free port for every app, as environment variables. */
@@ -115,14 +118,15 @@ function collect(child: ChildProcess): () => string {
   return () => chunks.join('');
 }
 
-/** What npm and an outer platform have set is not meant for this one. */
-function withoutPlatform(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(env).filter(
+/** Environment to start something of a platform in: what npm and an outer platform have set is not meant for this one. */
+export function startEnv(env: Record<string, string>): NodeJS.ProcessEnv {
+  const given = Object.fromEntries(
+    Object.entries(process.env).filter(
       ([name]) =>
         !/^npm_|_DATABASE_URL$|^DATABASE_URL$|^REDIS_URL$|_PORT$|^ADMIN_|^KEYWARD_|^NODE_OPTIONS$/.test(
           name,
         ),
     ),
   );
+  return { ...given, KEYWARD_SKIP_SETUP: '1', ...env };
 }

@@ -65,7 +65,8 @@ function urlFor(url: string, role: string, password: string): string {
   return other.href;
 }
 
-async function query<T extends QueryResultRow>(
+/** Rows of one query on a connection of its own. */
+export async function query<T extends QueryResultRow>(
   url: string,
   sql: string,
   values: unknown[] = [],
