@@ -1,6 +1,7 @@
 import {
   keepKey,
   revoke,
+  serviceBWorks,
   showCall,
   showLogin,
   showProvisioning,
@@ -13,7 +14,8 @@ import { findTarget } from './demo/target.js';
 
 /**
  * Walks the three flows on a platform that runs, or on one of its own, and prints every request and answer. Ends with 1 and
- * a clear line at the first answer that is not as expected. Afterwards service-b has the key that it had before.
+ * a clear line at the first answer that is not as expected. Afterwards service-b has the key that it had before, or a
+ * good one where it had none.
  */
 async function main(): Promise<void> {
   const { DEMO_QUICKSTART, KEYWARD_HOME = '.keyward' } = process.env;
@@ -21,7 +23,7 @@ async function main(): Promise<void> {
   const scene: Scene = { target, narrator: createNarrator((line) => console.log(line)) };
   const before = keepKey(target);
   try {
-    await Promise.race([play(scene, before), interruption()]);
+    await Promise.race([play(scene, before.restore), interruption()]);
   } catch (error) {
     before.restore();
     throw error;
@@ -30,9 +32,10 @@ async function main(): Promise<void> {
   }
 }
 
-async function play(scene: Scene, before: ReturnType<typeof keepKey>): Promise<void> {
+async function play(scene: Scene, restoreKey: () => void): Promise<void> {
   const { narrator } = scene;
   const token = await showLogin(scene);
+  const hadGoodKey = await serviceBWorks(scene.target, token);
 
   narrator.chapter('Provisioning: admin -> service-a -> key service');
   const first = await showProvisioning(scene, token, 'demo');
@@ -48,9 +51,9 @@ async function play(scene: Scene, before: ReturnType<typeof keepKey>): Promise<v
   const second = await showProvisioning(scene, token, 'demo, the second');
   await showCall(scene, token, second.key.id);
 
-  if (before.hadOne) {
+  if (hadGoodKey) {
     narrator.chapter('Afterwards: service-b gets back the key that it had');
-    before.restore();
+    restoreKey();
     await revoke(scene, token, second.key.id);
     await narrator.ask('service-b works as before', {
       url: `${scene.target.serviceB}/v1/summary`,

@@ -127,10 +127,9 @@ export async function revoke(
 }
 
 /** The key that service-b has now, and how to put it back. */
-export function keepKey({ keyFile }: Target): { hadOne: boolean; restore: () => void } {
+export function keepKey({ keyFile }: Target): { restore: () => void } {
   const text = existsSync(keyFile) ? readFileSync(keyFile, 'utf8') : null;
   return {
-    hadOne: text !== null,
     restore: () => {
       if (text === null) rmSync(keyFile, { force: true });
       else writePrivate(keyFile, text);
@@ -138,8 +137,13 @@ export function keepKey({ keyFile }: Target): { hadOne: boolean; restore: () => 
   };
 }
 
+/** Whether service-b can do its work with the key that it has. */
+export async function serviceBWorks({ serviceB }: Target, token: string): Promise<boolean> {
+  return (await call(`${serviceB}/v1/summary`, bearer(token))).status === 200;
+}
+
 /** Waits until service-b uses a key. */
-export async function untilPickedUp(target: Target, token: string, keyId: string): Promise<void> {
+async function untilPickedUp(target: Target, token: string, keyId: string): Promise<void> {
   const until = Date.now() + PICK_UP_MS;
   while (Date.now() < until) {
     const { body } = await call(`${target.serviceB}/v1/key-status`, bearer(token));

@@ -24,7 +24,7 @@ export interface Narrator {
   ask: (who: string, step: Step) => Promise<unknown>;
 }
 
-const LONGEST_LINE = 400;
+const LONGEST_LINE = 1_200;
 const SECRET_NAMES = /^(?:password|secret|clientSecret|accessToken|refreshToken)$/;
 
 /** A narrator that writes lines to `print`. */

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
-import { existsSync, openSync, renameSync, writeSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { closeSync, existsSync, openSync, renameSync } from 'node:fs';
 import { maskSecrets } from '#contracts';
+import { followFile } from './follow-file.js';
 import { partOf, type Part } from './part.js';
 
 /** An app to be started as a process of its own. */
@@ -26,7 +26,10 @@ export interface AppProcess extends Part {
 const STOP = { signal: 'SIGTERM', patienceMs: 10_000, force: 'SIGKILL' } as const;
 const KEPT_LINES = 12;
 
-/** Starts an app. It ends when this process is gone: the channel between them says so. */
+/**
+ * Starts an app. It ends when this process is gone: the channel between them says so. It writes its log by itself and never
+ * waits for this process to read it.
+ */
 export function startAppProcess(options: AppProcessOptions): AppProcess {
   const { name, entry, args = [], env, logFile, say } = options;
   if (existsSync(logFile)) renameSync(logFile, `${logFile}.1`);
@@ -35,20 +38,18 @@ export function startAppProcess(options: AppProcessOptions): AppProcess {
     env,
     execArgv: ['--enable-source-maps'],
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', log, log, 'ipc'],
   });
+  closeSync(log);
   const kept: string[] = [];
   const tell = oncePerInterval(say);
-  const take = (line: string): void => {
-    writeSync(log, `${line}\n`);
+  const following = followFile(logFile, (line) => {
     const readable = readableLine(line);
     kept.push(readable.text);
     if (kept.length > KEPT_LINES) kept.shift();
     if (readable.isNotable) tell(`${name}: ${readable.text}`);
-  };
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream) createInterface({ input: stream }).on('line', take);
-  }
+  });
+  child.once('exit', following.end);
   const ready = new Promise<void>((resolve) => {
     child.on('message', (message) => {
       if (typeof message === 'object' && 'ready' in message) resolve();

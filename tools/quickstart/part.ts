@@ -30,8 +30,7 @@ export function partOf(
 ): Part {
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
-    // Not `exit`: its last lines are there only when its output is closed as well.
-    child.once('close', (code, signal) =>
+    child.once('exit', (code, signal) =>
       resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
     );
   });

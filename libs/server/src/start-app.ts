@@ -63,10 +63,16 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
  * ready", waits `DRAIN_MS`, finishes what is under way and ends with 0. A start that fails ends with 1 and one clear line.
  */
 export async function startApp(load: () => AppOptions | Promise<AppOptions>): Promise<void> {
+  let onParentGone = (): void => process.exit(0);
+  if (process.send) {
+    // Loading this code takes a while, too: who started us may have gone before anybody could listen for that.
+    if (!process.connected) onParentGone();
+    process.on('disconnect', () => onParentGone());
+  }
   try {
     const options = await load();
     const app = await createApp(options);
-    await listen(app, options);
+    onParentGone = await listen(app, options);
     process.send?.({ ready: options.name });
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`);
@@ -74,7 +80,8 @@ export async function startApp(load: () => AppOptions | Promise<AppOptions>): Pr
   }
 }
 
-async function listen(app: NestFastifyApplication, options: AppOptions): Promise<void> {
+/** Lets the app listen until a signal stops it. Returns what stops it when its parent is gone. */
+async function listen(app: NestFastifyApplication, options: AppOptions): Promise<() => void> {
   const { env, log, port, portVariable } = options;
   try {
     await app.listen(port, env.HOST);
@@ -104,7 +111,7 @@ async function listen(app: NestFastifyApplication, options: AppOptions): Promise
   };
   process.on('SIGTERM', onSignal('SIGTERM'));
   process.on('SIGINT', onSignal('SIGINT'));
-  if (process.send) process.on('disconnect', onSignal('parent gone'));
+  return onSignal('parent gone');
 }
 
 function serveOpenApi(
