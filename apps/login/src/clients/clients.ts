@@ -116,7 +116,5 @@ function noClient(clientId: string): NotFoundException {
 }
 
 function withoutUndefined(body: PatchClientBody): Partial<ClientEntity> {
-  return Object.fromEntries(
-    Object.entries(body).filter(([, value]) => value !== undefined),
-  ) as Partial<ClientEntity>;
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
