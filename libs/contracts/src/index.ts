@@ -9,3 +9,4 @@ export * from './problem.js';
 export * from './reports.js';
 export * from './trace.js';
 export * from './verdict.js';
+export * from './violations.js';
