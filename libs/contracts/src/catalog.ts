@@ -7,7 +7,6 @@ import {
   pageOf,
   remark,
   scope,
-  scopes,
   slug,
 } from './primitives.js';
 
@@ -40,6 +39,12 @@ export const rateLimits = z
     'Give each rate limit its own name',
   );
 
+/** A service's scopes: at most 200, each once. */
+const catalogue = z
+  .array(scope)
+  .max(200)
+  .refine((list) => new Set(list).size === list.length, 'Name each scope once');
+
 const seconds = z.int().min(0).max(MAX_LIFETIME_SECONDS);
 
 /** What a service demands of the keys that are granted for it. Durations in seconds. */
@@ -58,6 +63,14 @@ export const policy = z
     maxOverlapSeconds: seconds,
     /** Limits of a key that names none. */
     defaultRateLimits: rateLimits,
+    /** For each of these a key carries a limit of the same name whose rate is not above it. */
+    maxRateLimits: rateLimits,
+    /** Whether a key without a list of addresses is refused. */
+    ipAllowlistRequired: z.boolean(),
+    /** Scopes that may be granted, with all that a wildcard among them covers; null for the whole catalogue. */
+    grantableScopes: catalogue.nullable(),
+    /** Scopes that no guard lets pass on an old verdict. */
+    sensitiveScopes: catalogue,
     /** How long a guard may use a verdict while the key service is away; 0 switches that off. */
     graceSeconds: z.int().min(0).max(3_600),
   })
@@ -73,6 +86,10 @@ export const DEFAULT_POLICY: Policy = {
   defaultOverlapSeconds: DAY,
   maxOverlapSeconds: 30 * DAY,
   defaultRateLimits: [],
+  maxRateLimits: [],
+  ipAllowlistRequired: false,
+  grantableScopes: null,
+  sensitiveScopes: [],
   graceSeconds: 60,
 };
 
@@ -89,8 +106,6 @@ export const service = z
   })
   .meta({ id: 'Service' });
 export type Service = z.infer<typeof service>;
-
-const catalogue = scopes.max(200);
 
 /** `POST /v1/services`; `name` defaults to the slug, what the policy leaves out to {@link DEFAULT_POLICY}. */
 export const createServiceBody = z

@@ -7,5 +7,7 @@ export * from './mask.js';
 export * from './primitives.js';
 export * from './problem.js';
 export * from './reports.js';
+export * from './revoke-keys.js';
 export * from './trace.js';
 export * from './verdict.js';
+export * from './violations.js';

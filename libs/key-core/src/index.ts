@@ -3,6 +3,7 @@ export * from './decide.js';
 export * from './derive-key.js';
 export * from './digest.js';
 export * from './ip-ranges.js';
+export * from './key-faults.js';
 export * from './key-text.js';
 export * from './match-secret.js';
 export * from './peppers.js';

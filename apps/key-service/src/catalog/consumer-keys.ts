@@ -35,9 +35,11 @@ export async function touchKeysOf(
 }
 
 const TOUCH = `
-  WITH touched AS (
-    UPDATE keys.key SET version = version + 1, updated_at = $2
-    WHERE consumer = $1 AND state <> 'revoked' RETURNING id, version, seq
+  WITH locked AS MATERIALIZED (
+    SELECT id FROM keys.key WHERE consumer = $1 AND state <> 'revoked' ORDER BY seq FOR UPDATE
+  ), touched AS (
+    UPDATE keys.key k SET version = version + 1, updated_at = $2
+    FROM locked WHERE k.id = locked.id RETURNING k.id, k.version, k.seq
   )
   SELECT id, version, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = id ORDER BY service) AS services
   FROM touched ORDER BY touched.seq`;

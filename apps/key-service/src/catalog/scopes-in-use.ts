@@ -1,7 +1,7 @@
 import { ConflictException } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { grantFaults } from '#key-core';
 import type { ServiceEntity } from './service.entity.js';
+import { isOfCatalogue } from './service-policy.js';
 
 /**
  * Refuses a catalogue under which keys that are not revoked would hold scopes that there are not. The service's row must be
@@ -16,9 +16,7 @@ export async function refuseScopesInUse(
 ): Promise<void> {
   if (before.every((scope) => after.includes(scope))) return;
   const used = await manager.query<{ scope: string }[]>(USED_SCOPES, [slug]);
-  const orphans = used
-    .map(({ scope }) => scope)
-    .filter((scope) => !isGrantable(slug, scope, after));
+  const orphans = used.map(({ scope }) => scope).filter((scope) => !isOfCatalogue(scope, after));
   if (orphans.length === 0) return;
   const [{ count }] = await manager.query<[{ count: number }]>(COUNT_KEYS, [slug, orphans]);
   const named = orphans.slice(0, 5).join(', ');
@@ -35,7 +33,3 @@ const USED_SCOPES = `
 const COUNT_KEYS = `
   SELECT count(*)::integer AS count FROM keys.key_grant g JOIN keys.key k ON k.id = g.key_id
   WHERE g.service = $1 AND k.state <> 'revoked' AND g.scopes && $2`;
-
-function isGrantable(service: string, scope: string, scopes: string[]): boolean {
-  return grantFaults([{ service, scopes: [scope] }], [{ slug: service, scopes }]).length === 0;
-}

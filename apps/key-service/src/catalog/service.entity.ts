@@ -1,5 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { Policy } from '#contracts';
+import { DEFAULT_POLICY, type Policy } from '#contracts';
 
 /** A service: an audience of keys, with its scope catalogue and policy. */
 @Entity({ schema: 'keys', name: 'service' })
@@ -13,7 +13,8 @@ export class ServiceEntity {
   @Column('text', { array: true })
   scopes!: string[];
 
-  @Column('jsonb')
+  /** What a row does not say, having been written before there was such a rule, is as in a service that names none. */
+  @Column('jsonb', { transformer: { from: withDefaults, to: (policy: Policy) => policy } })
   policy!: Policy;
 
   @Column('integer')
@@ -24,4 +25,8 @@ export class ServiceEntity {
 
   @Column('timestamptz', { name: 'updated_at' })
   updatedAt!: Date;
+}
+
+function withDefaults(stored: Partial<Policy>): Policy {
+  return { ...DEFAULT_POLICY, ...stored };
 }

@@ -13,12 +13,16 @@ import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   createServiceBody,
   listServicesQuery,
+  listViolationsQuery,
+  patchedService,
   patchServiceBody,
   service,
   servicePage,
   slug,
+  violationPage,
   type CreateServiceBody,
   type ListServicesQuery,
+  type ListViolationsQuery,
   type PatchServiceBody,
 } from '#contracts';
 import { By } from '../access/by.js';
@@ -59,16 +63,30 @@ export class ServicesController {
     return this.services.read(name, by);
   }
 
+  @Get(':slug/violations')
+  @Audited()
+  @ApiOperation({ summary: 'List the keys that break the policy of a service as it is now' })
+  @ApiResponse({ status: 200, standardSchema: violationPage })
+  violations(
+    @Param('slug', { schema: slug }) name: string,
+    @Query({ schema: listViolationsQuery }) query: ListViolationsQuery,
+    @By() by: Principal,
+  ) {
+    return this.services.violations(name, query, by);
+  }
+
   @Patch(':slug')
   @Managed()
   @UseInterceptors(TaggedInterceptor)
-  @ApiOperation({ summary: 'Change a service: its name, scope catalogue or policy' })
+  @ApiOperation({
+    summary: 'Change a service: its name, scope catalogue or policy; says which keys break it then',
+  })
   @ApiHeader({
     name: 'If-Match',
     required: false,
     description: 'The ETag of the version to change',
   })
-  @ApiResponse({ status: 200, standardSchema: service })
+  @ApiResponse({ status: 200, standardSchema: patchedService })
   patch(
     @Param('slug', { schema: slug }) name: string,
     @Body({ schema: patchServiceBody }) body: PatchServiceBody,

@@ -4,6 +4,8 @@ import {
   DEFAULT_POLICY,
   type CreateServiceBody,
   type ListServicesQuery,
+  type ListViolationsQuery,
+  type PatchedService,
   type PatchServiceBody,
   type Policy,
   type Service,
@@ -21,6 +23,7 @@ import { refuseScopesInUse } from './scopes-in-use.js';
 import { ServiceEntity } from './service.entity.js';
 import { showService } from './show.js';
 import { checkVersion } from './version-check.js';
+import { countViolations, findViolations } from './violations.js';
 
 /** The services that keys can be granted for. */
 @Injectable()
@@ -39,7 +42,7 @@ export class Services {
     }
     const at = new Date(this.material.now());
     const { slug, name = slug, scopes } = body;
-    const policy = mergePolicy(DEFAULT_POLICY, body.policy as Partial<Policy>);
+    const policy = mergePolicy(DEFAULT_POLICY, body.policy as Partial<Policy>, scopes);
     const row = { slug, name, scopes, policy, version: 1, createdAt: at, updatedAt: at };
     const { result } = await this.mutations.run(async (manager) => {
       await insertNew(manager, ServiceEntity, row);
@@ -80,6 +83,8 @@ export class Services {
   }
 
   /**
+   * Changes a service, and says which keys break its policy from now on; those stay valid.
+   *
    * @param ifMatch the `If-Match` header, if one was sent
    * @throws ConflictException where a scope is taken away that keys still hold
    */
@@ -87,26 +92,43 @@ export class Services {
     slug: string,
     body: PatchServiceBody,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
-  ): Promise<Service> {
+  ): Promise<PatchedService> {
     const { result } = await this.mutations.run(async (manager) => {
       const before = maySee(by, [slug]) ? await lockService(manager, slug) : null;
       if (!before) throw noService(slug);
       checkVersion(ifMatch, before.version);
       const { name = before.name, scopes = before.scopes } = body;
       await refuseScopesInUse(manager, before, scopes);
-      const policy = mergePolicy(before.policy, body.policy as Partial<Policy>);
+      const policy = mergePolicy(before.policy, body.policy as Partial<Policy>, scopes);
       const next = { name, scopes, policy };
-      const stamp = { version: before.version + 1, updatedAt: new Date(this.material.now()) };
+      const nowMs = this.material.now();
+      const stamp = { version: before.version + 1, updatedAt: new Date(nowMs) };
       await manager.update(ServiceEntity, { slug }, { ...next, ...stamp });
+      const violations = await countViolations(manager, { service: { slug, policy }, by, nowMs });
       const { name: oldName, scopes: oldScopes, policy: oldPolicy } = before;
       const differences = differencesOf(
         { name: oldName, scopes: oldScopes, policy: oldPolicy },
         next,
       );
       const change = serviceChange('service.updated', by, { slug, ...differences });
-      return { result: Object.assign({}, before, next, stamp), changes: [change], touched: [] };
+      const shown = showService(Object.assign({}, before, next, stamp));
+      return { result: { ...shown, violations }, changes: [change], touched: [] };
     });
-    return showService(result);
+    return result;
+  }
+
+  /** Keys that live and break the service's policy as it is now, the newest first. @throws NotFoundException as {@link read} */
+  async violations(slug: string, { limit, cursor }: ListViolationsQuery, by: Principal) {
+    const service = await this.read(slug, by);
+    const scope = { key: this.material.cursorKey, list: 'violations', filters: { slug }, by };
+    const search = { service, by, nowMs: this.material.now() };
+    const page = { place: placeOf(scope, cursor), limit: limit + 1 };
+    const rows = await findViolations(this.db.manager, search, page);
+    return pageOf(scope, rows, {
+      limit,
+      placeOfRow: (row) => row.seq,
+      show: (shown) => shown.map((one) => one.violation),
+    });
   }
 }
 

@@ -14,6 +14,8 @@ export function cacheNames(keyId: string): { record: string; fill: string } {
 
 const script = readFileSync(new URL('./overwrite.lua', import.meta.url), 'utf8');
 const MARKER_TTL_MS = 120_000;
+/** Sent together: few enough that Redis answers all of them well within a command's time limit. */
+const BATCH = 200;
 
 /**
  * Puts a marker ("ask the store") over the cache entries of keys that changed and takes the right to fill from whoever
@@ -22,6 +24,20 @@ const MARKER_TTL_MS = 120_000;
  * @returns the run id of the Redis that took all of them, or null where one was not taken for certain
  */
 export async function overwriteEntries(
+  link: RedisLink,
+  keys: readonly TouchedKey[],
+  epoch: number,
+): Promise<string | null> {
+  let run: string | null = null;
+  for (let start = 0; start < keys.length; start += BATCH) {
+    const taken = await overwriteBatch(link, keys.slice(start, start + BATCH), epoch);
+    if (taken === null || (run !== null && run !== taken)) return null;
+    run = taken;
+  }
+  return run;
+}
+
+async function overwriteBatch(
   link: RedisLink,
   keys: readonly TouchedKey[],
   epoch: number,

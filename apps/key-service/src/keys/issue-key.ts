@@ -9,7 +9,14 @@ import { servicesOf } from './find-key.js';
 import { keyChange, settingsOf, touchedOf } from './key-change.js';
 import { KeyEntity, type KeyRow } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
-import { defaultRateLimits, lifetimeOf, lockServices, refuseEmptyLife } from './key-policy.js';
+import {
+  defaultRateLimits,
+  lifetimeOf,
+  lockServices,
+  msOf,
+  refuseEmptyLife,
+  refuseSettings,
+} from './key-policy.js';
 import { addSecret } from './secrets.js';
 import { showKey } from './show-key.js';
 import type { Work } from './work.js';
@@ -75,10 +82,13 @@ function newRow(
   const expiresAt = lifetimeOf(body, policies, nowMs);
   refuseEmptyLife(notBefore, expiresAt);
   const { name, consumer, environment, ipAllowlist, tags, metadata } = body;
+  const rateLimits = body.rateLimits ?? defaultRateLimits(policies);
+  const ruled = { expiresAt: [], rateLimits: services, ipAllowlist: services };
+  refuseSettings({ expiresAtMs: msOf(expiresAt), rateLimits, ipAllowlist }, ruled, nowMs);
   const createdAt = new Date(nowMs);
   return {
     ...{ id, name, consumer, environment, ipAllowlist, tags, metadata, notBefore, expiresAt },
-    rateLimits: body.rateLimits ?? defaultRateLimits(policies),
+    rateLimits,
     state: 'active',
     origin: 'issued',
     version: 1,

@@ -1,29 +1,61 @@
 import { In } from 'typeorm';
 import type { Grant, Policy, RateLimit } from '#contracts';
-import { grantFaults, resolveLifetime, type PolicyFault, type WantedLifetime } from '#key-core';
+import {
+  addressFaults,
+  expiryFaults,
+  grantableFaults,
+  grantFaults,
+  rateLimitFaults,
+  resolveLifetime,
+  type PolicyFault,
+  type RuledSettings,
+  type WantedLifetime,
+} from '#key-core';
 import { invalidField, ProblemException } from '#server';
 import { maySee } from '../access/principal.js';
 import { ServiceEntity } from '../catalog/service.entity.js';
 import type { Work } from './work.js';
 
 /**
- * The services of some grants, in their order, locked so that no scope leaves their catalogues meanwhile.
+ * The services of some grants, in their order, locked so that neither catalogue nor policy changes meanwhile.
  *
- * @throws ProblemException where a service does not exist or is not the principal's, or has no such scope
+ * @param held grants that the key has already
+ * @throws ProblemException where a service does not exist or is not the principal's, or has no such scope to grant
  */
 export async function lockServices(
-  { manager, by }: Work,
+  work: Work,
   grants: readonly Grant[],
+  held: readonly Grant[] = [],
 ): Promise<ServiceEntity[]> {
-  const found = await manager.find(ServiceEntity, {
+  const found = await lockRuling(work, grants);
+  const services = found.filter(({ slug }) => maySee(work.by, [slug]));
+  refuseFaults([...grantFaults(grants, services), ...grantableFaults(grants, services, held)]);
+  return grants.map((grant) => services.find((one) => one.slug === grant.service)!);
+}
+
+/** Services whose policies rule a key with some grants, by slug and locked against change. */
+export function lockRuling({ manager }: Work, grants: readonly Grant[]): Promise<ServiceEntity[]> {
+  return manager.find(ServiceEntity, {
     where: { slug: In(grants.map((one) => one.service)) },
     order: { slug: 'ASC' },
     lock: { mode: 'pessimistic_read' },
   });
-  const services = found.filter(({ slug }) => maySee(by, [slug]));
-  const faults = grantFaults(grants, services);
-  if (faults.length > 0) throw refusal(faults);
-  return grants.map((grant) => services.find((one) => one.slug === grant.service)!);
+}
+
+/** Services that rule each setting of a key: all of them where it is set, those that are new to it otherwise. */
+export type Ruled = Record<'expiresAt' | 'rateLimits' | 'ipAllowlist', readonly ServiceEntity[]>;
+
+/** @throws ProblemException POLICY_VIOLATION where settings break the policies that rule them */
+export function refuseSettings(
+  settings: Omit<RuledSettings, 'grants'>,
+  ruled: Ruled,
+  nowMs: number,
+): void {
+  refuseFaults([
+    ...expiryFaults(settings.expiresAtMs, ruled.expiresAt, nowMs),
+    ...rateLimitFaults(settings.rateLimits, ruled.rateLimits),
+    ...addressFaults(settings.ipAllowlist, ruled.ipAllowlist),
+  ]);
 }
 
 /** The end that a key gets under the policies of its services. @throws ProblemException POLICY_VIOLATION */
@@ -53,6 +85,11 @@ export function defaultRateLimits(policies: readonly Policy[]): RateLimit[] {
   return [...byName.values()];
 }
 
+/** @throws ProblemException where there are faults */
+export function refuseFaults(faults: readonly PolicyFault[]): void {
+  if (faults.length > 0) throw refusal(faults);
+}
+
 /** Faults as they are answered. What names something that does not exist is an invalid request; all else breaks a policy. */
 export function refusal(faults: readonly PolicyFault[]): ProblemException {
   const errors = faults.map(({ pointer, detail }) => ({
@@ -65,6 +102,11 @@ export function refusal(faults: readonly PolicyFault[]): ProblemException {
   return new ProblemException(isUnknown ? 'INVALID_REQUEST' : 'POLICY_VIOLATION', detail, {
     errors: errors.slice(0, 20),
   });
+}
+
+/** A time in milliseconds since 1970; null stays null. */
+export function msOf(time: Date | null): number | null {
+  return time === null ? null : time.getTime();
 }
 
 function rateOf({ limit, windowSeconds }: RateLimit): number {

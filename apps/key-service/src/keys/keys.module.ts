@@ -2,7 +2,12 @@ import { Module } from '@nestjs/common';
 import { AccessModule } from '../access/access.module.js';
 import { Keys } from './keys.js';
 import { KeysController } from './keys.controller.js';
+import { RevokeKeysController } from './revoke-keys.controller.js';
 
 /** The life of keys. */
-@Module({ imports: [AccessModule], controllers: [KeysController], providers: [Keys] })
+@Module({
+  imports: [AccessModule],
+  controllers: [KeysController, RevokeKeysController],
+  providers: [Keys],
+})
 export class KeysModule {}

@@ -6,7 +6,9 @@ import type {
   IssuedKey,
   Key,
   ListKeysQuery,
+  RevokedKeys,
   RevokeKeyBody,
+  RevokeKeysBody,
   RotatedKey,
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
@@ -17,6 +19,7 @@ import { issueKey } from './issue-key.js';
 import { listKeys } from './list-keys.js';
 import { patchKey, type PatchOrder } from './patch-key.js';
 import { revokeKey } from './revoke-key.js';
+import { revokeKeys } from './revoke-keys.js';
 import { rotateKey, type RotateOrder } from './rotate-key.js';
 import { showKey } from './show-key.js';
 import { switchKey } from './switch-key.js';
@@ -64,6 +67,12 @@ export class Keys {
   async revoke(id: string, body: RevokeKeyBody, by: Principal): Promise<ChangedKey> {
     const { result, propagation } = await this.change(by, (work) => revokeKey(work, id, body));
     return { key: result, propagation };
+  }
+
+  /** See {@link revokeKeys}. */
+  async revokeAll(body: RevokeKeysBody, by: Principal): Promise<RevokedKeys> {
+    const { result, propagation } = await this.change(by, (work) => revokeKeys(work, body));
+    return { ...result, propagation };
   }
 
   /** See {@link switchKey}. */

@@ -1,15 +1,14 @@
-import { In } from 'typeorm';
 import type { Grant, Key, PatchKeyBody } from '#contracts';
 import { ProblemException } from '#server';
 import { differencesOf } from '../catalog/differences.js';
-import { ServiceEntity } from '../catalog/service.entity.js';
+import type { ServiceEntity } from '../catalog/service.entity.js';
 import { checkVersion } from '../catalog/version-check.js';
 import type { Mutation } from '../changes/mutations.js';
 import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
 import { keyChange, settingsOf, touchedOf, updateKey } from './key-change.js';
 import type { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
-import { lifetimeOf, lockServices, refuseEmptyLife } from './key-policy.js';
+import { lifetimeOf, lockServices, msOf, refuseEmptyLife, refuseSettings } from './key-policy.js';
 import { showKey } from './show-key.js';
 import type { Work } from './work.js';
 
@@ -39,8 +38,10 @@ export async function patchKey(
   refuseRevoked(key);
   const nowMs = material.now();
   const nextGrants = body.grants ?? grants;
+  const services = await lockServices(work, nextGrants, grants);
+  const added = services.filter((one) => !servicesOf(grants).includes(one.slug));
+  const columns = columnsOf(key, body, { services, added, nowMs });
   if (body.grants) await replaceGrants(work, id, body.grants);
-  const columns = await columnsOf(work, key, { body, grants: nextGrants, nowMs });
   const patched = await updateKey(work, key, columns);
   const change = keyChange(work, 'key.updated', {
     key: touchedOf(patched),
@@ -54,29 +55,42 @@ export async function patchKey(
   return { result, changes: [change], touched: [touchedOf(patched)] };
 }
 
-async function replaceGrants(work: Work, keyId: string, grants: Grant[]): Promise<void> {
-  await lockServices(work, grants);
-  await work.manager.delete(KeyGrantEntity, { keyId });
-  await work.manager.insert(
+async function replaceGrants({ manager }: Work, keyId: string, grants: Grant[]): Promise<void> {
+  await manager.delete(KeyGrantEntity, { keyId });
+  await manager.insert(
     KeyGrantEntity,
     grants.map((grant) => ({ ...grant, keyId })),
   );
 }
 
-async function columnsOf(
-  { manager }: Work,
+interface Rulers {
+  services: ServiceEntity[];
+  /** Those that the key was not granted for before. */
+  added: ServiceEntity[];
+  nowMs: number;
+}
+
+/** What is set is ruled by all services; what stays as it was by those that are new, so that an old fault hinders nothing else. */
+function columnsOf(
   key: KeyEntity,
-  { body, grants, nowMs }: { body: PatchKeyBody; grants: Grant[]; nowMs: number },
-): Promise<Partial<KeyEntity>> {
+  body: PatchKeyBody,
+  { services, added, nowMs }: Rulers,
+): Partial<KeyEntity> {
   const { grants: _, expiresAt: wantedEnd, expiresInSeconds, notBefore: start, ...plain } = body;
   const notBefore = start === undefined ? key.notBefore : instantOf(start);
-  let { expiresAt } = key;
-  if (wantedEnd !== undefined || expiresInSeconds !== undefined) {
-    const services = await manager.findBy(ServiceEntity, { slug: In(servicesOf(grants)) });
-    const policies = services.map((one) => one.policy);
-    expiresAt = lifetimeOf({ expiresAt: wantedEnd, expiresInSeconds }, policies, nowMs);
-  }
+  const isEndNamed = wantedEnd !== undefined || expiresInSeconds !== undefined;
+  const policies = services.map((one) => one.policy);
+  const expiresAt = isEndNamed
+    ? lifetimeOf({ expiresAt: wantedEnd, expiresInSeconds }, policies, nowMs)
+    : key.expiresAt;
   refuseEmptyLife(notBefore, expiresAt);
+  const { rateLimits = key.rateLimits, ipAllowlist = key.ipAllowlist } = body;
+  const ruled = {
+    expiresAt: isEndNamed ? [] : added,
+    rateLimits: body.rateLimits ? services : added,
+    ipAllowlist: body.ipAllowlist ? services : added,
+  };
+  refuseSettings({ expiresAtMs: msOf(expiresAt), rateLimits, ipAllowlist }, ruled, nowMs);
   return { ...(plain as Partial<KeyEntity>), notBefore, expiresAt };
 }
 

@@ -1,14 +1,13 @@
 import { ConflictException } from '@nestjs/common';
-import { In, LessThan } from 'typeorm';
+import { LessThan } from 'typeorm';
 import type { RotatedKey, RotateKeyBody } from '#contracts';
-import { makeKeyText, resolveOverlap } from '#key-core';
+import { keyFaults, makeKeyText, resolveOverlap } from '#key-core';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
-import { ServiceEntity } from '../catalog/service.entity.js';
 import { checkVersion } from '../catalog/version-check.js';
 import type { Mutation } from '../changes/mutations.js';
 import { findKey, lockKey, servicesOf, type LockedKey } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';
-import { refusal } from './key-policy.js';
+import { lockRuling, msOf, refusal, refuseFaults } from './key-policy.js';
 import type { KeyEntity } from './key.entity.js';
 import { SecretEntity } from './secret.entity.js';
 import { addSecret } from './secrets.js';
@@ -28,6 +27,7 @@ export interface RotateOrder {
  * several at the same time one wins.
  *
  * @returns the key and its new text, which is nowhere else from here on
+ * @throws ProblemException POLICY_VIOLATION where the overlap is too long, or, with an overlap, the key breaks a policy
  * @throws ConflictException where the key is not active, an earlier secret is still alive, or another rotation was faster
  */
 export async function rotateKey(
@@ -87,17 +87,21 @@ async function refuseOverlapping(
   throw conflict(detail);
 }
 
+/** A rotation that ends the old secret at once is the answer to a leak: a policy that the key breaks does not hinder it. */
 async function endOf(
-  { manager }: Work,
+  work: Work,
   { key, grants }: LockedKey,
   { overlapSeconds, nowMs }: { overlapSeconds?: number | undefined; nowMs: number },
 ): Promise<Date> {
-  const services = await manager.findBy(ServiceEntity, { slug: In(servicesOf(grants)) });
+  const services = await lockRuling(work, grants);
   const overlap = resolveOverlap(
     overlapSeconds,
     services.map((one) => one.policy),
   );
   if (Array.isArray(overlap)) throw refusal(overlap);
+  const { rateLimits, ipAllowlist } = key;
+  const settings = { grants, rateLimits, ipAllowlist, expiresAtMs: msOf(key.expiresAt) };
+  if (overlap.seconds > 0) refuseFaults(keyFaults(settings, services, nowMs));
   const endMs = nowMs + overlap.seconds * 1_000;
   return new Date(Math.min(endMs, key.expiresAt?.getTime() ?? Infinity));
 }

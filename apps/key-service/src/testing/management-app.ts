@@ -9,7 +9,7 @@ import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { startIssuer, type TestIssuer } from './issuer.js';
 import { startPostgres, type TestPostgres } from './postgres.js';
 
-/** The key service over HTTP, on a real PostgreSQL and with real tokens; without Redis. */
+/** The key service over HTTP, on a real PostgreSQL and with real tokens; with Redis where a test brings one. */
 export interface ManagementApp {
   app: NestFastifyApplication;
   postgres: TestPostgres;
@@ -23,8 +23,8 @@ export interface ManagementApp {
 
 export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put';
 
-/** Starts it; the database is reached as the role that the service runs as. */
-export async function startManagement(): Promise<ManagementApp> {
+/** Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis. */
+export async function startManagement(redisUrl?: string): Promise<ManagementApp> {
   const [postgres, issuer] = await Promise.all([startPostgres(), startIssuer()]);
   const env = keyServiceEnv.parse({
     NODE_ENV: 'test',
@@ -33,6 +33,7 @@ export async function startManagement(): Promise<ManagementApp> {
     KEY_SERVICE_SECRET: randomBytes(32).toString('base64'),
     KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
     LOGIN_URL: issuer.url,
+    ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
   });
   const options = appOptions(env, createLogger('key-service', env.LOG_LEVEL));
   const app = await createApp({ ...options, docs: false });

@@ -1,0 +1,271 @@
+import type { IssuedKey, Key, PatchedService, Policy, Service, Violation } from '#contracts';
+import { startManagement, type ManagementApp } from '../testing/management-app.js';
+import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
+
+let management: ManagementApp;
+let world: Seed;
+let made = 0;
+
+beforeAll(async () => {
+  management = await startManagement();
+  world = await seed(management);
+}, 60_000);
+afterAll(() => management.stop());
+
+const call = (method: 'get' | 'post' | 'patch', path: string, token = world.admin) =>
+  management.call(method, path, token);
+const patchKey = (id: string, version: number, body: object) =>
+  call('patch', `/v1/keys/${id}`).set('if-match', `"${version}"`).send(body);
+const setPolicy = async (slug: string, policy: Partial<Policy>, token?: string) =>
+  (await call('patch', `/v1/services/${slug}`, token).send({ policy })).body as PatchedService;
+
+/** A service of the test's own, and a way to make keys of it. */
+async function service(policy: Partial<Policy> = {}) {
+  const slug = `ruled-${(made += 1)}`;
+  const scopes = ['reports:read', 'reports:write', 'users:read'];
+  const answer = await call('post', '/v1/services').send({ slug, scopes, policy });
+  const grants = [{ service: slug, scopes: ['reports:read'] }];
+  const create = (over: object = {}) =>
+    call('post', '/v1/keys').send({ ...keyBody(), grants, ...over });
+  const issue = async (over: object = {}) => {
+    const issued = await create(over);
+    expect(issued.status).toBe(201);
+    return (issued.body as IssuedKey).key;
+  };
+  return { slug, grants, create, issue, answer };
+}
+
+const violated = (...pointers: string[]) => ({ status: 400, code: 'POLICY_VIOLATION', pointers });
+
+describe('the policy of a service', () => {
+  test('bounds rate limits: missing or too high ones are refused with what would be right', async () => {
+    const burst = { name: 'burst', limit: 10, windowSeconds: 1 };
+    const { create, issue, slug } = await service({ maxRateLimits: [burst] });
+    const missing = await create();
+    expect(problemIn(missing)).toEqual(violated('/rateLimits'));
+    expect(missing.text).toContain(`${slug} requires a limit named burst of at most 10 in 1 s`);
+    const high = await create({ rateLimits: [{ ...burst, limit: 11 }] });
+    expect(problemIn(high)).toEqual(violated('/rateLimits/0'));
+    const key = await issue({ rateLimits: [{ ...burst, limit: 60, windowSeconds: 10 }] });
+    expect(problemIn(await patchKey(key.id, 1, { rateLimits: [] }))).toEqual(
+      violated('/rateLimits'),
+    );
+    expect((await patchKey(key.id, 1, { name: 'other' })).status).toBe(200);
+  });
+
+  test('gives its default limits to a key that names none', async () => {
+    const burst = { name: 'burst', limit: 10, windowSeconds: 1 };
+    const { issue } = await service({ maxRateLimits: [burst], defaultRateLimits: [burst] });
+    expect((await issue()).rateLimits).toEqual([burst]);
+  });
+
+  test('lowers a default with its maximum, but refuses one that is named above it', async () => {
+    const burst = { name: 'burst', limit: 10, windowSeconds: 1 };
+    const { slug, answer } = await service({ defaultRateLimits: [burst] });
+    expect((answer.body as Service).policy.defaultRateLimits).toEqual([burst]);
+    const low = { ...burst, limit: 5 };
+    expect((await setPolicy(slug, { maxRateLimits: [low] })).policy.defaultRateLimits).toEqual([
+      low,
+    ]);
+    const policy = { defaultRateLimits: [burst] };
+    expect(problemIn(await call('patch', `/v1/services/${slug}`).send({ policy }))).toEqual({
+      status: 400,
+      code: 'INVALID_REQUEST',
+      pointers: ['/policy/defaultRateLimits/0'],
+    });
+  });
+
+  test('may require a list of addresses', async () => {
+    const { create, issue } = await service({ ipAllowlistRequired: true });
+    expect(problemIn(await create())).toEqual(violated('/ipAllowlist'));
+    expect(problemIn(await create({ ipAllowlist: ['0.0.0.0/0'] }))).toEqual(
+      violated('/ipAllowlist'),
+    );
+    const key = await issue({ ipAllowlist: ['10.0.0.0/8'] });
+    expect(problemIn(await patchKey(key.id, 1, { ipAllowlist: [] }))).toEqual(
+      violated('/ipAllowlist'),
+    );
+  });
+
+  test('says which scopes may be granted; a wildcard above them is not one', async () => {
+    const { create, issue, slug } = await service({ grantableScopes: ['reports:read'] });
+    const scopes = ['reports:read', 'reports:*', 'users:read'];
+    expect(problemIn(await create({ grants: [{ service: slug, scopes }] }))).toEqual(
+      violated('/grants/0/scopes/1', '/grants/0/scopes/2'),
+    );
+    const key = await issue();
+    const wider = await patchKey(key.id, 1, { grants: [{ service: slug, scopes }] });
+    expect(problemIn(wider)).toEqual(violated('/grants/0/scopes/1', '/grants/0/scopes/2'));
+  });
+
+  test('a scope that a key holds already stays, and may be narrowed but not widened', async () => {
+    const { issue, slug } = await service();
+    const key = await issue({ grants: [{ service: slug, scopes: ['reports:*', 'users:read'] }] });
+    await setPolicy(slug, { grantableScopes: ['users:read'] });
+    const kept = await patchKey(key.id, 1, { grants: [{ service: slug, scopes: ['reports:*'] }] });
+    expect(kept.status).toBe(200);
+    const narrow = [{ service: slug, scopes: ['reports:read'] }];
+    expect((await patchKey(key.id, 2, { grants: narrow })).status).toBe(200);
+    const wide = [{ service: slug, scopes: ['reports:*'] }];
+    expect(problemIn(await patchKey(key.id, 3, { grants: wide }))).toEqual(
+      violated('/grants/0/scopes/0'),
+    );
+  });
+
+  test('scopes that it names are of the catalogue, and stay in it', async () => {
+    const { slug } = await service({
+      sensitiveScopes: ['reports:write'],
+      grantableScopes: ['reports:*'],
+    });
+    for (const name of ['grantableScopes', 'sensitiveScopes']) {
+      const strange = await call('patch', `/v1/services/${slug}`).send({
+        policy: { [name]: ['reports:read', 'orders:read'] },
+      });
+      expect(problemIn(strange)).toEqual({
+        status: 400,
+        code: 'INVALID_REQUEST',
+        pointers: [`/policy/${name}/1`],
+      });
+    }
+    const gone = await call('patch', `/v1/services/${slug}`).send({ scopes: ['reports:read'] });
+    expect(problemIn(gone)).toEqual({
+      status: 400,
+      code: 'INVALID_REQUEST',
+      pointers: ['/scopes'],
+    });
+  });
+
+  test('a key that a strict service is added to meets its policy in everything', async () => {
+    const lax = await service();
+    const burst = { name: 'burst', limit: 1, windowSeconds: 1 };
+    const strict = await service({
+      maxLifetimeSeconds: 60,
+      ipAllowlistRequired: true,
+      maxRateLimits: [burst],
+    });
+    const key = await lax.issue();
+    const grants = [...lax.grants, ...strict.grants];
+    expect(problemIn(await patchKey(key.id, 1, { grants }))).toEqual(
+      violated('/expiresAt', '/rateLimits', '/ipAllowlist'),
+    );
+    const settings = { rateLimits: [burst], ipAllowlist: ['::1'], expiresInSeconds: 60 };
+    expect((await patchKey(key.id, 1, { grants, ...settings })).status).toBe(200);
+    const { body } = await call('get', `/v1/keys/${key.id}`);
+    expect((body as Key).grants).toHaveLength(2);
+  });
+
+  test('a key that breaks it is not rotated with an overlap, but its old secret can be ended', async () => {
+    const { issue, slug } = await service();
+    const key = await issue();
+    await setPolicy(slug, { ipAllowlistRequired: true });
+    const path = `/v1/keys/${key.id}/rotate`;
+    expect(problemIn(await call('post', path).send({}))).toEqual(violated('/ipAllowlist'));
+    expect((await call('post', path).send({ overlapSeconds: 0 })).status).toBe(200);
+    expect((await patchKey(key.id, 2, { ipAllowlist: ['::1'] })).status).toBe(200);
+    expect((await call('post', path).send({})).status).toBe(200);
+  });
+});
+
+describe('a change of policy', () => {
+  test('says which keys break it now; a page says how, and they stay valid', async () => {
+    const { issue, slug, grants } = await service();
+    const bound = await issue({ name: 'bound', ipAllowlist: ['::1'] });
+    const { body } = await call('post', '/v1/keys').send({ ...keyBody(), name: 'open', grants });
+    const open = body as IssuedKey;
+    const fast = { name: 'burst', limit: 11, windowSeconds: 1 };
+    const quick = await issue({ name: 'quick', ipAllowlist: ['::1'], rateLimits: [fast] });
+    const revoked = await issue();
+    await call('post', `/v1/keys/${revoked.id}/revoke`).send({ reason: 'retired' });
+    expect((await setPolicy(slug, { graceSeconds: 1 })).violations).toEqual({
+      count: 0,
+      keyIds: [],
+    });
+    const maxRateLimits = [{ ...fast, limit: 10 }];
+    const policy = { ipAllowlistRequired: true, maxRateLimits };
+    expect((await setPolicy(slug, policy)).violations).toEqual({
+      count: 3,
+      keyIds: [quick.id, open.key.id, bound.id],
+    });
+    const path = `/v1/services/${slug}/violations`;
+    const first = (await call('get', `${path}?limit=2`)).body as Page;
+    const missing = {
+      pointer: '/rateLimits',
+      detail: `${slug} requires a limit named burst of at most 10 in 1 s`,
+    };
+    const address = {
+      pointer: '/ipAllowlist',
+      detail: `${slug} requires a list of addresses, none of them /0`,
+    };
+    const high = { pointer: '/rateLimits/0', detail: `${slug} allows at most 10 in 1 s` };
+    const consumer = 'service-b';
+    expect(first.data).toEqual([
+      { keyId: quick.id, name: 'quick', consumer, faults: [high] },
+      { keyId: open.key.id, name: 'open', consumer, faults: [missing, address] },
+    ]);
+    const second = (await call('get', `${path}?cursor=${first.nextCursor}`)).body as Page;
+    expect(second).toEqual({
+      data: [{ keyId: bound.id, name: 'bound', consumer, faults: [missing] }],
+      nextCursor: null,
+    });
+    expect(await world.codeOf(open.secret, slug)).toBe('VALID');
+    await setPolicy(slug, { ipAllowlistRequired: false, maxRateLimits: [] });
+    expect((await call('get', path)).body).toEqual({ data: [], nextCursor: null });
+  });
+
+  test('what the database finds is what the rules say', async () => {
+    const { issue, slug } = await service();
+    const long = await issue({ expiresAt: null });
+    const short = await issue({ expiresInSeconds: 30 });
+    const wild = await issue({
+      grants: [{ service: slug, scopes: ['reports:*'] }],
+      expiresInSeconds: 30,
+    });
+    const under = await issue({
+      grants: [{ service: slug, scopes: ['reports:write'] }],
+      expiresInSeconds: 30,
+      ipAllowlist: ['::/0'],
+    });
+    const idsFor = async (policy: Partial<Policy>) =>
+      (await setPolicy(slug, policy)).violations.keyIds.toSorted();
+    const sorted = (...keys: Key[]) => keys.map((one) => one.id).toSorted();
+    expect(await idsFor({ expiryRequired: true })).toEqual(sorted(long));
+    expect(await idsFor({ expiryRequired: false, maxLifetimeSeconds: 60 })).toEqual(sorted(long));
+    expect(await idsFor({ maxLifetimeSeconds: 10 })).toEqual(sorted(long, short, wild, under));
+    expect(await idsFor({ maxLifetimeSeconds: null, grantableScopes: ['reports:read'] })).toEqual(
+      sorted(wild, under),
+    );
+    expect(await idsFor({ grantableScopes: ['reports:*'] })).toEqual([]);
+    expect(await idsFor({ grantableScopes: [] })).toEqual(sorted(long, short, wild, under));
+    expect(await idsFor({ grantableScopes: null, ipAllowlistRequired: true })).toEqual(
+      sorted(long, short, wild, under),
+    );
+  });
+
+  test('an admin of some services hears of no key that is not theirs alone', async () => {
+    const { issue, slug, grants } = await service();
+    const own = await issue();
+    await issue({ grants: [...grants, { service: 'service-x', scopes: ['things:read'] }] });
+    const token = await management.issuer.person('usr_limited', { services: [slug] });
+    const { violations } = await setPolicy(slug, { ipAllowlistRequired: true }, token);
+    expect(violations).toEqual({ count: 1, keyIds: [own.id] });
+    const page = (await call('get', `/v1/services/${slug}/violations`, token)).body as Page;
+    expect(page.data.map((one) => one.keyId)).toEqual([own.id]);
+    const other = await call('get', '/v1/services/service-x/violations', token);
+    expect(problemIn(other)).toEqual({ status: 404, code: 'NOT_FOUND' });
+  });
+
+  test('a policy stored before there was such a rule is as one that does not use it', async () => {
+    const { slug } = await service();
+    await management.postgres.owner.query(
+      `UPDATE keys.service SET policy = policy - 'maxRateLimits' - 'grantableScopes' WHERE slug = $1`,
+      [slug],
+    );
+    const { body } = await call('get', `/v1/services/${slug}`);
+    expect((body as Service).policy).toMatchObject({ maxRateLimits: [], grantableScopes: null });
+  });
+});
+
+interface Page {
+  data: Violation[];
+  nextCursor: string | null;
+}

@@ -1,0 +1,23 @@
+import { Body, Controller, HttpCode, Post } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { revokedKeys, revokeKeysBody, type RevokeKeysBody } from '#contracts';
+import { By } from '../access/by.js';
+import { Managed } from '../access/managed.js';
+import type { Principal } from '../access/principal.js';
+import { Keys } from './keys.js';
+
+/** Many keys at once. */
+@ApiTags('Keys')
+@Controller('v1/keys')
+export class RevokeKeysController {
+  constructor(private readonly keys: Keys) {}
+
+  @Post('revoke')
+  @HttpCode(200)
+  @Managed()
+  @ApiOperation({ summary: 'Revoke all keys that fit a filter, in one operation' })
+  @ApiResponse({ status: 200, standardSchema: revokedKeys })
+  revoke(@Body({ schema: revokeKeysBody }) body: RevokeKeysBody, @By() by: Principal) {
+    return this.keys.revokeAll(body, by);
+  }
+}

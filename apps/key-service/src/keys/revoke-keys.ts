@@ -1,0 +1,103 @@
+import { ConflictException } from '@nestjs/common';
+import { MAX_REVOKED_NAMED, type RevokedKeys, type RevokeKeysBody } from '#contracts';
+import { maySee } from '../access/principal.js';
+import type { NewChange } from '../changes/change-log.js';
+import type { Mutation } from '../changes/mutations.js';
+import { keyChange } from './key-change.js';
+import type { Work } from './work.js';
+
+/** Most keys that one call revokes: what one transaction does well within the statement timeout. */
+export const MAX_REVOKED_AT_ONCE = 20_000;
+
+/** What is answered, but for how far it has reached. */
+export type BulkResult = Omit<RevokedKeys, 'propagation'>;
+
+/**
+ * Revokes every key that fits a filter and is the principal's to touch, all of them or, where anything fails, none. Those
+ * that are revoked already are left as they are. A dry run only says which would be.
+ *
+ * @throws ConflictException where there are more than {@link MAX_REVOKED_AT_ONCE}
+ */
+export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Mutation<BulkResult>> {
+  const found = await findMatching(work, body);
+  if (found.length > MAX_REVOKED_AT_ONCE) {
+    const narrow = 'narrow the filter, by createdBefore for instance';
+    throw conflict(`More than ${MAX_REVOKED_AT_ONCE} keys fit; ${narrow}`);
+  }
+  const result = {
+    matched: found.length,
+    revoked: body.dryRun ? 0 : found.length,
+    keyIds: found.slice(0, MAX_REVOKED_NAMED).map((one) => one.id),
+  };
+  if (body.dryRun || found.length === 0) return { result, changes: [], touched: [] };
+  const { manager, material } = work;
+  const ids = found.map((one) => one.id);
+  const values = [ids, new Date(material.now()), body.reason];
+  const rows = await manager.query<Revoked[]>(REVOKE, values);
+  if (!rows.every((row) => maySee(work.by, row.services))) throw conflict(CHANGED);
+  return {
+    result,
+    changes: rows.map((row) => changeOf(work, row, body)),
+    touched: rows.map(({ id, version }) => ({ keyId: id, version })),
+  };
+}
+
+/** Oldest first; locked in that order unless it is a dry run, as everything that locks several keys does. */
+function findMatching({ manager, by }: Work, body: RevokeKeysBody): Promise<{ id: string }[]> {
+  const { consumer, service, tag, createdBefore } = body.filter;
+  const parameters: unknown[] = [];
+  const bind = (value: unknown) => `$${parameters.push(value)}`;
+  const conditions = [`k.state <> 'revoked'`];
+  if (consumer !== undefined) conditions.push(`k.consumer = ${bind(consumer)}`);
+  if (service !== undefined)
+    conditions.push(`k.id IN (SELECT key_id FROM keys.key_grant WHERE service = ${bind(service)})`);
+  if (tag !== undefined) conditions.push(`k.tags @> ARRAY[${bind(tag)}]::text[]`);
+  if (createdBefore !== undefined)
+    conditions.push(`k.created_at < ${bind(new Date(createdBefore))}`);
+  if (by.services !== null)
+    conditions.push(`NOT EXISTS (SELECT FROM keys.key_grant o
+      WHERE o.key_id = k.id AND o.service <> ALL(${bind(by.services)}))`);
+  return manager.query<{ id: string }[]>(
+    `SELECT k.id FROM keys.key k WHERE ${conditions.join(' AND ')}
+     ORDER BY k.seq LIMIT ${MAX_REVOKED_AT_ONCE + 1} ${body.dryRun ? '' : 'FOR UPDATE'}`,
+    parameters,
+  );
+}
+
+const CHANGED = 'A key was granted for another service at the same time; try again';
+
+interface Revoked {
+  id: string;
+  version: number;
+  state: string;
+  services: string[];
+}
+
+const REVOKE = `
+  WITH was AS (SELECT id, state FROM keys.key WHERE id = ANY($1)),
+  revoked AS (
+    UPDATE keys.key k SET state = 'revoked', revoked_at = $2, revocation_reason = $3, updated_at = $2,
+      version = k.version + 1
+    FROM was WHERE k.id = was.id RETURNING k.id, k.version, k.seq, was.state
+  )
+  SELECT r.id, r.version, r.state,
+    ARRAY(SELECT service FROM keys.key_grant WHERE key_id = r.id ORDER BY service) AS services
+  FROM revoked r ORDER BY r.seq`;
+
+function changeOf(
+  work: Work,
+  { id, version, state, services }: Revoked,
+  body: RevokeKeysBody,
+): NewChange {
+  const { reason, comment = null } = body;
+  return keyChange(work, 'key.revoked', {
+    key: { keyId: id, version },
+    services,
+    before: { state },
+    after: { state: 'revoked', reason, comment },
+  });
+}
+
+function conflict(detail: string): ConflictException {
+  return new ConflictException(detail, { errorCode: 'CONFLICT' });
+}

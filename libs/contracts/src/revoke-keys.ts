@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { keyId, propagation, revokeKeyBody } from './keys.js';
+import { instant, slug } from './primitives.js';
+
+/** Most key ids that the answer to a bulk revocation names. */
+export const MAX_REVOKED_NAMED = 1_000;
+
+const filter = z
+  .strictObject({
+    consumer: slug.optional(),
+    service: slug.optional(),
+    tag: z.string().min(1).max(64).optional(),
+    createdBefore: instant.optional(),
+  })
+  .refine((members) => Object.keys(members).length > 0, 'Name at least one member');
+
+/** `POST /v1/keys/revoke`: every key that fits all members of the filter; with `dryRun` it only says which. */
+export const revokeKeysBody = z
+  .strictObject({ filter, ...revokeKeyBody.shape, dryRun: z.boolean().default(false) })
+  .meta({ id: 'RevokeKeysBody' });
+export type RevokeKeysBody = z.infer<typeof revokeKeysBody>;
+
+/** `matched` keys fit and were not revoked before; `keyIds` names the first thousand of them, the oldest first. */
+export const revokedKeys = z
+  .object({
+    matched: z.int(),
+    revoked: z.int(),
+    keyIds: z.array(keyId).max(MAX_REVOKED_NAMED),
+    propagation,
+  })
+  .meta({ id: 'RevokedKeys' });
+export type RevokedKeys = z.infer<typeof revokedKeys>;
