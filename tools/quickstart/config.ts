@@ -21,7 +21,7 @@ const quickstartEnv = z.object({
   LOGIN_DATABASE_URL: z.url().optional(),
   KEY_SERVICE_DATABASE_URL: z.url().optional(),
   /** A Redis to use instead of one of the platform's own. */
-  REDIS_URL: z.url().optional(),
+  REDIS_URL: z.string().startsWith('redis').optional(),
   ADMIN_USERNAME: username.default('admin'),
   /** First password of the admin; random by default. Later starts leave the password alone. */
   ADMIN_PASSWORD: newPassword.optional(),

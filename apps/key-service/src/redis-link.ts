@@ -1,35 +1,57 @@
-import { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import type { Logger } from 'pino';
+import { createRedisClient, type RedisClient } from '#redis-client';
 
 const COMMAND_TIMEOUT_MS = 50;
 const FAILURES_TO_OPEN = 5;
 
+/** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
+export interface Servers {
+  runs: readonly string[];
+  nodes: readonly string[];
+}
+
+/** What a command answered, and the run ids of the servers that were admitted when it did. */
+export interface Answered<T> {
+  answer: T;
+  runs: readonly string[];
+}
+
+/** Runs a script on the admitted servers; null as in {@link RedisLink.use}. */
+export type Script = <T>(
+  keys: readonly string[],
+  args: readonly (string | number)[],
+) => Promise<Answered<T> | null>;
+
+type Scripted = Record<string, (keys: number, ...args: (string | number)[]) => Promise<unknown>>;
+
+/** A cluster may promote a node behind our back: a script runs only on nodes that were admitted. Its last argument names them. */
+const ONLY_ADMITTED = `
+if ARGV[#ARGV] ~= '' and not string.find(ARGV[#ARGV], redis.call('CLUSTER', 'MYID'), 1, true) then
+  return redis.error_reply('FOREIGN this node was not admitted')
+end
+`;
+
 /**
- * The connection to Redis and whether it may be believed. Commands are sent only on an admitted connection: one whose
- * server's run id PostgreSQL lists (the fence admits). A lost connection, or five commands in a row that fail or take more
- * than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up meanwhile.
+ * The connection to Redis and whether it may be believed. Commands are sent only while the servers are admitted: their run
+ * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or five commands in a row that fail
+ * or take more than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up
+ * meanwhile.
  */
 export class RedisLink {
-  readonly client: Redis;
-  private admittedRun: string | null = null;
+  private readonly client: RedisClient;
+  private admitted: Servers | null = null;
   private failures = 0;
+  private scripts = 0;
 
   constructor(
     url: string,
     private readonly log: Logger,
   ) {
-    this.client = new Redis(url, {
-      commandTimeout: COMMAND_TIMEOUT_MS,
-      connectTimeout: 2_000,
-      enableAutoPipelining: true,
-      enableOfflineQueue: false,
-      enableReadyCheck: true,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      lazyConnect: true,
-      retryStrategy: (times) => Math.min(times * 50, 500),
-    });
-    this.client.on('close', () => this.suspend('connection lost'));
+    this.client = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
+    for (const event of ['close', '-node', '+node']) {
+      this.client.on(event, () => this.suspend('a connection was lost or made anew'));
+    }
     this.client.on('error', (error: Error) => this.log.debug({ err: error }, 'redis'));
   }
 
@@ -38,57 +60,81 @@ export class RedisLink {
     this.client.connect().catch((error: unknown) => this.log.debug({ err: error }, 'redis'));
   }
 
-  /** Run id of the server that may be used now, or null. */
-  get run(): string | null {
-    return this.admittedRun;
+  /** Run ids of the servers that may be used now, or null. */
+  get runs(): readonly string[] | null {
+    return this.admitted?.runs ?? null;
   }
 
   get isConnected(): boolean {
     return this.client.status === 'ready';
   }
 
-  /** Asks the connected server for its run id. @throws when it does not answer in time */
-  async readRun(): Promise<string> {
-    const info = await this.client.info('server');
-    const run = /run_id:([0-9a-f]+)/.exec(info)?.[1];
-    if (run === undefined) throw new Error('Redis did not tell its run id');
-    return run;
+  /** Asks all masters who they are. @throws when one does not answer in time */
+  async readServers(): Promise<Servers> {
+    const { client } = this;
+    if (!(client instanceof Cluster))
+      return { runs: [runIn(await client.info('server'))], nodes: [] };
+    const masters = client.nodes('master');
+    const [runs, nodes] = await Promise.all([
+      Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
+      Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
+    ]);
+    if (runs.length === 0) throw new Error('The cluster has no master');
+    return { runs: runs.toSorted(), nodes };
   }
 
-  admit(run: string): void {
+  admit(servers: Servers): void {
     this.failures = 0;
-    this.admittedRun = run;
+    this.admitted = servers;
     this.log.info('redis is in use');
   }
 
   suspend(why: string): void {
-    if (this.admittedRun !== null) this.log.warn({ why }, 'redis is not used for now');
-    this.admittedRun = null;
+    if (this.admitted !== null) this.log.warn({ why }, 'redis is not used for now');
+    this.admitted = null;
   }
 
-  /**
-   * Runs a command on the admitted connection.
-   *
-   * @returns its answer and the run id it came from, or null where Redis is not to be used or did not do it within 50 ms
-   */
-  async use<T>(command: (client: Redis) => Promise<T>): Promise<{ answer: T; run: string } | null> {
-    const run = this.admittedRun;
-    if (run === null) return null;
-    try {
-      const answer = await command(this.client);
-      this.failures = 0;
-      return this.admittedRun === run ? { answer, run } : null;
-    } catch (error) {
-      this.noteFailure(error as Error);
-      return null;
-    }
+  /** Makes a script known; it is sent once and called by its digest from then on. */
+  script(lua: string): Script {
+    this.scripts += 1;
+    const name = `keyward${this.scripts}`;
+    this.client.defineCommand(name, { lua: ONLY_ADMITTED + lua });
+    const call = (this.client as unknown as Scripted)[name]!.bind(this.client);
+    return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
+      this.use(
+        () => call(keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '') as Promise<T>,
+      );
+  }
+
+  /** Deletes. Null as in {@link RedisLink.use}. */
+  delete(name: string): Promise<Answered<number> | null> {
+    return this.use(() => this.client.del(name));
   }
 
   close(): void {
     this.client.disconnect();
   }
 
+  /**
+   * Runs a command while the servers are admitted.
+   *
+   * @returns its answer, or null where Redis is not to be used, did not do it within 50 ms, or was lost meanwhile
+   */
+  private async use<T>(command: () => Promise<T>): Promise<Answered<T> | null> {
+    const { admitted } = this;
+    if (admitted === null) return null;
+    try {
+      const answer = await command();
+      this.failures = 0;
+      return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
+    } catch (error) {
+      this.noteFailure(error as Error);
+      return null;
+    }
+  }
+
   private noteFailure(error: Error): void {
+    if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
     if (error.name === 'ReplyError') {
       this.log.warn({ err: error }, 'redis refused a command');
       return;
@@ -96,4 +142,10 @@ export class RedisLink {
     this.failures += 1;
     if (this.failures >= FAILURES_TO_OPEN) this.suspend(error.message);
   }
+}
+
+function runIn(info: string): string {
+  const run = /run_id:([0-9a-f]+)/.exec(info)?.[1];
+  if (run === undefined) throw new Error('Redis did not tell its run id');
+  return run;
 }

@@ -28,7 +28,12 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
       { provide: Fence, useValue: stores.fence },
       {
         provide: Mutations,
-        useValue: new Mutations({ db: stores.db, fence: stores.fence, link: stores.link, log }),
+        useValue: new Mutations({
+          db: stores.db,
+          fence: stores.fence,
+          markers: stores.markers,
+          log,
+        }),
       },
     ];
     return { module: StoresModule, global: true, providers, exports: providers };

@@ -4,6 +4,7 @@ import type { DataSource } from 'typeorm';
 import { Fence } from './changes/fence.js';
 import { Follower } from './changes/follower.js';
 import type { KeyServiceEnv } from './config.js';
+import { Markers } from './changes/marker.js';
 import { connectWithin, createDataSource, createPool, databaseUrlOf } from './database.js';
 import { ENTITIES } from './entities.js';
 import { RedisLink } from './redis-link.js';
@@ -18,6 +19,7 @@ export class Stores {
   readonly db: DataSource;
   readonly hotPool: pg.Pool;
   readonly link: RedisLink | null;
+  readonly markers: Markers | null;
   readonly fence: Fence;
   readonly follower: Follower;
   private readonly fencePool: pg.Pool;
@@ -31,10 +33,18 @@ export class Stores {
     this.hotPool = createPool(databaseUrl, 8, log);
     this.fencePool = createPool(databaseUrl, 2, log);
     this.link = env.REDIS_URL === undefined ? null : new RedisLink(env.REDIS_URL, log);
-    const parts = { pool: this.fencePool, link: this.link, log };
-    this.follower = new Follower({ ...parts, databaseUrl, wake: () => this.fence.poll() });
+    this.markers = this.link && new Markers(this.link);
+    this.follower = new Follower({
+      pool: this.fencePool,
+      databaseUrl,
+      markers: this.markers,
+      log,
+      wake: () => this.fence.poll(),
+    });
     this.fence = new Fence({
-      ...parts,
+      pool: this.fencePool,
+      link: this.link,
+      log,
       graceSeconds: env.GRACE_SECONDS,
       onHead: (head, readAtMs) => void this.follower.follow(head, readAtMs),
     });

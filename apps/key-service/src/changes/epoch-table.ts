@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import type { Pool } from 'pg';
 
 /** What one reading of the fence's tables says. */
 export interface Reading {
@@ -17,7 +17,7 @@ export interface Reading {
  * (never the one under way: its answer may be lost after PostgreSQL has done it).
  */
 export async function readFence(
-  pool: pg.Pool,
+  pool: Pool,
   replica: string,
   arrived: string | null,
 ): Promise<Reading> {
@@ -50,7 +50,7 @@ export async function readFence(
 }
 
 /** Epoch and run ids as they are at this moment. */
-export async function readEpoch(pool: pg.Pool): Promise<{ epoch: number; runs: string[] }> {
+export async function readEpoch(pool: Pool): Promise<{ epoch: number; runs: string[] }> {
   const { rows } = await pool.query<{ epoch: string; run_ids: string[] }>(
     'SELECT epoch, run_ids FROM keys.cache_epoch',
   );
@@ -58,24 +58,22 @@ export async function readEpoch(pool: pg.Pool): Promise<{ epoch: number; runs: s
 }
 
 /**
- * Raises the epoch, so that no entry filled before is believed any more, and sets the run ids that belong to it. Where
- * `unless` is listed already nothing is raised.
+ * Raises the epoch, so that no entry filled before is believed any more, and sets the run ids that belong to it. With
+ * `unlessListed` nothing is raised where all of them are listed already.
  */
 export async function raiseEpoch(
-  pool: pg.Pool,
+  pool: Pool,
   runs: readonly string[],
-  unless?: string,
+  { unlessListed = false } = {},
 ): Promise<{ epoch: number; raisedAt: string }> {
-  const { rows } = await pool.query<{ epoch: string }>(
-    `UPDATE keys.cache_epoch SET epoch = epoch + 1, run_ids = $1
-     WHERE $2::text IS NULL OR NOT $2 = ANY (run_ids) RETURNING epoch`,
-    [runs, unless ?? null],
+  await pool.query(
+    `UPDATE keys.cache_epoch SET epoch = epoch + 1, run_ids = $1 WHERE NOT ($2 AND $1::text[] <@ run_ids)`,
+    [runs, unlessListed],
   );
-  const raised = rows[0];
-  const { rows: after } = await pool.query<{ at: string; epoch: string }>(
+  const { rows } = await pool.query<{ at: string; epoch: string }>(
     'SELECT clock_timestamp()::text AS at, epoch FROM keys.cache_epoch',
   );
-  return { epoch: Number(raised?.epoch ?? after[0]!.epoch), raisedAt: after[0]!.at };
+  return { epoch: Number(rows[0]!.epoch), raisedAt: rows[0]!.at };
 }
 
 /**
@@ -83,7 +81,7 @@ export async function raiseEpoch(
  * not reported a reading newer than that.
  */
 export async function someoneMayLag(
-  pool: pg.Pool,
+  pool: Pool,
   replica: string,
   raisedAt: string,
   withinSeconds: number,
@@ -97,7 +95,7 @@ export async function someoneMayLag(
 }
 
 /** Takes this replica off the list when it stops, and forgets those not heard of for a day. */
-export async function leaveFence(pool: pg.Pool, replica: string): Promise<void> {
+export async function leaveFence(pool: Pool, replica: string): Promise<void> {
   await pool.query("DELETE FROM keys.replica WHERE id = $1 OR seen_at < now() - interval '1 day'", [
     replica,
   ]);

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type pg from 'pg';
+import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
 import { leaveFence, raiseEpoch, readEpoch, readFence, someoneMayLag } from './epoch-table.js';
@@ -14,7 +14,7 @@ const FORGOTTEN_AFTER_MS = 1_500;
 const ASK_WITHIN_SECONDS = 4;
 
 export interface FenceOptions {
-  pool: pg.Pool;
+  pool: Pool;
   link: RedisLink | null;
   log: Logger;
   graceSeconds: number;
@@ -85,10 +85,10 @@ export class Fence {
     return this.trustedEpoch() !== null;
   }
 
-  /** Whether a Redis run is one that PostgreSQL knows at this moment. @throws where PostgreSQL does not answer */
-  async knowsRun(run: string): Promise<boolean> {
-    const { runs } = await readEpoch(this.options.pool);
-    return runs.includes(run);
+  /** Whether PostgreSQL lists all these runs of Redis at this moment. @throws where it does not answer */
+  async knowsRuns(runs: readonly string[]): Promise<boolean> {
+    const listed = await readEpoch(this.options.pool);
+    return runs.every((run) => listed.runs.includes(run));
   }
 
   /**
@@ -161,22 +161,23 @@ export class Fence {
     if (this.isDatabaseAway) this.options.log.info('the database answers again');
     this.isDatabaseAway = false;
     const { link } = this.options;
-    if (link?.run && !reading.runs.includes(link.run))
+    if (link?.runs?.every((run) => reading.runs.includes(run)) === false) {
       link.suspend('its run id is not listed any more');
+    }
     this.options.onHead?.(reading.head, startedAtMs);
   }
 
   private async admitRedis(): Promise<void> {
     const { link, pool, log } = this.options;
-    if (link === null || link.run !== null || !link.isConnected) return;
-    const run = await link.readRun().catch((error: unknown) => {
+    if (link === null || link.runs !== null || !link.isConnected) return;
+    const servers = await link.readServers().catch((error: unknown) => {
       log.debug({ err: error }, 'redis does not answer');
       return null;
     });
-    if (run === null) return;
-    const { epoch } = await raiseEpoch(pool, [run], run);
+    if (servers === null) return;
+    const { epoch } = await raiseEpoch(pool, servers.runs, { unlessListed: true });
     this.adopt(epoch);
-    if (link.isConnected) link.admit(run);
+    if (link.isConnected) link.admit(servers);
   }
 
   private adopt(epoch: number): void {

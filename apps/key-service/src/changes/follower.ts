@@ -1,7 +1,6 @@
 import { Client, type Pool } from 'pg';
 import type { Logger } from 'pino';
-import type { RedisLink } from '../redis-link.js';
-import { overwriteEntries } from './marker.js';
+import type { Markers } from './marker.js';
 
 /** A row of the change log as those who follow it need it. */
 export interface Change {
@@ -16,7 +15,7 @@ export interface Change {
 export interface FollowerOptions {
   pool: Pool;
   databaseUrl: string;
-  link: RedisLink | null;
+  markers: Markers | null;
   log: Logger;
   /** Reads the head of the change log now; it comes back through {@link Follower.follow}. */
   wake: () => Promise<void>;
@@ -94,14 +93,14 @@ export class Follower {
   }
 
   private async repeatOverwrites(changes: readonly Change[]): Promise<void> {
-    const { link, pool } = this.options;
-    if (link === null || link.run === null) return;
+    const { markers, pool } = this.options;
+    if (markers === null) return;
     const touched = changes.flatMap(({ keyId, keyVersion: version }) =>
       keyId === null || version === null ? [] : [{ keyId, version }],
     );
     if (touched.length === 0) return;
     const { rows } = await pool.query<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
-    await overwriteEntries(link, touched, Number(rows[0]!.epoch));
+    await markers.write(touched, Number(rows[0]!.epoch));
   }
 
   private async listen(): Promise<void> {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { RedisLink } from '../redis-link.js';
+import type { RedisLink, Script } from '../redis-link.js';
 
 /** A key whose verification a mutation changed, with the version it now has. */
 export interface TouchedKey {
@@ -12,44 +12,44 @@ export function cacheNames(keyId: string): { record: string; fill: string } {
   return { record: `kw:{${keyId}}:rec`, fill: `kw:{${keyId}}:fill` };
 }
 
-const script = readFileSync(new URL('./overwrite.lua', import.meta.url), 'utf8');
 const MARKER_TTL_MS = 120_000;
 /** Sent together: few enough that Redis answers all of them well within a command's time limit. */
 const BATCH = 200;
 
-/**
- * Puts a marker ("ask the store") over the cache entries of keys that changed and takes the right to fill from whoever
- * reads them now. Never over a newer version.
- *
- * @returns the run id of the Redis that took all of them, or null where one was not taken for certain
- */
-export async function overwriteEntries(
-  link: RedisLink,
-  keys: readonly TouchedKey[],
-  epoch: number,
-): Promise<string | null> {
-  let run: string | null = null;
-  for (let start = 0; start < keys.length; start += BATCH) {
-    const taken = await overwriteBatch(link, keys.slice(start, start + BATCH), epoch);
-    if (taken === null || (run !== null && run !== taken)) return null;
-    run = taken;
-  }
-  return run;
-}
+/** Writes markers ("ask the store") over the cache entries of keys that changed. */
+export class Markers {
+  private readonly overwrite: Script;
 
-async function overwriteBatch(
-  link: RedisLink,
-  keys: readonly TouchedKey[],
-  epoch: number,
-): Promise<string | null> {
-  const taken = await Promise.all(
-    keys.map(({ keyId, version }) => {
-      const { record, fill } = cacheNames(keyId);
-      return link.use((client) =>
-        client.eval(script, 2, record, fill, version, epoch, MARKER_TTL_MS),
-      );
-    }),
-  );
-  const run = taken[0]?.run ?? null;
-  return taken.every((one) => one !== null && one.run === run) ? run : null;
+  constructor(link: RedisLink) {
+    this.overwrite = link.script(readFileSync(new URL('./overwrite.lua', import.meta.url), 'utf8'));
+  }
+
+  /**
+   * Puts markers over the entries and takes the right to fill from whoever reads these keys now. Never over a newer version.
+   *
+   * @returns the run ids of the servers that took all of them, or null where one was not taken for certain
+   */
+  async write(keys: readonly TouchedKey[], epoch: number): Promise<readonly string[] | null> {
+    let runs: readonly string[] | null = null;
+    for (let start = 0; start < keys.length; start += BATCH) {
+      const taken = await this.writeBatch(keys.slice(start, start + BATCH), epoch);
+      if (taken === null || (runs !== null && runs !== taken)) return null;
+      runs = taken;
+    }
+    return runs;
+  }
+
+  private async writeBatch(
+    keys: readonly TouchedKey[],
+    epoch: number,
+  ): Promise<readonly string[] | null> {
+    const taken = await Promise.all(
+      keys.map(({ keyId, version }) => {
+        const { record, fill } = cacheNames(keyId);
+        return this.overwrite<number>([record, fill], [version, epoch, MARKER_TTL_MS]);
+      }),
+    );
+    const runs = taken[0]?.runs ?? null;
+    return taken.every((one) => one !== null && one.runs === runs) ? runs : null;
+  }
 }

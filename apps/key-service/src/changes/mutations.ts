@@ -1,10 +1,9 @@
 import type { Logger } from 'pino';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Propagation } from '#contracts';
-import type { RedisLink } from '../redis-link.js';
 import { appendChanges, isRetriable, type NewChange } from './change-log.js';
 import type { Fence } from './fence.js';
-import { overwriteEntries, type TouchedKey } from './marker.js';
+import type { Markers, TouchedKey } from './marker.js';
 
 /** What a mutation did: its result, its rows for the change log, and the keys whose verification it changes. */
 export interface Mutation<T> {
@@ -16,7 +15,8 @@ export interface Mutation<T> {
 export interface MutationParts {
   db: DataSource;
   fence: Fence;
-  link: RedisLink | null;
+  /** Null where there is no Redis, and so nothing to overwrite. */
+  markers: Markers | null;
   log: Logger;
 }
 
@@ -61,20 +61,22 @@ export class Mutations {
   }
 
   private async propagate(touched: TouchedKey[], epoch: number): Promise<Propagation> {
+    const { markers, fence } = this.parts;
     const startedMs = performance.now();
     const confirmed =
-      touched.length === 0 || this.parts.link === null || (await this.confirm(touched, epoch));
+      touched.length === 0 || markers === null || (await this.confirm(markers, touched, epoch));
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
-    return { confirmed, boundSeconds: confirmed ? 0 : this.parts.fence.graceSeconds, ms };
+    return { confirmed, boundSeconds: confirmed ? 0 : fence.graceSeconds, ms };
   }
 
-  private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
+  private async confirm(markers: Markers, touched: TouchedKey[], epoch: number): Promise<boolean> {
+    const { fence, log } = this.parts;
     try {
-      const run = await overwriteEntries(this.parts.link!, touched, epoch);
-      if (run !== null && (await this.parts.fence.knowsRun(run))) return true;
-      return await this.parts.fence.raise();
+      const runs = await markers.write(touched, epoch);
+      if (runs !== null && (await fence.knowsRuns(runs))) return true;
+      return await fence.raise();
     } catch (error) {
-      this.parts.log.error(
+      log.error(
         { err: error },
         'a change is committed, but that every replica goes by it is not certain',
       );

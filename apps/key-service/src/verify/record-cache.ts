@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
 import type { KeyRecord } from '#key-core';
 import type { RateLimit } from '#contracts';
 import { cacheNames } from '../changes/marker.js';
-import type { RedisLink } from '../redis-link.js';
+import type { RedisLink, Script } from '../redis-link.js';
 import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
 
 const TOKEN_TTL_MS = 5_000;
@@ -32,25 +31,24 @@ export type CacheAnswer =
   | { kind: 'away' };
 
 type Reply = string | [1, number, number, ...number[]] | [0, string];
-type Scripted = Redis & {
-  kwCheck(keys: number, ...args: (string | number)[]): Promise<Reply>;
-  kwFill(keys: number, ...args: (string | number)[]): Promise<number>;
-};
 
 const lua = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
 /** The validation cache and the rate-limit buckets in Redis. Every method answers `away` or nothing where Redis does. */
 export class RecordCache {
+  private readonly checkScript: Script;
+  private readonly fillScript: Script;
+
   constructor(
     private readonly link: RedisLink,
     private readonly options: { macKey: Buffer; ttlSeconds: number },
   ) {
-    link.client.defineCommand('kwCheck', { lua: lua('./check.lua') });
-    link.client.defineCommand('kwFill', { lua: lua('./fill.lua') });
+    this.checkScript = link.script(lua('./check.lua'));
+    this.fillScript = link.script(lua('./fill.lua'));
   }
 
   get isUsable(): boolean {
-    return this.link.run !== null;
+    return this.link.runs !== null;
   }
 
   /**
@@ -63,12 +61,9 @@ export class RecordCache {
     const buckets = limits.map((one) => `kw:{${keyId}}:rl:${one.name}`);
     const sizes = limits.flatMap((one) => [one.limit, one.windowSeconds * 1_000]);
     const token = tag === '*' ? '' : randomBytes(12).toString('base64url');
-    const done = await this.link.use((client) =>
-      (client as Scripted).kwCheck(
-        2 + buckets.length,
-        ...[record, fill, ...buckets],
-        ...[tag, epoch, token, TOKEN_TTL_MS, cost, isDry ? 0 : 1, ...sizes],
-      ),
+    const done = await this.checkScript<Reply>(
+      [record, fill, ...buckets],
+      [tag, epoch, token, TOKEN_TTL_MS, cost, isDry ? 0 : 1, ...sizes],
     );
     return done === null ? { kind: 'away' } : this.read(keyId, done.answer);
   }
@@ -86,23 +81,12 @@ export class RecordCache {
       entry.record === null
         ? NEGATIVE_TTL_MS
         : this.options.ttlSeconds * 1_000 * (0.9 + 0.1 * Math.random());
-    await this.link.use((client) =>
-      (client as Scripted).kwFill(
-        2,
-        record,
-        fill,
-        token,
-        version,
-        entry.epoch,
-        text,
-        Math.round(ttlMs),
-      ),
-    );
+    await this.fillScript([record, fill], [token, version, entry.epoch, text, Math.round(ttlMs)]);
   }
 
   /** Takes an entry away that nobody sealed. */
   async drop(keyId: string): Promise<void> {
-    await this.link.use((client) => client.del(cacheNames(keyId).record));
+    await this.link.delete(cacheNames(keyId).record);
   }
 
   private read(keyId: string, reply: Reply): CacheAnswer {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { ThrottlerStorageService, type ThrottlerStorage } from '@nestjs/throttler';
-import { Redis, type Result } from 'ioredis';
+import type { Result } from 'ioredis';
 import type { Logger } from 'pino';
+import { createRedisClient, type RedisClient } from '#redis-client';
 
 type Count = Awaited<ReturnType<ThrottlerStorage['increment']>>;
 
@@ -21,7 +22,7 @@ const COUNT_CALL = readFileSync(new URL('count-call.lua', import.meta.url), 'utf
  */
 export class LimitStorage implements ThrottlerStorage {
   private readonly own = new ThrottlerStorageService();
-  private readonly redis: Redis | null;
+  private readonly redis: RedisClient | null;
   private pausedUntilMs = 0;
 
   constructor(
@@ -69,15 +70,8 @@ export class LimitStorage implements ThrottlerStorage {
   }
 }
 
-function connection(url: string, log: Logger): Redis {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    connectTimeout: 2_000,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (times) => Math.min(times * 100, 1_000),
-  });
+function connection(url: string, log: Logger): RedisClient {
+  const redis = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
   redis.on('error', (error: Error) => log.debug({ err: error }, 'redis'));
   redis.defineCommand('countCall', { numberOfKeys: 1, lua: COUNT_CALL });
   return redis;

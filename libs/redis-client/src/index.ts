@@ -1,0 +1,1 @@
+export { createRedisClient, type RedisClient } from './create-redis-client.js';
