@@ -170,6 +170,14 @@ export const rotatedKey = z
   .meta({ id: 'RotatedKey' });
 export type RotatedKey = z.infer<typeof rotatedKey>;
 
+/** The same answers as they are described: repeated by Idempotency-Key they come without their secret after 10 minutes. */
+export const repeatedIssuedKey = issuedKey
+  .partial({ secret: true })
+  .meta({ id: 'IssuedKeyAnswer' });
+export const repeatedRotatedKey = rotatedKey
+  .partial({ secret: true })
+  .meta({ id: 'RotatedKeyAnswer' });
+
 /** `POST /v1/keys/{id}/revoke`. */
 export const revokeKeyBody = z
   .strictObject({ reason: z.enum(REVOCATION_REASONS), comment: remark.optional() })
