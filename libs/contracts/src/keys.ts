@@ -203,8 +203,14 @@ export const listKeysQuery = z.strictObject({
   service: slug.optional(),
   consumer: slug.optional(),
   status: keyStatus.optional(),
-  tag: z.string().min(1).max(64).optional(),
+  tag: displayName.max(64).optional(),
   environment: environment.optional(),
+  /** Keys that end before this time, the soonest first. */
+  expiresBefore: instant.optional(),
+  /** Keys made before this time and not used since, the longest unused first. */
+  unusedSince: instant.optional(),
+  /** Part of the name, or a whole id, or the last four characters of a secret. */
+  q: displayName.optional(),
 });
 export type ListKeysQuery = z.infer<typeof listKeysQuery>;
 export const keyPage = pageOf(key);
