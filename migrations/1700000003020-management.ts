@@ -31,7 +31,6 @@ export class Management1700000003020 implements MigrationInterface {
         principal text NOT NULL,
         key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
         request bytea NOT NULL CHECK (octet_length(request) = 32),
-        status integer,
         answer json,
         touched json,
         sealed_secret bytea,

@@ -170,6 +170,14 @@ export const rotatedKey = z
   .meta({ id: 'RotatedKey' });
 export type RotatedKey = z.infer<typeof rotatedKey>;
 
+/** The same answers as they are described: repeated by Idempotency-Key they come without their secret after 10 minutes. */
+export const repeatedIssuedKey = issuedKey
+  .partial({ secret: true })
+  .meta({ id: 'IssuedKeyAnswer' });
+export const repeatedRotatedKey = rotatedKey
+  .partial({ secret: true })
+  .meta({ id: 'RotatedKeyAnswer' });
+
 /** `POST /v1/keys/{id}/revoke`. */
 export const revokeKeyBody = z
   .strictObject({ reason: z.enum(REVOCATION_REASONS), comment: remark.optional() })
@@ -195,8 +203,14 @@ export const listKeysQuery = z.strictObject({
   service: slug.optional(),
   consumer: slug.optional(),
   status: keyStatus.optional(),
-  tag: z.string().min(1).max(64).optional(),
+  tag: displayName.max(64).optional(),
   environment: environment.optional(),
+  /** Keys that end before this time, the soonest first. */
+  expiresBefore: instant.optional(),
+  /** Keys made before this time and not used since, the longest unused first. */
+  unusedSince: instant.optional(),
+  /** Part of the name, or a whole id, or the last four characters of a secret. */
+  q: displayName.optional(),
 });
 export type ListKeysQuery = z.infer<typeof listKeysQuery>;
 export const keyPage = pageOf(key);

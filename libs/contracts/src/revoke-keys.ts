@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { keyId, propagation, revokeKeyBody } from './keys.js';
-import { instant, slug } from './primitives.js';
+import { displayName, instant, slug } from './primitives.js';
 
 /** Most key ids that the answer to a bulk revocation names. */
 export const MAX_REVOKED_NAMED = 1_000;
@@ -9,7 +9,7 @@ const filter = z
   .strictObject({
     consumer: slug.optional(),
     service: slug.optional(),
-    tag: z.string().min(1).max(64).optional(),
+    tag: displayName.max(64).optional(),
     createdBefore: instant.optional(),
   })
   .refine((members) => Object.keys(members).length > 0, 'Name at least one member');

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AccessModule } from '../access/access.module.js';
+import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { Consumers } from './consumers.js';
 import { ConsumersController } from './consumers.controller.js';
 import { Services } from './services.js';
@@ -7,7 +8,7 @@ import { ServicesController } from './services.controller.js';
 
 /** Services and consumers. */
 @Module({
-  imports: [AccessModule],
+  imports: [AccessModule, IdempotencyModule],
   controllers: [ServicesController, ConsumersController],
   providers: [Services, Consumers],
 })

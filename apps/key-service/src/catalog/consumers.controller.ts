@@ -24,6 +24,7 @@ import {
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
+import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Consumers } from './consumers.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
 
@@ -35,11 +36,15 @@ export class ConsumersController {
 
   @Post()
   @Managed()
+  @Repeatable()
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Add a consumer' })
   @ApiResponse({ status: 201, standardSchema: consumer })
-  create(@Body({ schema: createConsumerBody }) body: CreateConsumerBody, @By() by: Principal) {
-    return this.consumers.create(body, by);
+  create(
+    @Body({ schema: createConsumerBody }) body: CreateConsumerBody,
+    @SentBy() { by, once }: Sender,
+  ) {
+    return this.consumers.create(body, by, once);
   }
 
   @Get()

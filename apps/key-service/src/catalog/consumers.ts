@@ -11,6 +11,8 @@ import { pageOf, placeOf } from '../access/cursor.js';
 import type { Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import { Mutations } from '../changes/mutations.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { ConsumerEntity } from './consumer.entity.js';
 import { touchKeysOf } from './consumer-keys.js';
@@ -25,21 +27,21 @@ export class Consumers {
   constructor(
     private readonly db: DataSource,
     private readonly mutations: Mutations,
+    private readonly idempotency: Idempotency,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
   /** @throws ConflictException where the slug is taken */
-  async create(body: CreateConsumerBody, by: Principal): Promise<Consumer> {
+  async create(body: CreateConsumerBody, by: Principal, once: Once | null): Promise<Consumer> {
     const at = new Date(this.material.now());
     const { slug, name = slug, contact = null, metadata = {}, enabled = true } = body;
     const fields = { name, contact, metadata, enabled };
     const row = { slug, ...fields, version: 1, createdAt: at, updatedAt: at };
-    const { result } = await this.mutations.run(async (manager) => {
+    return this.idempotency.run(once, async (manager) => {
       await insertNew(manager, ConsumerEntity, row);
       const change = consumerChange('consumer.created', by, { slug, before: null, after: fields });
-      return { result: row, changes: [change], touched: [] };
+      return { result: showConsumer(row), changes: [change], touched: [] };
     });
-    return showConsumer(result);
   }
 
   /** Consumers by slug. */

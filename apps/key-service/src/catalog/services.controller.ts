@@ -28,6 +28,7 @@ import {
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
+import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Services } from './services.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
 
@@ -39,11 +40,15 @@ export class ServicesController {
 
   @Post()
   @Managed()
+  @Repeatable()
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Add a service' })
   @ApiResponse({ status: 201, standardSchema: service })
-  create(@Body({ schema: createServiceBody }) body: CreateServiceBody, @By() by: Principal) {
-    return this.services.create(body, by);
+  create(
+    @Body({ schema: createServiceBody }) body: CreateServiceBody,
+    @SentBy() { by, once }: Sender,
+  ) {
+    return this.services.create(body, by, once);
   }
 
   @Get()

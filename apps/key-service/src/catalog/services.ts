@@ -15,6 +15,8 @@ import { pageOf, placeOf } from '../access/cursor.js';
 import { maySee, type Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import { Mutations } from '../changes/mutations.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { differencesOf } from './differences.js';
 import { insertNew } from './insert-new.js';
@@ -31,11 +33,12 @@ export class Services {
   constructor(
     private readonly db: DataSource,
     private readonly mutations: Mutations,
+    private readonly idempotency: Idempotency,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
   /** @throws ForbiddenException for an admin who is limited to some services */
-  async create(body: CreateServiceBody, by: Principal): Promise<Service> {
+  async create(body: CreateServiceBody, by: Principal, once: Once | null): Promise<Service> {
     if (by.services !== null) {
       const detail = 'Only an admin of all services may add one';
       throw new ForbiddenException(detail, { errorCode: 'FORBIDDEN' });
@@ -44,15 +47,14 @@ export class Services {
     const { slug, name = slug, scopes } = body;
     const policy = mergePolicy(DEFAULT_POLICY, body.policy as Partial<Policy>, scopes);
     const row = { slug, name, scopes, policy, version: 1, createdAt: at, updatedAt: at };
-    const { result } = await this.mutations.run(async (manager) => {
+    return this.idempotency.run(once, async (manager) => {
       await insertNew(manager, ServiceEntity, row);
       const change = serviceChange('service.created', by, {
         slug,
         after: { name, scopes, policy },
       });
-      return { result: row, changes: [change], touched: [] };
+      return { result: showService(row), changes: [change], touched: [] };
     });
-    return showService(result);
   }
 
   /** Services by slug. */

@@ -9,6 +9,10 @@ export class KeyGrantEntity {
   @PrimaryColumn('text')
   service!: string;
 
+  /** The key's `seq`, given by the database. */
+  @Column({ type: 'bigint', name: 'key_seq', select: false, insert: false, update: false })
+  keySeq!: string;
+
   @Column('text', { array: true })
   scopes!: string[];
 }

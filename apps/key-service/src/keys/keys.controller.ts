@@ -14,14 +14,14 @@ import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   changedKey,
   createKeyBody,
-  issuedKey,
   key,
   keyId,
   keyPage,
   listKeysQuery,
   patchKeyBody,
+  repeatedIssuedKey,
+  repeatedRotatedKey,
   revokeKeyBody,
-  rotatedKey,
   rotateKeyBody,
   type CreateKeyBody,
   type ListKeysQuery,
@@ -33,6 +33,7 @@ import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from './keys.js';
 import { LocatedInterceptor } from './located.interceptor.js';
 
@@ -44,11 +45,12 @@ export class KeysController {
 
   @Post()
   @Managed()
+  @Repeatable()
   @UseInterceptors(TaggedInterceptor, LocatedInterceptor)
   @ApiOperation({ summary: 'Issue a key; its secret is in this answer and nowhere else' })
-  @ApiResponse({ status: 201, standardSchema: issuedKey })
-  issue(@Body({ schema: createKeyBody }) body: CreateKeyBody, @By() by: Principal) {
-    return this.keys.issue(body, by);
+  @ApiResponse({ status: 201, standardSchema: repeatedIssuedKey })
+  issue(@Body({ schema: createKeyBody }) body: CreateKeyBody, @SentBy() { by, once }: Sender) {
+    return this.keys.issue(body, by, once);
   }
 
   @Get()
@@ -86,6 +88,7 @@ export class KeysController {
   @Post(':id/rotate')
   @HttpCode(200)
   @Managed()
+  @Repeatable()
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Give a key a new secret; it is in this answer and nowhere else' })
   @ApiHeader({
@@ -93,14 +96,14 @@ export class KeysController {
     required: false,
     description: 'The ETag of the version to rotate',
   })
-  @ApiResponse({ status: 200, standardSchema: rotatedKey })
+  @ApiResponse({ status: 200, standardSchema: repeatedRotatedKey })
   rotate(
     @Param('id', { schema: keyId }) id: string,
     @Body({ schema: rotateKeyBody.prefault({}) }) body: RotateKeyBody,
-    @By() by: Principal,
+    @SentBy() { by, once }: Sender,
     @Headers('if-match') ifMatch: string | undefined,
   ) {
-    return this.keys.rotate({ id, body, ifMatch }, by);
+    return this.keys.rotate({ id, body, ifMatch }, by, once);
   }
 
   @Post(':id/revoke')

@@ -1,12 +1,13 @@
 import { Module } from '@nestjs/common';
 import { AccessModule } from '../access/access.module.js';
+import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { Keys } from './keys.js';
 import { KeysController } from './keys.controller.js';
 import { RevokeKeysController } from './revoke-keys.controller.js';
 
 /** The life of keys. */
 @Module({
-  imports: [AccessModule],
+  imports: [AccessModule, IdempotencyModule],
   controllers: [KeysController, RevokeKeysController],
   providers: [Keys],
 })

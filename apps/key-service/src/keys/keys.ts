@@ -13,6 +13,8 @@ import type {
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
 import { Mutations, type Mutation } from '../changes/mutations.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { findKey } from './find-key.js';
 import { issueKey } from './issue-key.js';
@@ -31,13 +33,13 @@ export class Keys {
   constructor(
     private readonly db: DataSource,
     private readonly mutations: Mutations,
+    private readonly idempotency: Idempotency,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
   /** See {@link issueKey}. */
-  async issue(body: CreateKeyBody, by: Principal): Promise<IssuedKey> {
-    const { result } = await this.change(by, (work) => issueKey(work, body));
-    return result;
+  issue(body: CreateKeyBody, by: Principal, once: Once | null): Promise<IssuedKey> {
+    return this.idempotency.run(once, (manager) => issueKey(this.workOf(manager, by), body));
   }
 
   /** See {@link listKeys}. */
@@ -58,9 +60,8 @@ export class Keys {
   }
 
   /** See {@link rotateKey}. */
-  async rotate(order: RotateOrder, by: Principal): Promise<RotatedKey> {
-    const { result } = await this.change(by, (work) => rotateKey(work, order));
-    return result;
+  rotate(order: RotateOrder, by: Principal, once: Once | null): Promise<RotatedKey> {
+    return this.idempotency.run(once, (manager) => rotateKey(this.workOf(manager, by), order));
   }
 
   /** See {@link revokeKey}. */

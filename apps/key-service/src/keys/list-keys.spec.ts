@@ -138,3 +138,108 @@ test('SQL in every text of a key is kept as text', async () => {
   expect(consumer.body).toMatchObject({ name: evil, contact: evil });
   expect(await world.count('key')).toBe(before + 1);
 });
+
+describe('finding', () => {
+  const owner = (sql: string, parameters: unknown[]) =>
+    management.postgres.owner.query<unknown>(sql, parameters);
+  const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1_000).toISOString();
+
+  beforeAll(async () => {
+    await management.call('post', '/v1/consumers', world.admin).send({ slug: 'finding' });
+    for (const [name, over] of Object.entries({
+      'ends last': { expiresInSeconds: 3_000 },
+      'ends first': { expiresInSeconds: 1_000 },
+      'ends never': { expiresAt: null },
+      'ends second': { expiresInSeconds: 2_000 },
+      'ends second too': { expiresInSeconds: 2_000 },
+    }))
+      await world.issue({ name, consumer: 'finding', ...over });
+    const used = `UPDATE keys.key SET created_at = $2, last_used_at = $3 WHERE name = $1`;
+    const [year, month] = ['2024-01-01T00:00:00.000001Z', '2025-06-01T00:00:00.123456Z'];
+    await owner(used, ['ends first', year, null]);
+    await owner(used, ['ends never', year, month]);
+    await owner(used, ['ends last', year, new Date()]);
+    await owner(used, ['ends second', month, null]);
+  });
+
+  const names = async (query: string) => namesOf(await page(`?consumer=finding&${query}`));
+  const walk = async (query: string): Promise<string[]> => {
+    const found: string[] = [];
+    for (let cursor = ''; ;) {
+      const one = await page(`?consumer=finding&limit=1&${query}${cursor}`);
+      found.push(...namesOf(one));
+      if (one.nextCursor === null) return found;
+      cursor = `&cursor=${one.nextCursor}`;
+    }
+  };
+
+  test('by their end: those that end before a time, the soonest first', async () => {
+    const query = `expiresBefore=${inSeconds(2_500)}`;
+    const found = await names(query);
+    expect(found).toEqual(['ends first', 'ends second', 'ends second too']);
+    expect(await walk(query)).toEqual(found);
+    expect(await walk(`expiresBefore=${inSeconds(10_000)}`)).toEqual([...found, 'ends last']);
+  });
+
+  test('by their use: those made before a time and not used since, the longest unused first', async () => {
+    const query = 'unusedSince=2026-01-01T00:00:00Z';
+    const found = await names(query);
+    expect(found).toEqual(['ends first', 'ends never', 'ends second']);
+    expect(await walk(query)).toEqual(found);
+    expect(await names('unusedSince=2024-06-01T00:00:00Z')).toEqual(['ends first']);
+    expect(await walk(`${query}&expiresBefore=${inSeconds(1_500)}`)).toEqual(['ends first']);
+  });
+
+  test('those that have expired', async () => {
+    await owner(`UPDATE keys.key SET expires_at = $2 WHERE name = $1`, [
+      'ends last',
+      inSeconds(-5),
+    ]);
+    expect(await walk('status=expired')).toEqual(['ends last']);
+    expect(await walk('status=active')).not.toContain('ends last');
+  });
+
+  test('by a part of the name in any case, every character standing for itself', async () => {
+    expect(await names('q=SECOND')).toEqual(['ends second too', 'ends second']);
+    await world.issue({ name: '100%_\\', consumer: 'finding' });
+    for (const q of ['%', '_', '\\', '0%_', '100%_\\'])
+      expect(await names(`q=${encodeURIComponent(q)}`)).toEqual(['100%_\\']);
+    expect(await names('q=nothing')).toEqual([]);
+    expect(await names(`q=${encodeURIComponent("' OR true --")}`)).toEqual([]);
+  });
+
+  test('by the id or the last characters of the secret, whole and exact', async () => {
+    const { key } = await world.issue({ name: 'hinted', consumer: 'finding' });
+    const swapped = key.id.replace(/[a-zA-Z](?=[^a-zA-Z]*$)/, (c) =>
+      c === c.toLowerCase() ? c.toUpperCase() : c.toLowerCase(),
+    );
+    expect(await names(`q=${key.id}`)).toEqual(['hinted']);
+    expect(await names(`q=${swapped}`)).toEqual([]);
+    expect(await names(`q=${key.id.slice(0, -1)}`)).toEqual([]);
+    expect(await names(`q=${key.hint.last4}`)).toContain('hinted');
+  });
+
+  test.each([
+    'expiresBefore=tomorrow',
+    'expiresBefore=',
+    'unusedSince=1700000000',
+    'q=',
+    'q=%00',
+    'tag=%00',
+    `q=${'x'.repeat(129)}`,
+    'q=a&q=b',
+    'sort=name',
+  ])('what is not a filter is refused: %s', async (query) => {
+    expect(problemIn(await list(`?${query}`))).toMatchObject({ status: 400 });
+  });
+
+  test('an admin of one service finds only keys of it, page by page', async () => {
+    const token = await management.issuer.person('usr_x', { services: ['service-x'] });
+    const grants = [{ service: 'service-x', scopes: ['things:read'] }];
+    for (const name of ['x1', 'x2', 'x3']) await world.issue({ name, grants });
+    const first = await page('?limit=2', token);
+    const second = await page(`?limit=2&cursor=${first.nextCursor}`, token);
+    expect([first, second].map(namesOf)).toEqual([['x3', 'x2'], ['x1']]);
+    expect(namesOf(await page('?service=service-a', token))).toEqual([]);
+  });
+});

@@ -1,0 +1,84 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { ProblemException } from '#server';
+import { Mutations, type Mutation } from '../changes/mutations.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import type { Once } from './once.js';
+import { claim, keep, type Kept } from './records.js';
+import { seal, unseal } from './seal.js';
+
+const SECRET_MS = 10 * 60 * 1_000;
+
+/**
+ * Does what is asked for under an Idempotency-Key once. The record of it is a part of the mutation's transaction, so that
+ * there are both or neither; those who ask at the same time wait for it and get its answer.
+ */
+@Injectable()
+export class Idempotency {
+  constructor(
+    private readonly mutations: Mutations,
+    @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
+  ) {}
+
+  /**
+   * @param once null where the request may not be repeated
+   * @returns the result as it is answered; where it is a repetition, a `secret` only within 10 minutes
+   * @throws ProblemException IDEMPOTENCY_KEY_REUSED where the key was used for something else
+   */
+  async run<T extends object>(
+    once: Once | null,
+    work: (manager: EntityManager) => Promise<Mutation<T>>,
+  ): Promise<T> {
+    if (once === null) return (await this.mutations.run(work)).result;
+    let isReplay = false;
+    const { result } = await this.mutations.run(async (manager) => {
+      const kept = await claim(manager, once, this.material.now());
+      isReplay = kept !== null;
+      if (kept !== null) return this.replay<T>(once, kept);
+      const mutation = await work(manager);
+      await keep(manager, once, this.recordOf(once, mutation));
+      return mutation;
+    });
+    if (isReplay) once.markReplayed();
+    return result;
+  }
+
+  /** Keys that it touched are touched again: who did it first may have died before every replica went by it. */
+  private replay<T>(once: Once, { request, answer, touched, ...kept }: Kept): Mutation<T> {
+    if (!request.equals(once.request)) {
+      const detail = 'Send another Idempotency-Key with another request';
+      throw new ProblemException('IDEMPOTENCY_KEY_REUSED', detail);
+    }
+    const secret = this.secretOf(once, kept);
+    const entries = Object.entries({ ...answer, ...('secret' in answer && { secret }) });
+    const shown = Object.fromEntries(
+      entries.filter(([name]) => name !== 'secret' || secret !== null),
+    );
+    return { result: shown as T, changes: [], touched };
+  }
+
+  private secretOf(
+    once: Once,
+    { sealedSecret, secretUntil }: Pick<Kept, 'sealedSecret' | 'secretUntil'>,
+  ): string | null {
+    if (sealedSecret === null || this.material.now() >= (secretUntil?.getTime() ?? 0)) return null;
+    return unseal(sealedSecret, { key: this.material.idempotencyKey, place: placeOf(once) });
+  }
+
+  private recordOf(once: Once, { result, touched }: Mutation<object>): Omit<Kept, 'request'> {
+    const { secret } = result as { secret?: string };
+    if (secret === undefined)
+      return { answer: result, touched, sealedSecret: null, secretUntil: null };
+    const { idempotencyKey: key, random, now } = this.material;
+    return {
+      answer: { ...result, secret: null },
+      touched,
+      sealedSecret: seal(secret, { key, place: placeOf(once), random }),
+      secretUntil: new Date(now() + SECRET_MS),
+    };
+  }
+}
+
+function placeOf({ principal, key }: Once): string {
+  return JSON.stringify([principal, key]);
+}

@@ -1,0 +1,58 @@
+import type { SelectQueryBuilder } from 'typeorm';
+import type { KeyStatus, ListKeysQuery } from '#contracts';
+import type { KeyEntity } from './key.entity.js';
+
+/** What a list of keys is narrowed by. */
+export type KeyFilters = Omit<ListKeysQuery, 'limit' | 'cursor'>;
+
+/** Narrows a selection of keys to those that fit all filters at a time. */
+export function filterKeys(
+  select: SelectQueryBuilder<KeyEntity>,
+  { status, q, ...filters }: KeyFilters,
+  nowMs: number,
+): void {
+  for (const [name, condition] of Object.entries(CONDITIONS)) {
+    const value = filters[name as keyof typeof CONDITIONS];
+    if (value !== undefined) select.andWhere(condition, { [name]: value });
+  }
+  if (status !== undefined) select.andWhere(`(${BY_STATUS[status]})`, { now: new Date(nowMs) });
+  if (q !== undefined) search(select, q);
+}
+
+/** Since when a key was not used; indexed. */
+export const LAST_USE = 'coalesce(key.last_used_at, key.created_at)';
+
+const CONDITIONS = {
+  service: 'EXISTS (SELECT FROM keys.key_grant g WHERE g.key_id = key.id AND g.service = :service)',
+  consumer: 'key.consumer = :consumer',
+  environment: 'key.environment = :environment',
+  tag: 'key.tags @> ARRAY[:tag]::text[]',
+  expiresBefore: 'key.expires_at < :expiresBefore',
+  unusedSince: `${LAST_USE} < :unusedSince`,
+} as const satisfies Record<Exclude<keyof KeyFilters, 'status' | 'q'>, string>;
+
+const IS_EXPIRED = 'coalesce(key.expires_at <= :now, false)';
+const IS_STOPPED =
+  'key.consumer = ANY (ARRAY(SELECT c.slug FROM keys.consumer c WHERE NOT c.enabled))';
+
+/** As `statusOf` decides. */
+const BY_STATUS = {
+  revoked: `key.state = 'revoked'`,
+  expired: `key.state <> 'revoked' AND key.expires_at <= :now`,
+  disabled: `key.state <> 'revoked' AND NOT ${IS_EXPIRED} AND (key.state = 'disabled' OR ${IS_STOPPED})`,
+  active: `key.state = 'active' AND NOT ${IS_EXPIRED} AND NOT ${IS_STOPPED}`,
+} as const satisfies Record<KeyStatus, string>;
+
+/** An id is looked up; anything else is part of a name, and, where it can be, the last characters of a secret. */
+function search(select: SelectQueryBuilder<KeyEntity>, q: string): void {
+  if (/^key_[0-9A-Za-z]{16}$/.test(q)) {
+    select.andWhere('key.id = :q', { q });
+    return;
+  }
+  const part = `%${q.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  const isHint = /^[0-9A-Za-z]{4}$/.test(q);
+  const byHint = isHint
+    ? ` OR key.id IN (SELECT s.key_id FROM keys.secret s WHERE s.last4 = :q)`
+    : '';
+  select.andWhere(`(key.name ILIKE :part${byHint})`, { part, q });
+}
