@@ -33,9 +33,7 @@ export const claims = z
 export type Claims = z.infer<typeof claims>;
 
 /** Rights a service account can be given at the key service: to verify keys and what goes with it, to provision them for admins. */
-export const tokenScope = z
-  .enum(['keys:verify', 'keys:provision'])
-  .meta({ id: 'TokenScope' });
+export const tokenScope = z.enum(['keys:verify', 'keys:provision']).meta({ id: 'TokenScope' });
 export type TokenScope = z.infer<typeof tokenScope>;
 
 /** Scopes of a token as a list; the claim is a space-separated string (RFC 8693, section 4.2). */
