@@ -24,6 +24,7 @@ export class Management1700000003020 implements MigrationInterface {
       CREATE INDEX key_by_expiry ON keys.key (expires_at, seq) WHERE expires_at IS NOT NULL;
       CREATE INDEX key_by_use ON keys.key ((coalesce(last_used_at, created_at)), seq);
       CREATE INDEX key_stopped ON keys.key (state, seq DESC) WHERE state <> 'active';
+      CREATE INDEX key_in_environment ON keys.key (environment, seq DESC);
       CREATE INDEX secret_by_hint ON keys.secret (last4);
 
       -- principal: who sent the key; answer: as it was given, its secret taken out and sealed for a while
@@ -47,7 +48,7 @@ export class Management1700000003020 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP TABLE keys.idempotency;
-      DROP INDEX keys.secret_by_hint, keys.key_stopped, keys.key_by_use, keys.key_by_expiry;
+      DROP INDEX keys.secret_by_hint, keys.key_in_environment, keys.key_stopped, keys.key_by_use, keys.key_by_expiry;
       CREATE INDEX key_by_expiry ON keys.key (expires_at) WHERE expires_at IS NOT NULL;
       DROP TRIGGER key_grant_knows_its_place ON keys.key_grant;
       DROP FUNCTION keys.set_key_seq();

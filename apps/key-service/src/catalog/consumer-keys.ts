@@ -14,10 +14,13 @@ export async function touchKeysOf(
   consumer: string,
   { at, by, action }: { at: Date; by: Principal; action: string },
 ): Promise<{ keys: TouchedKey[]; changes: NewChange[] }> {
-  const rows = await manager.query<{ id: string; version: number; services: string[] }[]>(TOUCH, [
-    consumer,
-    at,
-  ]);
+  const rows: TouchedRow[] = [];
+  for (let place = '0', isDone = false; !isDone;) {
+    const some = await manager.query<TouchedRow[]>(TOUCH, [consumer, at, place]);
+    rows.push(...some);
+    isDone = some.length < PART;
+    place = some.at(-1)?.seq ?? place;
+  }
   return {
     keys: rows.map(({ id, version }) => ({ keyId: id, version })),
     changes: rows.map(({ id, version, services }) =>
@@ -34,12 +37,23 @@ export async function touchKeysOf(
   };
 }
 
+interface TouchedRow {
+  id: string;
+  seq: string;
+  version: number;
+  services: string[];
+}
+
+/** Keys of one statement: few enough for the time that a statement may take, on a busy machine too. */
+const PART = 5_000;
+
 const TOUCH = `
   WITH locked AS MATERIALIZED (
-    SELECT id FROM keys.key WHERE consumer = $1 AND state <> 'revoked' ORDER BY seq FOR UPDATE
+    SELECT id FROM keys.key WHERE consumer = $1 AND state <> 'revoked' AND seq > $3
+    ORDER BY seq LIMIT ${PART} FOR UPDATE
   ), touched AS (
     UPDATE keys.key k SET version = version + 1, updated_at = $2
     FROM locked WHERE k.id = locked.id RETURNING k.id, k.version, k.seq
   )
-  SELECT id, version, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = id ORDER BY service) AS services
+  SELECT id, version, seq, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = id ORDER BY service) AS services
   FROM touched ORDER BY touched.seq`;

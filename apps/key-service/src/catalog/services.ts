@@ -1,4 +1,10 @@
-import { ForbiddenException, Inject, Injectable, NotFoundException } from '@nestjs/common';
+import {
+  ForbiddenException,
+  Inject,
+  Injectable,
+  NotFoundException,
+  ServiceUnavailableException,
+} from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import {
   DEFAULT_POLICY,
@@ -103,10 +109,8 @@ export class Services {
       await refuseScopesInUse(manager, before, scopes);
       const policy = mergePolicy(before.policy, body.policy as Partial<Policy>, scopes);
       const next = { name, scopes, policy };
-      const nowMs = this.material.now();
-      const stamp = { version: before.version + 1, updatedAt: new Date(nowMs) };
+      const stamp = { version: before.version + 1, updatedAt: new Date(this.material.now()) };
       await manager.update(ServiceEntity, { slug }, { ...next, ...stamp });
-      const violations = await countViolations(manager, { service: { slug, policy }, by, nowMs });
       const { name: oldName, scopes: oldScopes, policy: oldPolicy } = before;
       const differences = differencesOf(
         { name: oldName, scopes: oldScopes, policy: oldPolicy },
@@ -114,9 +118,24 @@ export class Services {
       );
       const change = serviceChange('service.updated', by, { slug, ...differences });
       const shown = showService(Object.assign({}, before, next, stamp));
-      return { result: { ...shown, violations }, changes: [change], touched: [] };
+      return { result: shown, changes: [change], touched: [] };
     });
-    return result;
+    return { ...result, violations: await this.countViolations(result, by) };
+  }
+
+  /** After the commit: among a million keys it takes seconds, for which none of the service's could be issued. */
+  private async countViolations(
+    service: Service,
+    by: Principal,
+  ): Promise<PatchedService['violations']> {
+    const search = { service, by, nowMs: this.material.now() };
+    try {
+      return await countViolations(this.db.manager, search);
+    } catch (cause) {
+      const detail =
+        'The service is changed, but its keys could not be looked through; read its violations';
+      throw new ServiceUnavailableException(detail, { errorCode: 'SERVICE_UNAVAILABLE', cause });
+    }
   }
 
   /** Keys that live and break the service's policy as it is now, the newest first. @throws NotFoundException as {@link read} */

@@ -9,6 +9,9 @@ import type { Work } from './work.js';
 /** Most keys that one call revokes: what one transaction does well within the statement timeout. */
 export const MAX_REVOKED_AT_ONCE = 20_000;
 
+/** Keys of one statement: few enough for the time that a statement may take, on a busy machine too. */
+const PART = 5_000;
+
 /** What is answered, but for how far it has reached. */
 export type BulkResult = Omit<RevokedKeys, 'propagation'>;
 
@@ -30,10 +33,11 @@ export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Muta
     keyIds: found.slice(0, MAX_REVOKED_NAMED).map((one) => one.id),
   };
   if (body.dryRun || found.length === 0) return { result, changes: [], touched: [] };
-  const { manager, material } = work;
-  const ids = found.map((one) => one.id);
-  const values = [ids, new Date(material.now()), body.reason];
-  const rows = await manager.query<Revoked[]>(REVOKE, values);
+  const rows = await revokeFound(
+    work,
+    found.map((one) => one.id),
+    body.reason,
+  );
   if (!rows.every((row) => maySee(work.by, row.services))) throw conflict(CHANGED);
   return {
     result,
@@ -62,6 +66,20 @@ function findMatching({ manager, by }: Work, body: RevokeKeysBody): Promise<{ id
      ORDER BY k.seq LIMIT ${MAX_REVOKED_AT_ONCE + 1} ${body.dryRun ? '' : 'FOR UPDATE'}`,
     parameters,
   );
+}
+
+async function revokeFound(
+  { manager, material }: Work,
+  ids: string[],
+  reason: string,
+): Promise<Revoked[]> {
+  const at = new Date(material.now());
+  const rows: Revoked[] = [];
+  for (let start = 0; start < ids.length; start += PART) {
+    const values = [ids.slice(start, start + PART), at, reason];
+    rows.push(...(await manager.query<Revoked[]>(REVOKE, values)));
+  }
+  return rows;
 }
 
 const CHANGED = 'A key was granted for another service at the same time; try again';
