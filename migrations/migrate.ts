@@ -9,9 +9,15 @@ import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-r
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
 import { Management1700000003020 } from './1700000003020-management.js';
+import { Usage1700000003030 } from './1700000003030-usage.js';
 
 /** Every change of either schema, in the order in which they are made. */
-export const MIGRATIONS = [Login1700000001000, Keys1700000002000, Management1700000003020];
+export const MIGRATIONS = [
+  Login1700000001000,
+  Keys1700000002000,
+  Management1700000003020,
+  Usage1700000003030,
+];
 
 /** Roles that hold the rights of an app: login's and the key service's. */
 const GROUPS = ['keyward_login', 'keyward_key_service'] as const;

@@ -8,6 +8,8 @@ export * from './primitives.js';
 export * from './problem.js';
 export * from './reports.js';
 export * from './revoke-keys.js';
+export * from './rotation.js';
 export * from './trace.js';
+export * from './usage.js';
 export * from './verdict.js';
 export * from './violations.js';

@@ -68,6 +68,8 @@ export const verdict = z
     valid: z.boolean(),
     code: verdictCode,
     keyId: z.string().optional(),
+    /** 1 for the first secret of the key, one more with each rotation. */
+    secretNumber: z.int().optional(),
     consumer: slug.optional(),
     environment: z.enum(['live', 'test']).optional(),
     scopes: z.array(scope).optional(),

@@ -146,6 +146,12 @@ describe('decide', () => {
     expect(decisionAt(NOW_MS)).toEqual({ code: 'SUPERSEDED', scopes, superseded });
   });
 
+  it('a secret that was ended by hand is SUPERSEDED however far a clock lags', () => {
+    const secret = exampleSecret({ validUntilMs: NOW_MS, isEnded: true });
+    const lagging = decide(exampleRecord(), secret, request, NOW_MS - 3_600_000);
+    expect(lagging.code).toBe('SUPERSEDED');
+  });
+
   it('a wildcard allows what lies under it', () => {
     const record = exampleRecord({ grants: [{ service: 'service-a', scopes: ['reports:*'] }] });
     const codeOf = (wanted: string) =>

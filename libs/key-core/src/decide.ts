@@ -28,7 +28,8 @@ export interface Decision {
 /**
  * Decides on a key from what is known of it. The first check that fails gives the code, in this order: secret and service (`NOT_FOUND`,
  * whatever the state: who presents a wrong secret, or is not meant, learns nothing), state and consumer, the secret's own
- * end, not-before, expiry, environment, address, scopes. An end holds from its very millisecond.
+ * end, not-before, expiry, environment, address, scopes. An end holds from its very millisecond; of a secret that was ended by
+ * hand always.
  *
  * @param secret what `matchSecret` found for the presented text
  */
@@ -54,7 +55,7 @@ function refusalNow(
 ): (Refusal & DecisionCode) | null {
   if (record.state === 'revoked') return 'REVOKED';
   if (record.state !== 'active' || !record.consumerEnabled) return 'DISABLED';
-  if (hasCome(secret.validUntilMs, nowMs)) return 'SUPERSEDED';
+  if (secret.isEnded || hasCome(secret.validUntilMs, nowMs)) return 'SUPERSEDED';
   if (record.notBeforeMs !== null && nowMs < record.notBeforeMs) return 'NOT_YET_VALID';
   return hasCome(record.expiresAtMs, nowMs) ? 'EXPIRED' : null;
 }

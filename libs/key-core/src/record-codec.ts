@@ -2,7 +2,7 @@ import type { Environment, Quota } from '#contracts';
 import type { KeyRecord, KeyState } from './record.js';
 
 /** First number of the array: raised when its members change, so that an older entry is read as none at all. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 type Packed = [
   format: typeof FORMAT,
@@ -19,7 +19,13 @@ type Packed = [
   quota: Quota | null,
   ipAllowlist: string[],
   metadata: Record<string, unknown>,
-  secrets: [number: number, digest: string, pepperVersion: number, validUntilMs: number | null][],
+  secrets: [
+    number: number,
+    digest: string,
+    pepperVersion: number,
+    validUntilMs: number | null,
+    isEnded: 0 | 1,
+  ][],
 ];
 const PACKED_LENGTH = 15;
 
@@ -45,6 +51,7 @@ export function encodeRecord(record: KeyRecord): string {
       one.digest.toString('base64'),
       one.pepperVersion,
       one.validUntilMs,
+      one.isEnded ? 1 : 0,
     ]),
   ];
   return JSON.stringify(packed);
@@ -72,11 +79,12 @@ export function decodeRecord(text: string): KeyRecord {
     quota: packed[11],
     ipAllowlist: packed[12],
     metadata: packed[13],
-    secrets: packed[14].map(([number, digest, pepperVersion, validUntilMs]) => ({
+    secrets: packed[14].map(([number, digest, pepperVersion, validUntilMs, isEnded]) => ({
       number,
       digest: Buffer.from(digest, 'base64'),
       pepperVersion,
       validUntilMs,
+      isEnded: isEnded === 1,
     })),
   };
 }

@@ -9,6 +9,8 @@ export interface SecretRecord {
   pepperVersion: number;
   /** When it ends; null for the current one. */
   validUntilMs: number | null;
+  /** Whether it was ended by hand: dead whatever the clock of who decides. */
+  isEnded: boolean;
 }
 
 export type KeyState = 'active' | 'disabled' | 'revoked';

@@ -24,6 +24,7 @@ export function exampleSecret(changed: Partial<SecretRecord> = {}): SecretRecord
     digest: createHash('sha256').update('example').digest(),
     pepperVersion: 1,
     validUntilMs: null,
+    isEnded: false,
     ...changed,
   };
 }
@@ -65,6 +66,7 @@ export const someSecret: fc.Arbitrary<SecretRecord> = fc.record({
   digest: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
   pepperVersion: fc.integer({ min: 1, max: 4 }),
   validUntilMs: someTime,
+  isEnded: fc.boolean(),
 });
 
 /** Records of every state, near {@link NOW_MS}. */

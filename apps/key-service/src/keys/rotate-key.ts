@@ -10,7 +10,7 @@ import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { lockRuling, msOf, refusal, refuseFaults } from './key-policy.js';
 import type { KeyEntity } from './key.entity.js';
 import { SecretEntity } from './secret.entity.js';
-import { addSecret } from './secrets.js';
+import { addSecret, hasEnded } from './secrets.js';
 import { showKey, statusOf } from './show-key.js';
 import type { Work } from './work.js';
 
@@ -46,7 +46,8 @@ export async function rotateKey(
   const { prefix, number } = current;
   const { environment } = key;
   const text = makeKeyText({ prefix, environment, keyId: key.id }, material.random);
-  await manager.update(SecretEntity, { keyId: key.id, number }, { validUntil });
+  const ended = validUntil.getTime() <= nowMs;
+  await manager.update(SecretEntity, { keyId: key.id, number }, { validUntil, ended });
   await manager.delete(SecretEntity, { keyId: key.id, number: LessThan(number) });
   await addSecret(work, text, { number: number + 1, atMs: nowMs });
   const rotated = await updateKey(work, key, {});
@@ -81,9 +82,9 @@ async function refuseOverlapping(
 ): Promise<SecretEntity> {
   const order = { number: 'DESC' } as const;
   const [current, previous] = await manager.find(SecretEntity, { where: { keyId: id }, order });
-  const end = previous?.validUntil;
-  if (!end || end.getTime() <= nowMs) return current!;
-  const detail = `The secret before the present one goes on until ${end.toISOString()}; rotate after it`;
+  if (!previous || hasEnded(previous, nowMs)) return current!;
+  const end = previous.validUntil!.toISOString();
+  const detail = `The secret before the present one goes on until ${end}; rotate after it, or finish that rotation`;
   throw conflict(detail);
 }
 

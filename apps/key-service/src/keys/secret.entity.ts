@@ -27,4 +27,18 @@ export class SecretEntity {
 
   @Column('timestamptz', { name: 'valid_until', nullable: true })
   validUntil!: Date | null;
+
+  /** Ended by hand: dead at once on every replica, whatever its clock. */
+  @Column({ type: 'boolean' })
+  ended!: boolean;
+
+  /** When a verification with it was last valid, at most a minute late; written by the usage counter alone. */
+  @Column({
+    type: 'timestamptz',
+    name: 'last_used_at',
+    nullable: true,
+    insert: false,
+    update: false,
+  })
+  lastUsedAt!: Date | null;
 }

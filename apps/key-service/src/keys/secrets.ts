@@ -18,5 +18,11 @@ export async function addSecret(
     last4: text.last4,
     createdAt: new Date(atMs),
     validUntil: null,
+    ended: false,
   });
+}
+
+/** Whether a secret that was replaced is over. */
+export function hasEnded({ ended, validUntil }: SecretEntity, nowMs: number): boolean {
+  return ended || (validUntil !== null && validUntil.getTime() <= nowMs);
 }

@@ -4,6 +4,7 @@ import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import type { KeyEntity, KeyRow } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import { SecretEntity } from './secret.entity.js';
+import { hasEnded } from './secrets.js';
 
 /** Keys as they are answered, in the order of their rows; nothing in them opens anything. */
 export async function showKeys(
@@ -85,10 +86,9 @@ function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, nowMs }: Parts
 }
 
 function rotationOf(previous: SecretEntity | undefined, nowMs: number): Key['rotation'] {
-  const end = previous?.validUntil;
-  if (!end) return null;
-  const state = end.getTime() > nowMs ? 'overlapping' : 'finished';
-  return { state, previousValidUntil: end.toISOString() };
+  if (!previous?.validUntil) return null;
+  const state = hasEnded(previous, nowMs) ? 'finished' : 'overlapping';
+  return { state, previousValidUntil: previous.validUntil.toISOString() };
 }
 
 function instantOf(date: Date | null): string | null {

@@ -23,7 +23,7 @@ export function sealEntry(macKey: Buffer, keyId: string, entry: Omit<CacheEntry,
   return `${entry.version}:${entry.epoch}:${macOf(macKey, keyId, entry, body)}:${body}`;
 }
 
-/** The entry that a text holds, or null for a marker and for one that was not sealed with this key for this id. */
+/** The entry that a text holds, or null for a marker, for one that was not sealed with this key for this id, and for another format. */
 export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEntry | null {
   const match = /^(\d+):(\d+):([\w-]{43}):((\d+)\|(.*))$/s.exec(text);
   if (match === null) return null;
@@ -31,12 +31,16 @@ export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEnt
   const head = { version: Number(version), epoch: Number(epoch) };
   if (!timingSafeEqual(Buffer.from(mac!), Buffer.from(macOf(macKey, keyId, head, body!))))
     return null;
-  return {
-    ...head,
-    record: record === '' ? null : decodeRecord(record!),
-    asOfMs: Number(asOf),
-    tag: text.slice(0, text.length - body!.length),
-  };
+  try {
+    return {
+      ...head,
+      record: record === '' ? null : decodeRecord(record!),
+      asOfMs: Number(asOf),
+      tag: text.slice(0, text.length - body!.length),
+    };
+  } catch {
+    return null;
+  }
 }
 
 function macOf(

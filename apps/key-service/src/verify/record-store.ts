@@ -23,7 +23,7 @@ interface Row {
   ip_allowlist: string[];
   metadata: Record<string, unknown>;
   grants: [string, string[]][] | null;
-  secrets: [number, string, number, number | null][] | null;
+  secrets: [number, string, number, number | null, boolean][] | null;
 }
 
 const SELECT_RECORD = {
@@ -35,7 +35,7 @@ const SELECT_RECORD = {
       (SELECT json_agg(json_build_array(g.service, g.scopes) ORDER BY g.service)
          FROM keys.key_grant g WHERE g.key_id = k.id) AS grants,
       (SELECT json_agg(json_build_array(s.number, encode(s.digest, 'base64'), s.pepper_version,
-                floor(extract(epoch FROM s.valid_until) * 1000)))
+                floor(extract(epoch FROM s.valid_until) * 1000), s.ended))
          FROM (SELECT * FROM keys.secret WHERE key_id = k.id ORDER BY number DESC LIMIT 2) s) AS secrets
     FROM keys.cache_epoch e
       LEFT JOIN (keys.key k JOIN keys.consumer c ON c.slug = k.consumer) ON k.id = $1`,
@@ -105,11 +105,12 @@ function recordOf(keyId: string, row: Row): KeyRecord {
     quota: row.quota,
     ipAllowlist: row.ip_allowlist,
     metadata: row.metadata,
-    secrets: (row.secrets ?? []).map(([number, digest, pepperVersion, validUntilMs]) => ({
+    secrets: (row.secrets ?? []).map(([number, digest, pepperVersion, validUntilMs, isEnded]) => ({
       number,
       digest: Buffer.from(digest, 'base64'),
       pepperVersion,
       validUntilMs,
+      isEnded,
     })),
   };
 }

@@ -82,7 +82,7 @@ export class Verifier {
     if (answer.kind === 'forged') {
       this.parts.log.error(
         { keyId: key.keyId },
-        'a cache entry was not sealed by us and is dropped',
+        'a cache entry was not sealed by us, or by another release, and is dropped',
       );
       await this.parts.cache!.drop(key.keyId);
     }
@@ -179,6 +179,7 @@ export class Verifier {
     return {
       record,
       decision,
+      secretNumber: secret.number,
       spending: {
         limits: spends ? record.rateLimits : [],
         cost: question.cost,
@@ -191,12 +192,9 @@ export class Verifier {
     // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
     if (judged.record === null || judged.decision.code === 'NOT_FOUND')
       return bareRefusal('NOT_FOUND', origin);
-    return verdictOf(
-      judged.record,
-      judged.decision,
-      origin,
-      judged.decision.code === 'VALID' ? spent : null,
-    );
+    const { record, decision, secretNumber } = judged;
+    const paid = decision.code === 'VALID' ? spent : null;
+    return { ...verdictOf(record, decision, origin, paid), secretNumber };
   }
 
   private remember(keyId: string, entry: CacheEntry): void {
@@ -226,7 +224,7 @@ export class Verifier {
 /** What a record says to a question; no record where the id is unknown or the secret is not the key's. */
 type Judged =
   | { record: null; spending?: never }
-  | { record: KeyRecord; decision: Decision; spending: Spending };
+  | { record: KeyRecord; decision: Decision; secretNumber: number; spending: Spending };
 
 function requestOf({ service, scopes, environment, clientIp }: Question) {
   return {
