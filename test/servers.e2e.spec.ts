@@ -142,7 +142,7 @@ describe('a proxy', () => {
     next.destroy();
   });
 
-  it('swallows everything while it is silent, and breaks nothing', async () => {
+  it('lets nothing through while it is silent, breaks nothing, and hands it on afterwards as TCP would', async () => {
     const socket = await open();
     socket.write('one');
     await once(socket, 'data');
@@ -152,9 +152,26 @@ describe('a proxy', () => {
     // By the time a second connection has been through a whole round trip of its own, the first write has been handled.
     other.end();
     await closed(other);
+    expect(socket.bytesRead).toBe(3);
     proxy.blackhole(false);
-    socket.write('three');
-    await expect(once(socket, 'data').then(String)).resolves.toBe('three');
+    await expect(once(socket, 'data').then(String)).resolves.toBe('two');
+    socket.destroy();
+  });
+
+  it('holds back what the server says, and lets it go in order', async () => {
+    const socket = await open();
+    proxy.hold(true);
+    socket.write('one');
+    proxy.delay(100);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(socket.bytesRead).toBe(0);
+    proxy.hold(false);
+    socket.write('two');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    proxy.delay(0);
+    let text = '';
+    for await (const data of socket) if ((text += String(data)).length === 6) break;
+    expect(text).toBe('onetwo');
     socket.destroy();
   });
 

@@ -6,7 +6,7 @@ import {
   type Socket,
 } from 'node:net';
 
-/** A TCP proxy whose faults a test decides. */
+/** A TCP proxy whose faults a test decides. Whatever it holds back or delays arrives whole and in order later on. */
 export interface Proxy {
   host: string;
   port: number;
@@ -18,6 +18,8 @@ export interface Proxy {
   refuse: (on: boolean) => void;
   /** From now on nothing passes in either direction, and nothing is broken either: a network that drops packets. */
   blackhole: (on: boolean) => void;
+  /** From now on the server hears everything and its answers are kept; off, they arrive. */
+  hold: (on: boolean) => void;
   /** How long whatever the server sends takes from now on, in milliseconds. */
   delay: (ms: number) => void;
   close: () => Promise<void>;
@@ -26,7 +28,15 @@ export interface Proxy {
 interface Faults {
   refusing: boolean;
   silent: boolean;
+  holding: boolean;
   delayMs: number;
+}
+
+/** One direction of one connection. */
+interface Carrier {
+  /** Passes on what may pass now. */
+  pump: () => void;
+  sockets: [Socket, Socket];
 }
 
 /**
@@ -36,22 +46,29 @@ interface Faults {
  */
 export async function startProxy(target: string): Promise<Proxy> {
   const { hostname, port } = new URL(target);
-  const faults: Faults = { refusing: false, silent: false, delayMs: 0 };
-  const pairs = new Set<[Socket, Socket]>();
-  const server = createServer((client) => {
+  const faults: Faults = { refusing: false, silent: false, holding: false, delayMs: 0 };
+  const carriers = new Set<Carrier>();
+  const add = (from: Socket, to: Socket, waitMs: () => number): void => {
+    const carrier = carry(from, to, waitMs);
+    carriers.add(carrier);
+    from.on('close', () => carriers.delete(carrier));
+  };
+  const server = createServer({ noDelay: true }, (client) => {
     if (faults.refusing) {
       client.resetAndDestroy();
       return;
     }
-    const upstream = createConnection({ host: hostname, port: Number(port) });
-    pairs.add([client, upstream]);
-    carry(client, upstream, () => (faults.silent ? null : 0));
-    carry(upstream, client, () => (faults.silent ? null : faults.delayMs));
+    const upstream = createConnection({ host: hostname, port: Number(port), noDelay: true });
+    add(client, upstream, () => (faults.silent ? Infinity : 0));
+    add(upstream, client, () => (faults.silent || faults.holding ? Infinity : faults.delayMs));
   });
   const own = await listen(server);
   const cut = (): void => {
-    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
-    pairs.clear();
+    for (const { sockets } of carriers) sockets.forEach(reset);
+  };
+  const change = (next: Partial<Faults>): void => {
+    Object.assign(faults, next);
+    for (const carrier of carriers) carrier.pump();
   };
   return {
     host: '127.0.0.1',
@@ -62,12 +79,9 @@ export async function startProxy(target: string): Promise<Proxy> {
       faults.refusing = on;
       if (on) cut();
     },
-    blackhole: (on) => {
-      faults.silent = on;
-    },
-    delay: (ms) => {
-      faults.delayMs = ms;
-    },
+    blackhole: (on) => change({ silent: on }),
+    hold: (on) => change({ holding: on }),
+    delay: (ms) => change({ delayMs: ms }),
     close: () => {
       cut();
       return new Promise((resolve) => server.close(() => resolve()));
@@ -75,17 +89,38 @@ export async function startProxy(target: string): Promise<Proxy> {
   };
 }
 
-/** Passes on what `from` sends, as late as `delayMs` says at that moment; drops it where that is null. */
-function carry(from: Socket, to: Socket, delayMs: () => number | null): void {
-  const later = (work: () => void): void => {
-    const ms = delayMs();
-    if (ms === 0) work();
-    else if (ms !== null) setTimeout(work, ms);
+/** Passes on what `from` sends, in order, each piece as long after it came as `waitMs` says when its turn comes. */
+function carry(from: Socket, to: Socket, waitMs: () => number): Carrier {
+  const waiting: { work: () => void; sinceMs: number }[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const pump = (): void => {
+    clearTimeout(timer);
+    for (let head = waiting[0]; head !== undefined; head = waiting[0]) {
+      const leftMs = head.sinceMs + waitMs() - performance.now();
+      if (leftMs > 0) {
+        if (leftMs !== Infinity) timer = setTimeout(pump, leftMs);
+        return;
+      }
+      waiting.shift();
+      head.work();
+    }
   };
-  from.on('data', (data) => later(() => to.writable && to.write(data)));
-  from.on('end', () => later(() => to.end()));
+  const add = (work: () => void): void => {
+    waiting.push({ work, sinceMs: performance.now() });
+    pump();
+  };
+  from.on('data', (data) => add(() => to.writable && to.write(data)));
+  from.on('end', () => add(() => to.end()));
   from.on('error', () => to.destroy());
-  from.on('close', () => to.destroy());
+  from.on('close', () => add(() => to.destroy()));
+  return { pump, sockets: [from, to] };
+}
+
+/** Node leaves a socket half closed for ever that is reset twice, or after its end was sent. */
+function reset(socket: Socket): void {
+  if (socket.destroyed) return;
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 function listen(server: Server): Promise<number> {

@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { Pool, type QueryResultRow } from 'pg';
+import { startIssuer } from '../../../apps/key-service/src/testing/issuer.js';
+import { migrate } from '../../../migrations/migrate.js';
+import { startAppProcess, type AppProcess } from '../../support/app-process.js';
+import { startPostgres } from '../../support/postgres.js';
+import { startProxy, type Proxy } from '../../support/proxy.js';
+import { call, closeConnections, type Answer } from './http.js';
+import { startDumpingRedis, type DumpingRedis } from './redis.js';
+
+const MAIN = new URL('../../../apps/key-service/src/main.js', import.meta.url);
+
+/** A key service process with links of its own to PostgreSQL and Redis. */
+export interface Replica {
+  url: string;
+  postgres: Proxy;
+  redis: Proxy;
+  /** All it has logged so far. */
+  output: () => string;
+  /** Ends it with SIGTERM. */
+  stop: () => Promise<unknown>;
+}
+
+/** Key service replicas on one PostgreSQL and one Redis, each behind links that a test can break. */
+export interface Cluster {
+  replicas: readonly Replica[];
+  redis: DumpingRedis;
+  /** Rows of a query as the owner of the database, past all links. */
+  sql: <T extends QueryResultRow>(text: string, values?: unknown[]) => Promise<T[]>;
+  /** Stops PostgreSQL, or starts it again with its data. */
+  postgres: { stop: () => Promise<void>; start: () => Promise<void> };
+  /** A request of an admin to one replica. */
+  manage: <T>(replica: number, order: string, more?: ManageOptions) => Promise<Answer<T>>;
+  /** A request of service-a to one replica. */
+  ask: <T>(replica: number, order: string, body: unknown, headers?: Headers) => Promise<Answer<T>>;
+  /** Takes all faults of the links away. */
+  heal: () => void;
+  stop: () => Promise<void>;
+}
+
+type Headers = Record<string, string>;
+
+/** Body and headers of a request of an admin. */
+export interface ManageOptions {
+  body?: unknown;
+  headers?: Headers;
+}
+
+/** How a cluster is to be. */
+export interface ClusterOptions {
+  replicas?: number;
+  /** More variables for each replica. */
+  env?: Record<string, string>;
+}
+
+/** Starts PostgreSQL, Redis, an issuer of tokens and the replicas, and waits until all listen. */
+export async function startCluster({
+  replicas: count = 3,
+  env = {},
+}: ClusterOptions = {}): Promise<Cluster> {
+  const [postgres, redis, issuer] = await Promise.all([
+    startPostgres(),
+    startDumpingRedis(),
+    startIssuer(),
+  ]);
+  const runtimeUrl = postgres.urlFor('key_service', 'only-for-this-test');
+  await migrate({ ownerUrl: postgres.url, keyServiceUrl: runtimeUrl });
+  const shared = {
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'error',
+    KEY_SERVICE_SECRET: randomBytes(32).toString('base64'),
+    KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
+    LOGIN_URL: issuer.url,
+    ...env,
+  };
+  const urls = { postgres: runtimeUrl, redis: redis.url };
+  const replicas = await Promise.all(
+    Array.from({ length: count }, () => startReplica(urls, shared)),
+  );
+  const pool = new Pool({ connectionString: postgres.url, max: 4 });
+  pool.on('error', () => undefined);
+  const tokens = {
+    admin: renewed(() => issuer.person('usr_admin')),
+    service: renewed(() => issuer.service('service-a', 'keys:verify')),
+  };
+  const send = async <T>(token: () => Promise<string>, order: Order): Promise<Answer<T>> => {
+    const [method = '', path = ''] = order.order.split(' ');
+    const { replica, body, headers } = order;
+    const url = `${replicas[replica]!.url}${path}`;
+    return call<T>({ method, url, token: await token(), body, ...(headers && { headers }) });
+  };
+  return {
+    replicas,
+    redis,
+    sql: async (text, values) => (await pool.query(text, values)).rows,
+    postgres: { stop: postgres.stop, start: postgres.start },
+    manage: (replica, order, more = {}) => send(tokens.admin, { replica, order, ...more }),
+    ask: (replica, order, body, headers = {}) =>
+      send(tokens.service, { replica, order, body, headers }),
+    heal: () => replicas.forEach(healReplica),
+    stop: async () => {
+      replicas.forEach(healReplica);
+      closeConnections();
+      await Promise.all(replicas.map((one) => one.stop()));
+      await pool.end();
+      await Promise.all([postgres.remove(), redis.remove(), issuer.stop()]);
+    },
+  };
+}
+
+interface Order extends ManageOptions {
+  replica: number;
+  /** Method and path. */
+  order: string;
+}
+
+async function startReplica(
+  urls: { postgres: string; redis: string },
+  env: Record<string, string>,
+): Promise<Replica> {
+  const [postgres, redis] = await Promise.all([startProxy(urls.postgres), startProxy(urls.redis)]);
+  const app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', {
+    ...env,
+    KEY_SERVICE_DATABASE_URL: postgres.through(urls.postgres),
+    REDIS_URL: redis.through(urls.redis),
+  });
+  return {
+    url: app.url,
+    postgres,
+    redis,
+    output: app.output,
+    stop: async () => {
+      await app.stop();
+      await Promise.all([postgres.close(), redis.close()]);
+    },
+  };
+}
+
+function healReplica({ postgres, redis }: Replica): void {
+  for (const link of [postgres, redis]) {
+    link.refuse(false);
+    link.blackhole(false);
+    link.hold(false);
+    link.delay(0);
+  }
+}
+
+/** A token that is made anew before it ends. */
+function renewed(make: () => Promise<string>): () => Promise<string> {
+  let token: Promise<string> | null = null;
+  let madeMs = 0;
+  return () => {
+    if (token === null || performance.now() - madeMs > 300_000) {
+      token = make();
+      madeMs = performance.now();
+    }
+    return token;
+  };
+}

@@ -1,0 +1,98 @@
+import type { IssuedKey, Key, Propagation, RotatedKey, Verdict, VerifyBody } from '#contracts';
+import type { Cluster } from './cluster.js';
+import type { Answer } from './http.js';
+
+/** What mutations answer; only some answer all of it. */
+export interface Changed {
+  key?: Key;
+  version?: number;
+  secret?: string;
+  propagation?: Propagation;
+}
+
+/** Short ways to do what the tests do most. */
+export interface World {
+  /** Issues a key of `service-b` for `service-a` with `reports:read` and `reports:write`. */
+  issue: (over?: Record<string, unknown>, replica?: number) => Promise<IssuedKey>;
+  /** The verdict of a replica. */
+  verify: (replica: number, text: string, more?: Partial<VerifyBody>) => Promise<Answer<Verdict>>;
+  /** Codes of all replicas, one after the other; a status where it is no verdict. */
+  codes: (text: string, more?: Partial<VerifyBody>) => Promise<(string | number)[]>;
+  /** Asks all replicas until each has answered from the cache. */
+  warm: (text: string) => Promise<void>;
+  revoke: (replica: number, id: string) => Promise<Answer<Changed>>;
+  switch: (replica: number, id: string, to: 'disable' | 'enable') => Promise<Answer<Changed>>;
+  rotate: (replica: number, id: string, overlapSeconds: number) => Promise<Answer<RotatedKey>>;
+  patch: (replica: number, id: string, body: object) => Promise<Answer<Changed>>;
+  /** Entries in Redis that could make a verification positive. */
+  positives: (keyId: string) => Promise<string[]>;
+}
+
+/** Verdict code of an answer, or its status where it is no verdict. */
+export function codeOf({ status, body }: Answer<Verdict>): string | number {
+  return status === 200 ? body.code : status;
+}
+
+/** Adds the service and the consumer, and gives the short ways. */
+export async function createWorld(cluster: Cluster): Promise<World> {
+  const scopes = ['reports:read', 'reports:write'];
+  await made(cluster.manage(0, 'POST /v1/services', { body: { slug: 'service-a', scopes } }));
+  await made(cluster.manage(0, 'POST /v1/consumers', { body: { slug: 'service-b' } }));
+  const grants = [{ service: 'service-a', scopes }];
+  const verify: World['verify'] = (replica, key, more = {}) =>
+    cluster.ask(replica, 'POST /v1/keys/verify', { key, ...more });
+  const all = cluster.replicas.map((_, replica) => replica);
+  return {
+    issue: async (over = {}, replica = 0) => {
+      const body = { name: 'a key', consumer: 'service-b', grants, ...over };
+      return made(cluster.manage<IssuedKey>(replica, 'POST /v1/keys', { body }));
+    },
+    verify,
+    codes: async (text, more) => {
+      const found = [];
+      for (const replica of all) found.push(codeOf(await verify(replica, text, more)));
+      return found;
+    },
+    warm: async (text) => {
+      for (const replica of all) await warmed(() => verify(replica, text));
+    },
+    revoke: (replica, id) =>
+      cluster.manage(replica, `POST /v1/keys/${id}/revoke`, { body: { reason: 'compromised' } }),
+    switch: (replica, id, to) => cluster.manage(replica, `POST /v1/keys/${id}/${to}`),
+    rotate: (replica, id, overlapSeconds) =>
+      cluster.manage(replica, `POST /v1/keys/${id}/rotate`, { body: { overlapSeconds } }),
+    patch: (replica, id, body) =>
+      cluster.manage(replica, `PATCH /v1/keys/${id}`, { body, headers: { 'if-match': '*' } }),
+    positives: async (keyId) => {
+      const entry = await cluster.redis.admin.get(`kw:{${keyId}}:rec`);
+      return entry === null || /^\d+:\d+:-:/.test(entry) ? [] : [entry];
+    },
+  };
+}
+
+/** Waits until something is so; 10 s at most. */
+export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`Waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** Resolves after some time. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function warmed(verify: () => Promise<Answer<Verdict>>): Promise<void> {
+  await until('an answer from the cache', async () => {
+    const { status, body } = await verify();
+    return status === 200 && body.decision.source === 'cache';
+  });
+}
+
+async function made<T>(answer: Promise<Answer<T>>): Promise<T> {
+  const { status, body } = await answer;
+  if (status !== 201) throw new Error(`${status} ${JSON.stringify(body)}`);
+  return body;
+}
