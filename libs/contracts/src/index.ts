@@ -1,3 +1,5 @@
+import './messages.js';
+
 export * from './catalog.js';
 export * from './claims.js';
 export * from './error-codes.js';

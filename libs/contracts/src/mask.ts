@@ -11,3 +11,18 @@ const LOOKS_SECRET =
 export function maskSecrets(text: string): string {
   return text.replace(LOOKS_SECRET, '[masked]');
 }
+
+/**
+ * An address with the secrets in it masked, also where they are percent-encoded, up to three times over. An address without
+ * any comes back as it is.
+ */
+export function maskUrl(url: string): string {
+  let text = url;
+  for (let round = 0; round < 3 && text.includes('%'); round += 1) {
+    text = text.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
+      String.fromCharCode(parseInt(hex, 16)),
+    );
+  }
+  const masked = maskSecrets(text);
+  return masked === text ? maskSecrets(url) : masked;
+}

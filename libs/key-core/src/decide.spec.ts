@@ -215,6 +215,7 @@ describe('decide', () => {
         const conditions = [
           record.state === 'active',
           record.consumerEnabled,
+          !secret.isEnded,
           NOW_MS < (secret.validUntilMs ?? Infinity),
           NOW_MS < (record.expiresAtMs ?? Infinity),
           NOW_MS >= (record.notBeforeMs ?? -Infinity),

@@ -1,33 +1,37 @@
-import { StandardSchemaValidationPipe } from '@nestjs/common';
+import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { core, ZodType } from 'zod';
 import { maskSecrets, type FieldError } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
 /**
- * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, the
- * first fault of each place: where, and what would be right. What was sent is never repeated, but for the name of an unknown property.
+ * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, with the first
+ * fault of each place: where, and what would be right. What was sent is never repeated, but for the name of an unknown
+ * property. Nothing is taken out in silence.
  */
-export class SchemaPipe extends StandardSchemaValidationPipe {
-  constructor() {
-    super({
-      exceptionFactory: (issues) => invalidRequest(issues as core.$ZodIssue[]),
-    });
+export class SchemaPipe implements PipeTransform {
+  transform(value: unknown, { schema, type, data }: ArgumentMetadata): unknown {
+    if (schema === undefined || type === 'custom') return value;
+    const result = (schema as unknown as ZodType).safeParse(value);
+    if (result.success) return result.data;
+    throw invalidRequest(result.error.issues, data === undefined ? [] : [data]);
   }
-
-  /** Nothing is taken out in silence: a body with `__proto__` was refused when it was read, `constructor` is unknown. */
-  protected override stripProtoKeys(): void {}
 }
 
 /** The same for a plain Fastify route whose schemas are zod's: give it as the route's `validatorCompiler`. */
 export function validatorOf({ schema }: { schema: unknown }) {
   return (value: unknown) => {
     const result = (schema as ZodType).safeParse(value);
-    return result.success ? { value: result.data } : { error: invalidRequest(result.error.issues) };
+    return result.success
+      ? { value: result.data }
+      : { error: invalidRequest(result.error.issues, []) };
   };
 }
 
-function invalidRequest(issues: readonly core.$ZodIssue[]): ProblemException {
-  const all = issues.flatMap(toFieldErrors);
+function invalidRequest(
+  issues: readonly core.$ZodIssue[],
+  place: readonly string[],
+): ProblemException {
+  const all = issues.flatMap((issue) => toFieldErrors(issue, place));
   const errors = all
     .filter((one, i) => all.findIndex((other) => other.pointer === one.pointer) === i)
     .slice(0, 20);
@@ -35,17 +39,22 @@ function invalidRequest(issues: readonly core.$ZodIssue[]): ProblemException {
   return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
 }
 
-function toFieldErrors(issue: core.$ZodIssue): FieldError[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((name) => ({
-      pointer: pointerOf([...issue.path, name]),
-      code: 'UNKNOWN_PROPERTY',
-      detail: 'This property is not known here; leave it out',
-    }));
-  }
-  return [
-    { pointer: pointerOf(issue.path), code: issue.code.toUpperCase(), detail: issue.message },
-  ];
+/** Codes of field errors; those of zod that say nothing to a caller are `INVALID`. */
+const CODES: Partial<Record<core.$ZodIssue['code'], string>> = {
+  invalid_type: 'INVALID_TYPE',
+  too_small: 'TOO_SMALL',
+  too_big: 'TOO_BIG',
+  invalid_format: 'INVALID_FORMAT',
+  invalid_value: 'INVALID_VALUE',
+  unrecognized_keys: 'UNKNOWN_PROPERTY',
+};
+
+function toFieldErrors(issue: core.$ZodIssue, place: readonly string[]): FieldError[] {
+  const code = CODES[issue.code] ?? 'INVALID';
+  const path = [...place, ...issue.path];
+  const paths =
+    issue.code === 'unrecognized_keys' ? issue.keys.map((name) => [...path, name]) : [path];
+  return paths.map((one) => ({ pointer: pointerOf(one), code, detail: issue.message }));
 }
 
 function pointerOf(path: readonly PropertyKey[]): string {

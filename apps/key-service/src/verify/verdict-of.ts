@@ -9,9 +9,19 @@ export interface Origin {
   ttlSeconds: number;
 }
 
+/** How long a refusal that is about no key may be remembered. */
+const NEGATIVE_TTL_SECONDS = 1;
+
 /** A refusal that says nothing of any key: junk, an unknown one, a wrong secret, another audience's. */
 export function bareRefusal(code: 'MALFORMED' | 'NOT_FOUND', origin: Origin): Verdict {
-  return { valid: false, code, decision: decisionOf(origin, 0) };
+  return {
+    valid: false,
+    code,
+    decision: decisionOf(
+      { ...origin, ttlSeconds: Math.min(origin.ttlSeconds, NEGATIVE_TTL_SECONDS) },
+      0,
+    ),
+  };
 }
 
 /** The verdict of a decision about a key that the presented secret opens, for a service that the key is granted for. */

@@ -1,0 +1,35 @@
+import { maskSecrets, maskUrl } from './mask.js';
+
+const KEY = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
+const encoded = (text: string): string =>
+  [...text].map((one) => `%${one.charCodeAt(0).toString(16)}`).join('');
+
+describe('maskUrl', () => {
+  it.each([
+    ['as it is', KEY],
+    ['with one character encoded', KEY.replace('_', '%5f')],
+    ['with the first character encoded', `%6b${KEY.slice(1)}`],
+    ['encoded throughout', encoded(KEY)],
+    ['encoded twice', encoded(encoded(KEY))],
+    ['encoded three times', encoded(encoded(encoded(KEY)))],
+  ])('shows nothing of a key %s', (_, text) => {
+    expect(maskUrl(`/v1/reports?k=${text}`)).toBe('/v1/reports?k=[masked]');
+    expect(maskUrl(`/v1/reports/${text}`)).toBe('/v1/reports/[masked]');
+  });
+
+  it('leaves an address without a secret as it is', () => {
+    const url = '/v1/keys?q=50%25%20off&tag=a%2Fb';
+    expect(maskUrl(url)).toBe(url);
+  });
+});
+
+describe('maskSecrets', () => {
+  it('masks keys, refresh tokens, client secrets and JWTs wherever they stand', () => {
+    const refresh = `kwr_${'c'.repeat(43)}`;
+    const secret = `kws_${'d'.repeat(43)}`;
+    const jwt = `eyJhbGciOiJFUzI1NiJ9.${'e'.repeat(40)}.${'f'.repeat(40)}`;
+    expect(maskSecrets(`a ${KEY} b ${refresh} c ${secret} d ${jwt} e`)).toBe(
+      'a [masked] b [masked] c [masked] d [masked] e',
+    );
+  });
+});

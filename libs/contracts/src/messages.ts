@@ -1,0 +1,46 @@
+import { z } from 'zod';
+
+type Issue = Parameters<z.core.$ZodErrorMap>[0];
+
+const NOUNS: Record<string, string> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
+
+/**
+ * What zod says where a schema has no message of its own: what would be right, in plain words, and never what was sent.
+ * Importing this module sets it for the process.
+ */
+export const plainMessages: z.core.$ZodErrorMap = (issue) => {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined
+        ? 'This is required'
+        : `Use ${NOUNS[issue.expected] ?? issue.expected}`;
+    case 'too_small':
+      return boundOf(issue, 'at least', issue.minimum);
+    case 'too_big':
+      return boundOf(issue, 'at most', issue.maximum);
+    case 'invalid_value':
+      return `Use one of ${issue.values.map(String).join(', ')}`;
+    case 'unrecognized_keys':
+      return 'This property is not known here; leave it out';
+    case 'invalid_union':
+      return 'Use one of the forms that the API description gives';
+    default:
+      return undefined;
+  }
+};
+
+function boundOf(issue: Issue, word: string, bound: number | bigint): string {
+  const origin = 'origin' in issue ? issue.origin : undefined;
+  const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '';
+  return `Use ${word} ${bound}${unit}`;
+}
+
+z.config({ customError: plainMessages });
