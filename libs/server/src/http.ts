@@ -1,9 +1,9 @@
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { maskSecrets, PROBLEM_TYPE, problemOf, type ErrorCode } from '#contracts';
+import { maskSecrets } from '#contracts';
 import { registerBodies } from './json-body.js';
 import { sendProblem, toldOf } from './problem.filter.js';
+import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
 import { checkRequest, requestIdOf } from './request-checks.js';
 import type { ServerEnv } from './server-env.js';
 
@@ -47,15 +47,18 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     requestTimeout: 30_000,
     connectionTimeout: 60_000,
     keepAliveTimeout: 72_000,
-    http: { headersTimeout: 15_000, maxHeaderSize: 16 * KIB },
+    http: { headersTimeout: 15_000, maxHeaderSize: 16 * KIB, requireHostHeader: false },
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     trustProxy: env.TRUST_PROXY.length > 0 ? env.TRUST_PROXY : false,
     routerOptions: { maxParamLength: 128, caseSensitive: true, ignoreTrailingSlash: false },
-    frameworkErrors: (error, request, reply) =>
-      sendProblem(request, reply as never, toldOf(error), error),
-    clientErrorHandler: answerSocket,
+    frameworkErrors: (error, request, reply) => {
+      void reply.headers(commonHeaders(request.id));
+      sendProblem(request, reply, toldOf(error), error);
+    },
+    clientErrorHandler: refuseSocket,
   }) as unknown as FastifyInstance;
+  answerForNode(fastify.server);
   const routes = collectRoutes(fastify);
   let draining = false;
   fastify.decorate('drain', () => {
@@ -72,11 +75,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
 
 function registerHooks(fastify: FastifyInstance, quietPaths: ReadonlySet<string>): void {
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.headers({
-      'x-request-id': request.id,
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-    });
+    reply.headers(commonHeaders(request.id));
     try {
       checkRequest(request.raw);
       done();
@@ -127,26 +126,4 @@ function collectRoutes(fastify: FastifyInstance): { method: string; pattern: Reg
     for (const one of [method].flat()) routes.push({ method: one, pattern });
   });
   return routes;
-}
-
-/** Answers what Node's parser refused: there is no request yet, only a socket. */
-function answerSocket(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const code: ErrorCode =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? 'HEADERS_TOO_LARGE'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? 'REQUEST_TIMEOUT'
-        : 'INVALID_REQUEST';
-  const fixed = problemOf(code);
-  const body = JSON.stringify({
-    ...fixed,
-    detail: fixed.title,
-    instance: '',
-    requestId: requestIdOf({ headers: {} } as never),
-  });
-  socket.end(
-    `HTTP/1.1 ${fixed.status} ${fixed.title}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-      `x-content-type-options: nosniff\r\nconnection: close\r\n\r\n${body}`,
-  );
 }

@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { ProblemException } from './problem-exception.js';
 
 const MAX_DEPTH = 20;
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** RFC 8259, section 8.1: nobody adds one. */
+const BYTE_ORDER_MARK = '\uFEFF';
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Reads bodies: `application/json` in UTF-8 everywhere, `application/x-www-form-urlencoded` on `formPaths` only, anything
@@ -43,7 +45,10 @@ export function registerBodies(fastify: FastifyInstance, formPaths: ReadonlySet<
 export function readJson(bytes: Buffer): unknown {
   let value: unknown;
   try {
-    value = parseSafely(utf8.decode(bytes));
+    const text = utf8.decode(bytes);
+    if (text.startsWith(BYTE_ORDER_MARK))
+      throw new SyntaxError('JSON begins without a byte order mark');
+    value = parseSafely(text);
   } catch (cause) {
     throw new ProblemException('INVALID_JSON', 'Send one valid JSON value in UTF-8 as the body', {
       cause,

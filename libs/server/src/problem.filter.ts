@@ -31,7 +31,9 @@ export class ProblemFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
-    const told = request.is404 ? this.notFound(request) : toldOf(error);
+    // What is wrong with a request as such is wrong at every address.
+    const isNotFound = request.is404 && !(error instanceof ProblemException);
+    const told = isNotFound ? this.notFound(request) : toldOf(error);
     sendProblem(request, reply, told, error);
   }
 

@@ -16,9 +16,11 @@ const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
 
 /**
  * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
- * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the query string.
+ * a list, bytes that are not visible ASCII in `x-api-key`, a key or token, or NUL, in
+ * the query string; no host or several, or a transfer coding
+ * that Node does not read: then it cannot be told where the request ends, and the connection is closed.
  *
- * @throws ProblemException INVALID_HEADER or KEY_IN_WRONG_PLACE
+ * @throws ProblemException INVALID_HEADER, KEY_IN_WRONG_PLACE or INVALID_REQUEST
  */
 export function checkRequest(request: IncomingMessage): void {
   const raw = request.rawHeaders;
@@ -32,6 +34,7 @@ export function checkRequest(request: IncomingMessage): void {
       throw new ProblemException('INVALID_HEADER', `Send the header ${name} once`);
     seen.add(name);
   }
+  checkFraming(request);
   const key = request.headers['x-api-key'];
   if (key !== undefined && /[^\x21-\x7e ]|,/.test(key as string)) {
     throw new ProblemException(
@@ -42,10 +45,22 @@ export function checkRequest(request: IncomingMessage): void {
   checkQuery(request.url ?? '');
 }
 
+function checkFraming({ headers, headersDistinct, httpVersion }: IncomingMessage): void {
+  const options = { headers: { connection: 'close' } };
+  const hosts = headersDistinct.host?.length ?? 0;
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
+    throw new ProblemException('INVALID_HEADER', 'Send the header host once', options);
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && !/^chunked$/i.test(coding))
+    throw new ProblemException('INVALID_HEADER', 'Use no transfer coding but chunked', options);
+}
+
 function checkQuery(url: string): void {
   const start = url.indexOf('?');
   if (start < 0) return;
   const query = url.slice(start);
+  if (query.includes('%00'))
+    throw new ProblemException('INVALID_REQUEST', 'Text may not hold NUL or lone surrogates');
   if (KEY_PARAMETER.test(query) || maskSecrets(query) !== query) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',

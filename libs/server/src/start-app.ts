@@ -11,6 +11,7 @@ import { nestLogger } from './logging.js';
 import { createOpenApi, type OpenApiOptions } from './openapi.js';
 import { ProblemFilter } from './problem.filter.js';
 import { SchemaPipe } from './schema.pipe.js';
+import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
 
 /** An app to be started. */
@@ -120,6 +121,7 @@ function serveOpenApi(
   { openApi, docs = true }: AppOptions,
 ): void {
   const document = createOpenApi(app, openApi);
+  refuseUnreadBodies(fastify, document);
   fastify.get('/openapi.json', (_request, reply) =>
     reply.type('application/json').send(JSON.stringify(document)),
   );

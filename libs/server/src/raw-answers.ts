@@ -1,0 +1,103 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { PROBLEM_TYPE, problemOf, type ErrorCode } from '#contracts';
+import { requestIdOf } from './request-checks.js';
+
+/** Headers of every answer, whoever gives it. */
+export function commonHeaders(requestId: string): Record<string, string> {
+  return {
+    'x-request-id': requestId,
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+  };
+}
+
+/** A connection: its requests that are not answered yet, and the last one. */
+interface Line {
+  open: number;
+  last?: { request: IncomingMessage; response: ServerResponse };
+  /** Called after each answer. */
+  onAnswer?: () => void;
+  isRefused?: true;
+}
+
+const lines = new WeakMap<Socket, Line>();
+
+/**
+ * Gives the answers of requests that Node would refuse by itself and without a word: an expectation that nobody can meet, and
+ * a tunnel. Keeps count of what is under way on a connection, for {@link refuseSocket}.
+ */
+export function answerForNode(server: Server): void {
+  server.prependListener('request', count);
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    const { status, headers, body } = refusalOf('EXPECTATION_FAILED', requestIdOf(request));
+    response.writeHead(status, headers).end(body);
+  });
+  server.on('connect', (request, socket) => {
+    socket.end(textOf(refusalOf('METHOD_NOT_ALLOWED', requestIdOf(request)), { allow: '' }));
+  });
+}
+
+/**
+ * Answers what Node's parser refused: there is no request yet, only a connection. It is ended, after the answers to the
+ * requests that came before on it, so that each answer belongs to its request.
+ */
+export function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
+  const line = lineOf(socket);
+  if (line.isRefused) return;
+  line.isRefused = true;
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  // The body of the last request may be what is wrong. Where that is answered already, nothing is to be said twice.
+  const isOfLast = line.last?.request.complete === false;
+  if (isOfLast && line.last?.response.headersSent) return socket.destroySoon();
+  const refuse = (): void => {
+    if (line.open > (isOfLast ? 1 : 0) || !socket.writable) return;
+    delete line.onAnswer;
+    socket.end(textOf(refusalOf(codeOf(error), requestIdOf({ headers: {} } as never))));
+  };
+  line.onAnswer = refuse;
+  refuse();
+}
+
+function count(request: IncomingMessage, response: ServerResponse): void {
+  const line = lineOf(request.socket);
+  line.open += 1;
+  line.last = { request, response };
+  response.once('close', () => {
+    line.open -= 1;
+    line.onAnswer?.();
+  });
+}
+
+function lineOf(socket: Socket): Line {
+  const known = lines.get(socket);
+  if (known) return known;
+  const line: Line = { open: 0 };
+  lines.set(socket, line);
+  return line;
+}
+
+function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'HEADERS_TOO_LARGE';
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_TIMEOUT' : 'INVALID_REQUEST';
+}
+
+function refusalOf(code: ErrorCode, requestId: string) {
+  const fixed = problemOf(code);
+  const body = JSON.stringify({ ...fixed, detail: fixed.title, instance: '', requestId });
+  const headers = {
+    ...commonHeaders(requestId),
+    'content-type': PROBLEM_TYPE,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  return { status: fixed.status, title: fixed.title, headers, body };
+}
+
+function textOf(
+  { status, title, headers, body }: ReturnType<typeof refusalOf>,
+  more: Record<string, string> = {},
+): string {
+  const lines = Object.entries({ ...headers, ...more }).map(([name, value]) => `${name}: ${value}`);
+  return [`HTTP/1.1 ${status} ${title}`, ...lines, '', body].join('\r\n');
+}
