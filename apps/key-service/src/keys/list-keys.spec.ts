@@ -197,6 +197,11 @@ describe('finding', () => {
     ]);
     expect(await walk('status=expired')).toEqual(['ends last']);
     expect(await walk('status=active')).not.toContain('ends last');
+    const query = `expiresBefore=${inSeconds(10_000)}`;
+    const live = ['ends first', 'ends second', 'ends second too'];
+    expect(await walk(query)).toEqual(['ends last', ...live]);
+    expect(await walk(`${query}&status=active`)).toEqual(live);
+    expect(await walk(`${query}&status=disabled`)).toEqual([]);
   });
 
   test('by a part of the name in any case, every character standing for itself', async () => {
