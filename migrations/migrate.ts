@@ -9,9 +9,15 @@ import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-r
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
 import { Management1700000003020 } from './1700000003020-management.js';
+import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 
 /** Every change of either schema, in the order in which they are made. */
-export const MIGRATIONS = [Login1700000001000, Keys1700000002000, Management1700000003020];
+export const MIGRATIONS = [
+  Login1700000001000,
+  Keys1700000002000,
+  Management1700000003020,
+  ReplicaEpoch1700000003090,
+];
 
 /** Roles that hold the rights of an app: login's and the key service's. */
 const GROUPS = ['keyward_login', 'keyward_key_service'] as const;
