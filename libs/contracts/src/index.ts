@@ -7,6 +7,7 @@ export * from './keys.js';
 export * from './login.js';
 export * from './mask.js';
 export * from './primitives.js';
+export * from './propagation.js';
 export * from './problem.js';
 export * from './reports.js';
 export * from './revoke-keys.js';

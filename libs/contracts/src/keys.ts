@@ -13,6 +13,7 @@ import {
   slug,
   tags,
 } from './primitives.js';
+import { propagation } from './propagation.js';
 
 /** Id of a key: `key_` and the 16 base62 characters that its text carries. */
 export const keyId = z
@@ -166,7 +167,12 @@ export type RotateKeyBody = z.infer<typeof rotateKeyBody>;
 
 /** Answer of rotate. `previous.validUntil` is when the old secret ends. */
 export const rotatedKey = z
-  .object({ key, secret: z.string(), previous: z.object({ validUntil: instantOut }) })
+  .object({
+    key,
+    secret: z.string(),
+    previous: z.object({ validUntil: instantOut }),
+    propagation,
+  })
   .meta({ id: 'RotatedKey' });
 export type RotatedKey = z.infer<typeof rotatedKey>;
 
@@ -184,14 +190,9 @@ export const revokeKeyBody = z
   .meta({ id: 'RevokeKeyBody' });
 export type RevokeKeyBody = z.infer<typeof revokeKeyBody>;
 
-/**
- * How far a change has reached when the call returns. `confirmed`: no verification that starts later, on any replica, uses
- * the old state. Otherwise some replica may for at most `boundSeconds`. `ms` is how long making sure took.
- */
-export const propagation = z
-  .object({ confirmed: z.boolean(), boundSeconds: z.number(), ms: z.number() })
-  .meta({ id: 'Propagation' });
-export type Propagation = z.infer<typeof propagation>;
+/** Answer of patch. */
+export const patchedKey = key.extend({ propagation }).meta({ id: 'PatchedKey' });
+export type PatchedKey = z.infer<typeof patchedKey>;
 
 /** Answer of revoke, disable and enable. */
 export const changedKey = z.object({ key, propagation }).meta({ id: 'ChangedKey' });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { keyId, propagation, revokeKeyBody } from './keys.js';
+import { keyId, revokeKeyBody } from './keys.js';
 import { displayName, instant, slug } from './primitives.js';
+import { propagation } from './propagation.js';
 
 /** Most key ids that the answer to a bulk revocation names. */
 export const MAX_REVOKED_NAMED = 1_000;

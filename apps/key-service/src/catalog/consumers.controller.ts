@@ -14,6 +14,7 @@ import {
   createConsumerBody,
   listConsumersQuery,
   patchConsumerBody,
+  patchedConsumer,
   consumer,
   consumerPage,
   slug,
@@ -73,7 +74,7 @@ export class ConsumersController {
     required: false,
     description: 'The ETag of the version to change',
   })
-  @ApiResponse({ status: 200, standardSchema: consumer })
+  @ApiResponse({ status: 200, standardSchema: patchedConsumer })
   patch(
     @Param('slug', { schema: slug }) name: string,
     @Body({ schema: patchConsumerBody }) body: PatchConsumerBody,

@@ -19,6 +19,7 @@ import {
   keyPage,
   listKeysQuery,
   patchKeyBody,
+  patchedKey,
   repeatedIssuedKey,
   repeatedRotatedKey,
   revokeKeyBody,
@@ -75,7 +76,7 @@ export class KeysController {
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Change a key' })
   @ApiHeader({ name: 'If-Match', required: true, description: 'The ETag of the version to change' })
-  @ApiResponse({ status: 200, standardSchema: key })
+  @ApiResponse({ status: 200, standardSchema: patchedKey })
   patch(
     @Param('id', { schema: keyId }) id: string,
     @Body({ schema: patchKeyBody }) body: PatchKeyBody,

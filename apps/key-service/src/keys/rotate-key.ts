@@ -33,7 +33,7 @@ export interface RotateOrder {
 export async function rotateKey(
   work: Work,
   { id, body, ifMatch }: RotateOrder,
-): Promise<Mutation<RotatedKey>> {
+): Promise<Mutation<Omit<RotatedKey, 'propagation'>>> {
   const { manager, by, material } = work;
   const asFound = await findKey(manager, id, by);
   const { key, grants } = await lockKey(work, id);
