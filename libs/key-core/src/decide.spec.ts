@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
-import { type Decision, type KeyRequest, decide } from './decide.js';
+import type { KeyRequest } from './checks.js';
+import { type Decision, decide } from './decide.js';
 import { inRanges } from './ip-ranges.js';
 import type { KeyRecord, SecretRecord } from './record.js';
 import { satisfies } from './scopes.js';
