@@ -8,6 +8,7 @@ import { loadConfig } from '../libs/server/src/load-config.js';
 import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
+import { Quotas1700000003010 } from './1700000003010-quotas.js';
 import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
 
@@ -15,6 +16,7 @@ import { Usage1700000003030 } from './1700000003030-usage.js';
 export const MIGRATIONS = [
   Login1700000001000,
   Keys1700000002000,
+  Quotas1700000003010,
   Management1700000003020,
   Usage1700000003030,
 ];

@@ -101,6 +101,11 @@ export class RedisLink {
       );
   }
 
+  /** Reads. Null as in {@link RedisLink.use}. */
+  get(name: string): Promise<Answered<string | null> | null> {
+    return this.use(() => this.client.get(name));
+  }
+
   /** Deletes. Null as in {@link RedisLink.use}. */
   delete(name: string): Promise<Answered<number> | null> {
     return this.use(() => this.client.del(name));

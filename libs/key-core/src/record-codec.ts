@@ -91,14 +91,16 @@ export function decodeRecord(text: string): KeyRecord {
     quota: packed[11],
     ipAllowlist: packed[12],
     metadata: packed[13],
-    secrets: packed[14].map(([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
-      number,
-      digest: Buffer.from(digest, 'base64'),
-      pepperVersion,
-      issuedAtMs,
-      validUntilMs,
-      isEnded: isEnded === 1,
-    })),
+    secrets: packed[14].map(
+      ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
+        number,
+        digest: Buffer.from(digest, 'base64'),
+        pepperVersion,
+        issuedAtMs,
+        validUntilMs,
+        isEnded: isEnded === 1,
+      }),
+    ),
   };
 }
 
