@@ -8,6 +8,7 @@ import { loadConfig } from '../libs/server/src/load-config.js';
 import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
+import { Quotas1700000003010 } from './1700000003010-quotas.js';
 import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
 import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
@@ -16,6 +17,7 @@ import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 export const MIGRATIONS = [
   Login1700000001000,
   Keys1700000002000,
+  Quotas1700000003010,
   Management1700000003020,
   Usage1700000003030,
   ReplicaEpoch1700000003090,

@@ -1,8 +1,11 @@
 import { Cluster } from 'ioredis';
 import type { Logger } from 'pino';
 import { createRedisClient, type RedisClient } from '#redis-client';
+import { Patience } from './patience.js';
 
 const COMMAND_TIMEOUT_MS = 50;
+/** When the client itself gives a command up; whoever waits has long gone on. */
+const ABANDON_MS = 1_000;
 const FAILURES_TO_OPEN = 5;
 
 /** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
@@ -42,6 +45,7 @@ end
  */
 export class RedisLink {
   private readonly client: RedisClient;
+  private readonly patience = new Patience(COMMAND_TIMEOUT_MS);
   private admitted: Servers | null = null;
   private failures = 0;
   private scripts = 0;
@@ -53,7 +57,7 @@ export class RedisLink {
     url: string,
     private readonly log: Logger,
   ) {
-    this.client = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
+    this.client = createRedisClient(url, { commandTimeoutMs: ABANDON_MS });
     for (const event of ['close', '-node', '+node']) {
       this.client.on(event, () => {
         this.connection += 1;
@@ -79,16 +83,8 @@ export class RedisLink {
 
   /** Asks all masters who they are. @throws when one does not answer in time */
   async readServers(): Promise<Servers> {
-    const { client, connection } = this;
-    if (!(client instanceof Cluster))
-      return { runs: [runIn(await client.info('server'))], nodes: [], connection };
-    const masters = client.nodes('master');
-    const [runs, nodes] = await Promise.all([
-      Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
-      Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
-    ]);
-    if (runs.length === 0) throw new Error('The cluster has no master');
-    return { runs: runs.toSorted(), nodes, connection };
+    const { connection } = this;
+    return { ...(await this.patience.for(serversOf(this.client))), connection };
   }
 
   /** Not where the connection that they answered on was lost since: other servers may be at the end of the present one. */
@@ -116,6 +112,11 @@ export class RedisLink {
       );
   }
 
+  /** Reads. Null as in {@link RedisLink.use}. */
+  get(name: string): Promise<Answered<string | null> | null> {
+    return this.use(() => this.client.get(name));
+  }
+
   /** Deletes. Null as in {@link RedisLink.use}. */
   delete(name: string): Promise<Answered<number> | null> {
     return this.use(() => this.client.del(name));
@@ -134,7 +135,7 @@ export class RedisLink {
     const { admitted } = this;
     if (admitted === null) return null;
     try {
-      const answer = await command();
+      const answer = await this.patience.for(command());
       this.failures = 0;
       return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
     } catch (error) {
@@ -156,6 +157,18 @@ export class RedisLink {
     this.warnedMs = performance.now();
     this.log.warn({ err: error }, 'redis refused a command');
   }
+}
+
+async function serversOf(client: RedisClient): Promise<Omit<Servers, 'connection'>> {
+  if (!(client instanceof Cluster))
+    return { runs: [runIn(await client.info('server'))], nodes: [] };
+  const masters = client.nodes('master');
+  const [runs, nodes] = await Promise.all([
+    Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
+    Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
+  ]);
+  if (runs.length === 0) throw new Error('The cluster has no master');
+  return { runs: runs.toSorted(), nodes };
 }
 
 function runIn(info: string): string {

@@ -16,7 +16,10 @@ const DAY = 86_400;
 /** Longest time a key may be given to live, in seconds: ten years. */
 export const MAX_LIFETIME_SECONDS = 3_650 * DAY;
 
-/** A rate limit: `limit` units in any `windowSeconds`, by GCRA. Names are unique within a key. */
+/**
+ * A rate limit: `limit` units in any `windowSeconds`, by GCRA. Names are unique within a key. With `sharedBy: 'consumer'` all
+ * keys of the consumer that have a limit of this name spend from one bucket, each its own fraction where their sizes differ.
+ */
 export const rateLimit = z
   .strictObject({
     name: z
@@ -27,6 +30,7 @@ export const rateLimit = z
       .int()
       .min(1)
       .max(30 * DAY),
+    sharedBy: z.literal('consumer').optional(),
   })
   .meta({ id: 'RateLimit' });
 export type RateLimit = z.infer<typeof rateLimit>;

@@ -69,6 +69,7 @@ export const createKeyBody = z
     expiresInSeconds: expiresInSeconds.optional(),
     notBefore: instant.optional(),
     rateLimits: rateLimits.optional(),
+    quota: quota.optional(),
     ipAllowlist: ipAllowlist.default([]),
     tags: tags.default([]),
     metadata: metadata.default({}),
@@ -89,6 +90,8 @@ export const patchKeyBody = z
     expiresInSeconds: expiresInSeconds.optional(),
     notBefore: instant.nullable().optional(),
     rateLimits: rateLimits.optional(),
+    /** Starts anew with the whole of its limit; null takes it away. */
+    quota: quota.nullable().optional(),
     ipAllowlist: ipAllowlist.optional(),
     tags: tags.optional(),
     metadata: metadata.optional(),

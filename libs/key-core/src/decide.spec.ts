@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
-import { type Decision, type KeyRequest, decide } from './decide.js';
+import type { KeyRequest } from './checks.js';
+import { type Decision, decide, decideForHolder, explainDecision } from './decide.js';
 import { inRanges } from './ip-ranges.js';
 import type { KeyRecord, SecretRecord } from './record.js';
 import { satisfies } from './scopes.js';
@@ -240,5 +241,43 @@ describe('decide', () => {
         expect(structuredClone({ record, secret, request })).toEqual(before);
       }),
     );
+  });
+
+  it('is explained by its own checks: the first that fails gives its code', () => {
+    fc.assert(
+      fc.property(nearlyUsableRecord, someSecret, someRequest, (record, secret, request) => {
+        const checks = explainDecision(record, secret, request, NOW_MS);
+        const code = checks.find((one) => !one.passed)?.code ?? 'VALID';
+        expect(decide(record, secret, request, NOW_MS).code).toBe(code);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('decideForHolder', () => {
+  const clientIp = '192.0.2.7';
+
+  it('asks for no service, environment or scope', () => {
+    const record = exampleRecord({ grants: [], environment: 'test' });
+    expect(decideForHolder(record, exampleSecret(), clientIp, NOW_MS)).toBe('VALID');
+  });
+
+  it.each([
+    ['REVOKED', { state: 'revoked' }],
+    ['DISABLED', { state: 'disabled' }],
+    ['DISABLED', { consumerEnabled: false }],
+    ['EXPIRED', { expiresAtMs: NOW_MS }],
+    ['NOT_YET_VALID', { notBeforeMs: NOW_MS + 1 }],
+    ['IP_NOT_ALLOWED', { ipAllowlist: ['10.0.0.0/8'] }],
+  ] as const)('is %s for a key of %j', (code, changed) => {
+    const record = exampleRecord(changed as Partial<KeyRecord>);
+    expect(decideForHolder(record, exampleSecret(), clientIp, NOW_MS)).toBe(code);
+  });
+
+  it('is NOT_FOUND for a wrong secret and SUPERSEDED for an ended one', () => {
+    const ended = exampleSecret({ validUntilMs: NOW_MS });
+    expect(decideForHolder(exampleRecord(), null, clientIp, NOW_MS)).toBe('NOT_FOUND');
+    expect(decideForHolder(exampleRecord(), ended, clientIp, NOW_MS)).toBe('SUPERSEDED');
   });
 });

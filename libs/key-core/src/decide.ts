@@ -1,20 +1,11 @@
-import type { Environment, Grant, Refusal, ScopeRequirement, VerdictCode } from '#contracts';
-import { inRanges } from './ip-ranges.js';
+import {
+  CHECKS,
+  type CheckName,
+  type DecisionCode,
+  type KeyRequest,
+  type Subject,
+} from './checks.js';
 import type { KeyRecord, SecretRecord } from './record.js';
-import { satisfies } from './scopes.js';
-
-/** What a service asks about a presented key. */
-export interface KeyRequest {
-  /** The asking service, as its own credential says. */
-  service: string;
-  scopes?: ScopeRequirement | undefined;
-  environment?: Environment | undefined;
-  /** The caller's address; a key with an allow-list is refused without it. */
-  clientIp?: string | undefined;
-}
-
-/** Verdicts that need nothing but the record: format and limits are decided before and after. */
-export type DecisionCode = Exclude<VerdictCode, 'MALFORMED' | 'RATE_LIMITED' | 'QUOTA_EXCEEDED'>;
 
 /** Answer of {@link decide}. */
 export interface Decision {
@@ -26,10 +17,7 @@ export interface Decision {
 }
 
 /**
- * Decides on a key from what is known of it. The first check that fails gives the code, in this order: secret and service (`NOT_FOUND`,
- * whatever the state: who presents a wrong secret, or is not meant, learns nothing), state and consumer, the secret's own
- * end, not-before, expiry, environment, address, scopes. An end holds from its very millisecond; of a secret that was ended by
- * hand always.
+ * Decides on a key from what is known of it: the first of {@link CHECKS} that fails gives the code.
  *
  * @param secret what `matchSecret` found for the presented text
  */
@@ -39,42 +27,60 @@ export function decide(
   request: KeyRequest,
   nowMs: number,
 ): Decision {
-  if (secret === null) return { code: 'NOT_FOUND' };
-  const grant = record.grants.find((one) => one.service === request.service);
-  if (grant === undefined) return { code: 'NOT_FOUND' };
-  const code = refusalNow(record, secret, nowMs) ?? refusalHere(record, grant, request) ?? 'VALID';
+  const subject = subjectOf(record, secret, request, nowMs);
+  const code = CHECKS.find((check) => !check.passes(subject))?.code ?? 'VALID';
+  if (secret === null || subject.grant === undefined) return { code };
+  const { scopes } = subject.grant;
   const { validUntilMs } = secret;
-  if (validUntilMs === null) return { code, scopes: grant.scopes };
-  return { code, scopes: grant.scopes, superseded: { validUntilMs } };
+  return validUntilMs === null ? { code, scopes } : { code, scopes, superseded: { validUntilMs } };
 }
 
-function refusalNow(
-  record: KeyRecord,
-  secret: SecretRecord,
-  nowMs: number,
-): (Refusal & DecisionCode) | null {
-  if (record.state === 'revoked') return 'REVOKED';
-  if (record.state !== 'active' || !record.consumerEnabled) return 'DISABLED';
-  if (secret.isEnded || hasCome(secret.validUntilMs, nowMs)) return 'SUPERSEDED';
-  if (record.notBeforeMs !== null && nowMs < record.notBeforeMs) return 'NOT_YET_VALID';
-  return hasCome(record.expiresAtMs, nowMs) ? 'EXPIRED' : null;
+/** How one check went. */
+export interface CheckResult {
+  name: CheckName;
+  passed: boolean;
+  /** The verdict where this is the first that fails. */
+  code: DecisionCode;
+  detail: string;
 }
 
-function refusalHere(
+/** Every check of {@link decide} in its order, those after a failure too. It names what the key holds: for its admins only. */
+export function explainDecision(
   record: KeyRecord,
-  grant: Grant,
+  secret: SecretRecord | null,
   request: KeyRequest,
-): (Refusal & DecisionCode) | null {
-  const { environment, clientIp, scopes } = request;
-  if (environment !== undefined && environment !== record.environment) return 'WRONG_ENVIRONMENT';
-  if (!isAllowedFrom(record.ipAllowlist, clientIp)) return 'IP_NOT_ALLOWED';
-  return satisfies(grant.scopes, scopes) ? null : 'INSUFFICIENT_SCOPE';
+  nowMs: number,
+): CheckResult[] {
+  const subject = subjectOf(record, secret, request, nowMs);
+  return CHECKS.map(({ name, code, passes, detail }) => ({
+    name,
+    passed: passes(subject),
+    code,
+    detail: detail(subject),
+  }));
 }
 
-function hasCome(endMs: number | null, nowMs: number): boolean {
-  return endMs !== null && nowMs >= endMs;
+/** The checks that concern one service's question, not the key as such. */
+const OF_A_SERVICE: ReadonlySet<CheckName> = new Set(['service', 'environment', 'scopes']);
+
+/** Decides whether a key may be used at all, by whoever presents it, for whatever service: all checks but those of one service. */
+export function decideForHolder(
+  record: KeyRecord,
+  secret: SecretRecord | null,
+  clientIp: string,
+  nowMs: number,
+): DecisionCode {
+  const subject = subjectOf(record, secret, { service: '', clientIp }, nowMs);
+  const failed = CHECKS.find((check) => !OF_A_SERVICE.has(check.name) && !check.passes(subject));
+  return failed?.code ?? 'VALID';
 }
 
-function isAllowedFrom(allowlist: readonly string[], clientIp: string | undefined): boolean {
-  return allowlist.length === 0 || (clientIp !== undefined && inRanges(allowlist, clientIp));
+function subjectOf(
+  record: KeyRecord,
+  secret: SecretRecord | null,
+  request: KeyRequest,
+  nowMs: number,
+): Subject {
+  const grant = record.grants.find((one) => one.service === request.service);
+  return { record, secret, grant, request, nowMs };
 }

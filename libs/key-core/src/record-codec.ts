@@ -1,8 +1,8 @@
-import type { Environment, Quota } from '#contracts';
-import type { KeyRecord, KeyState } from './record.js';
+import type { Environment } from '#contracts';
+import type { KeyRecord, KeyState, QuotaRecord } from './record.js';
 
 /** First number of the array: raised when its members change, so that an older entry is read as none at all. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 type Packed = [
   format: typeof FORMAT,
@@ -15,14 +15,15 @@ type Packed = [
   notBeforeMs: number | null,
   expiresAtMs: number | null,
   grants: [service: string, scopes: string[]][],
-  rateLimits: [name: string, limit: number, windowSeconds: number][],
-  quota: Quota | null,
+  rateLimits: [name: string, limit: number, windowSeconds: number, isShared: 0 | 1][],
+  quota: QuotaRecord | null,
   ipAllowlist: string[],
   metadata: Record<string, unknown>,
   secrets: [
     number: number,
     digest: string,
     pepperVersion: number,
+    issuedAtMs: number,
     validUntilMs: number | null,
     isEnded: 0 | 1,
   ][],
@@ -42,7 +43,12 @@ export function encodeRecord(record: KeyRecord): string {
     record.notBeforeMs,
     record.expiresAtMs,
     record.grants.map((one) => [one.service, one.scopes]),
-    record.rateLimits.map((one) => [one.name, one.limit, one.windowSeconds]),
+    record.rateLimits.map((one) => [
+      one.name,
+      one.limit,
+      one.windowSeconds,
+      one.sharedBy === undefined ? 0 : 1,
+    ]),
     record.quota,
     record.ipAllowlist,
     record.metadata,
@@ -50,6 +56,7 @@ export function encodeRecord(record: KeyRecord): string {
       one.number,
       one.digest.toString('base64'),
       one.pepperVersion,
+      one.issuedAtMs,
       one.validUntilMs,
       one.isEnded ? 1 : 0,
     ]),
@@ -75,17 +82,25 @@ export function decodeRecord(text: string): KeyRecord {
     notBeforeMs: packed[7],
     expiresAtMs: packed[8],
     grants: packed[9].map(([service, scopes]) => ({ service, scopes })),
-    rateLimits: packed[10].map(([name, limit, windowSeconds]) => ({ name, limit, windowSeconds })),
+    rateLimits: packed[10].map(([name, limit, windowSeconds, isShared]) => ({
+      name,
+      limit,
+      windowSeconds,
+      ...(isShared === 1 && { sharedBy: 'consumer' as const }),
+    })),
     quota: packed[11],
     ipAllowlist: packed[12],
     metadata: packed[13],
-    secrets: packed[14].map(([number, digest, pepperVersion, validUntilMs, isEnded]) => ({
-      number,
-      digest: Buffer.from(digest, 'base64'),
-      pepperVersion,
-      validUntilMs,
-      isEnded: isEnded === 1,
-    })),
+    secrets: packed[14].map(
+      ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
+        number,
+        digest: Buffer.from(digest, 'base64'),
+        pepperVersion,
+        issuedAtMs,
+        validUntilMs,
+        isEnded: isEnded === 1,
+      }),
+    ),
   };
 }
 

@@ -7,10 +7,17 @@ export interface SecretRecord {
   /** HMAC-SHA-256 of the whole text, 32 bytes. */
   digest: Buffer;
   pepperVersion: number;
+  /** When it was made. */
+  issuedAtMs: number;
   /** When it ends; null for the current one. */
   validUntilMs: number | null;
   /** Whether it was ended by hand: dead whatever the clock of who decides. */
   isEnded: boolean;
+}
+
+/** A quota as it was set: `setting` is the version of the key that brought it, and tells it from any other the key had. */
+export interface QuotaRecord extends Quota {
+  setting: number;
 }
 
 export type KeyState = 'active' | 'disabled' | 'revoked';
@@ -31,7 +38,7 @@ export interface KeyRecord {
   /** One per service. */
   grants: Grant[];
   rateLimits: RateLimit[];
-  quota: Quota | null;
+  quota: QuotaRecord | null;
   /** Addresses and CIDR blocks it may be used from; empty for everywhere. */
   ipAllowlist: string[];
   metadata: Record<string, unknown>;

@@ -23,6 +23,7 @@ export function exampleSecret(changed: Partial<SecretRecord> = {}): SecretRecord
     number: 1,
     digest: createHash('sha256').update('example').digest(),
     pepperVersion: 1,
+    issuedAtMs: NOW_MS - 1_000,
     validUntilMs: null,
     isEnded: false,
     ...changed,
@@ -65,6 +66,7 @@ export const someSecret: fc.Arbitrary<SecretRecord> = fc.record({
   number: fc.integer({ min: 1, max: 1_000 }),
   digest: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
   pepperVersion: fc.integer({ min: 1, max: 4 }),
+  issuedAtMs: fc.integer({ min: NOW_MS - 5, max: NOW_MS }),
   validUntilMs: someTime,
   isEnded: fc.boolean(),
 });
@@ -87,17 +89,22 @@ export const someRecord: fc.Arbitrary<KeyRecord> = fc.record({
     { selector: (grant) => grant.service },
   ),
   rateLimits: fc.array(
-    fc.record({
-      name: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
-      limit: fc.integer({ min: 1, max: 1_000_000_000 }),
-      windowSeconds: fc.integer({ min: 1, max: 2_592_000 }),
-    }),
+    fc.record(
+      {
+        name: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
+        limit: fc.integer({ min: 1, max: 1_000_000_000 }),
+        windowSeconds: fc.integer({ min: 1, max: 2_592_000 }),
+        sharedBy: fc.constant('consumer' as const),
+      },
+      { requiredKeys: ['name', 'limit', 'windowSeconds'] },
+    ),
     { maxLength: 5 },
   ),
   quota: fc.option(
     fc.oneof(
-      fc.record({ limit: fc.integer({ min: 1 }) }),
+      fc.record({ setting: fc.integer({ min: 1 }), limit: fc.integer({ min: 1 }) }),
       fc.record({
+        setting: fc.integer({ min: 1 }),
         limit: fc.integer({ min: 1 }),
         refill: fc.record({
           amount: fc.integer({ min: 1 }),

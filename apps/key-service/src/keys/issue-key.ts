@@ -6,7 +6,7 @@ import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import type { ServiceEntity } from '../catalog/service.entity.js';
 import type { Mutation } from '../changes/mutations.js';
 import { servicesOf } from './find-key.js';
-import { keyChange, settingsOf, touchedOf } from './key-change.js';
+import { keyChange, quotaSetBy, settingsOf, touchedOf } from './key-change.js';
 import { KeyEntity, type KeyRow } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import {
@@ -89,6 +89,7 @@ function newRow(
   return {
     ...{ id, name, consumer, environment, ipAllowlist, tags, metadata, notBefore, expiresAt },
     rateLimits,
+    quota: quotaSetBy(body.quota, 1),
     state: 'active',
     origin: 'issued',
     version: 1,

@@ -1,3 +1,5 @@
+import type { Quota } from '#contracts';
+import type { QuotaRecord } from '#key-core';
 import { changeBy } from '../access/change-by.js';
 import type { NewChange } from '../changes/change-log.js';
 import type { TouchedKey } from '../changes/marker.js';
@@ -41,5 +43,11 @@ export function touchedOf({ id, version }: KeyRow): TouchedKey {
 /** What people set of a key, as the change log keeps it. */
 export function settingsOf(key: KeyRow) {
   const { name, notBefore, expiresAt, rateLimits, ipAllowlist, tags, metadata } = key;
-  return { name, notBefore, expiresAt, rateLimits, ipAllowlist, tags, metadata };
+  const quota = key.quota && { limit: key.quota.limit, refill: key.quota.refill ?? null };
+  return { name, notBefore, expiresAt, rateLimits, quota, ipAllowlist, tags, metadata };
+}
+
+/** A quota as it is kept; `setting` is the version that the key has with it. */
+export function quotaSetBy(quota: Quota | null | undefined, setting: number): QuotaRecord | null {
+  return quota ? { ...quota, setting } : null;
 }

@@ -1,5 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { Environment, RateLimit } from '#contracts';
+import type { QuotaRecord } from '#key-core';
 
 /** A key: everything about it but its grants and secrets. `version` rises with every change. */
 @Entity({ schema: 'keys', name: 'key' })
@@ -31,6 +32,9 @@ export class KeyEntity {
 
   @Column('jsonb', { name: 'rate_limits' })
   rateLimits!: RateLimit[];
+
+  @Column('jsonb', { nullable: true })
+  quota!: QuotaRecord | null;
 
   @Column('text', { name: 'ip_allowlist', array: true })
   ipAllowlist!: string[];

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type {
   ChangedKey,
   CreateKeyBody,
@@ -17,6 +17,7 @@ import { Mutations, type Mutation } from '../changes/mutations.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { Stores } from '../stores.js';
 import { findKey } from './find-key.js';
 import { issueKey } from './issue-key.js';
 import { listKeys } from './list-keys.js';
@@ -32,9 +33,9 @@ import type { Work } from './work.js';
 @Injectable()
 export class Keys {
   constructor(
-    private readonly db: DataSource,
     private readonly mutations: Mutations,
     private readonly idempotency: Idempotency,
+    private readonly stores: Stores,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
@@ -47,13 +48,13 @@ export class Keys {
 
   /** See {@link listKeys}. */
   list(query: ListKeysQuery, by: Principal) {
-    return listKeys(this.workOf(this.db.manager, by), query);
+    return listKeys(this.workOf(this.stores.db.manager, by), query);
   }
 
   /** See {@link findKey}. */
   async read(id: string, by: Principal): Promise<Key> {
-    const key = await findKey(this.db.manager, id, by);
-    return showKey(this.db.manager, key, this.material.now());
+    const key = await findKey(this.stores.db.manager, id, by);
+    return showKey(this.stores.db.manager, key, this.material.now(), this.stores.link);
   }
 
   /** See {@link patchKey}. */
@@ -92,6 +93,6 @@ export class Keys {
   }
 
   private workOf(manager: EntityManager, by: Principal): Work {
-    return { manager, by, material: this.material };
+    return { manager, by, material: this.material, link: this.stores.link };
   }
 }

@@ -15,7 +15,7 @@ import type { Work } from './work.js';
  * that no page costs more than the first.
  */
 export async function listKeys(
-  { manager, by, material }: Work,
+  { manager, by, material, link }: Work,
   { limit, cursor, ...filters }: ListKeysQuery,
 ) {
   const scope = { key: material.cursorKey, list: 'keys', filters, by };
@@ -34,6 +34,7 @@ export async function listKeys(
         manager,
         shown.map((row) => row.key),
         nowMs,
+        link,
       ),
   });
 }

@@ -5,7 +5,7 @@ import type { ServiceEntity } from '../catalog/service.entity.js';
 import { checkVersion } from '../catalog/version-check.js';
 import type { Mutation } from '../changes/mutations.js';
 import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
-import { keyChange, settingsOf, touchedOf, updateKey } from './key-change.js';
+import { keyChange, quotaSetBy, settingsOf, touchedOf, updateKey } from './key-change.js';
 import type { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import { lifetimeOf, lockServices, msOf, refuseEmptyLife, refuseSettings } from './key-policy.js';
@@ -76,7 +76,8 @@ function columnsOf(
   body: PatchKeyBody,
   { services, added, nowMs }: Rulers,
 ): Partial<KeyEntity> {
-  const { grants: _, expiresAt: wantedEnd, expiresInSeconds, notBefore: start, ...plain } = body;
+  const { grants: _, expiresAt: wantedEnd, expiresInSeconds, notBefore: start, ...named } = body;
+  const { quota, ...plain } = named;
   const notBefore = start === undefined ? key.notBefore : instantOf(start);
   const isEndNamed = wantedEnd !== undefined || expiresInSeconds !== undefined;
   const policies = services.map((one) => one.policy);
@@ -91,7 +92,12 @@ function columnsOf(
     ipAllowlist: body.ipAllowlist ? services : added,
   };
   refuseSettings({ expiresAtMs: msOf(expiresAt), rateLimits, ipAllowlist }, ruled, nowMs);
-  return { ...(plain as Partial<KeyEntity>), notBefore, expiresAt };
+  return {
+    ...(plain as Partial<KeyEntity>),
+    ...(quota !== undefined && { quota: quotaSetBy(quota, key.version + 1) }),
+    notBefore,
+    expiresAt,
+  };
 }
 
 function instantOf(text: string | null): Date | null {

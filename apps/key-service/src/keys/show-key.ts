@@ -1,16 +1,24 @@
 import { In, type EntityManager } from 'typeorm';
 import type { Grant, Key, KeyStatus } from '#contracts';
+import type { QuotaRecord } from '#key-core';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
+import { remainingOf } from '../quota/remaining.js';
+import type { RedisLink } from '../redis-link.js';
 import type { KeyEntity, KeyRow } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import { SecretEntity } from './secret.entity.js';
 import { hasEnded } from './secrets.js';
 
-/** Keys as they are answered, in the order of their rows; nothing in them opens anything. */
+/**
+ * Keys as they are answered, in the order of their rows; nothing in them opens anything.
+ *
+ * @param link where the leases of quotas are counted in; a transaction leaves it out
+ */
 export async function showKeys(
   manager: EntityManager,
   rows: readonly KeyRow[],
   nowMs: number,
+  link: RedisLink | null = null,
 ): Promise<Key[]> {
   if (rows.length === 0) return [];
   const keyId = In(rows.map((row) => row.id));
@@ -21,19 +29,26 @@ export async function showKeys(
   });
   const secrets = await manager.find(SecretEntity, { where: { keyId }, order: { number: 'DESC' } });
   const disabled = await manager.find(ConsumerEntity, { where: { slug, enabled: false } });
+  const remaining = await remainingOf(manager, rows, link);
   return rows.map((row) =>
     toKey(row, {
       grants: grants.filter((one) => one.keyId === row.id),
       secrets: secrets.filter((one) => one.keyId === row.id),
       isConsumerEnabled: disabled.every((one) => one.slug !== row.consumer),
+      remaining: remaining.get(row.id) ?? 0,
       nowMs,
     }),
   );
 }
 
 /** One key as it is answered. */
-export async function showKey(manager: EntityManager, row: KeyRow, nowMs: number): Promise<Key> {
-  const [key] = await showKeys(manager, [row], nowMs);
+export async function showKey(
+  manager: EntityManager,
+  row: KeyRow,
+  nowMs: number,
+  link: RedisLink | null = null,
+): Promise<Key> {
+  const [key] = await showKeys(manager, [row], nowMs, link);
   return key!;
 }
 
@@ -53,10 +68,12 @@ interface Parts {
   /** The current one first. */
   secrets: SecretEntity[];
   isConsumerEnabled: boolean;
+  /** Of the quota. */
+  remaining: number;
   nowMs: number;
 }
 
-function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, nowMs }: Parts): Key {
+function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, remaining, nowMs }: Parts): Key {
   const [current, previous] = secrets;
   return {
     id: row.id,
@@ -68,7 +85,7 @@ function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, nowMs }: Parts
     notBefore: instantOf(row.notBefore),
     expiresAt: instantOf(row.expiresAt),
     rateLimits: row.rateLimits,
-    quota: null,
+    quota: row.quota && quotaOf(row.quota, remaining),
     ipAllowlist: row.ipAllowlist,
     tags: row.tags,
     metadata: row.metadata as Key['metadata'],
@@ -83,6 +100,10 @@ function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, nowMs }: Parts
     revocationReason: row.revocationReason,
     version: row.version,
   };
+}
+
+function quotaOf({ limit, refill }: QuotaRecord, remaining: number): Key['quota'] {
+  return { limit, remaining, refill: refill ?? null };
 }
 
 function rotationOf(previous: SecretEntity | undefined, nowMs: number): Key['rotation'] {

@@ -1,12 +1,31 @@
--- One verification in one round trip: looks the record up and spends the key's rate limits.
--- KEYS: record, fill token, one bucket a limit
--- ARGV: tag, epoch, new token, life of a token in ms, cost, `1` to spend or `0` to look only, then limit and window in ms of each limit
+-- One verification in one round trip: looks the record up and spends the key's rate limits and quota, all of them or none.
+-- KEYS: record, fill token, one bucket a limit, then the lease of the quota where the key has one
+-- ARGV: tag, epoch, new token, life of a token in ms, cost, `1` to spend or `0` to look only, then limit and window in ms of each
+--   limit, then where the key has a quota what was taken for it from the store, `<units>:<rest>:<life in ms>`, or nothing; last
+--   what the link adds
 --
 -- The caller names the entry it knows by its tag. Where that is still the entry, the limits are spent at once:
---   {1, 0 or the number of the limit that refuses, ms to wait, then remaining and ms to a full bucket of each limit}
 -- `>` and a time in ms for the tag: none is known, and an entry that was read from the store before that time is as good as none.
+--   {1, refusal, ms to wait, then remaining and ms to a full bucket of each limit, then what is left of the quota if it is known}
+--   refusal: 0, or the number of the limit that refuses, or one more for the quota, or -1 where the lease is short and the store
+--   must be asked for more
 -- `*` for the tag spends without looking. Otherwise nothing is spent and the answer is the entry's text, or where there is none of
 -- this epoch {0, token}: the right to fill, shared by all who miss until someone fills or a change takes it away.
+-- A lease is `<left> <rest>`: units that were taken from the store, and how many at most that left there.
+local limits = #KEYS - 2
+local lease, left, rest
+if #ARGV % 2 == 0 then
+  lease, limits = KEYS[#KEYS], limits - 1
+  left, rest = string.match(redis.call('GET', lease) or '', '^(%d+) (%d+)$')
+  left, rest = tonumber(left), tonumber(rest)
+  local units, stock, life = string.match(ARGV[#ARGV - 1], '^(%d+):(%d+):(%d+)$')
+  if units then
+    left = (left or 0) + tonumber(units)
+    rest = math.min(rest or tonumber(stock), tonumber(stock))
+    redis.call('SET', lease, string.format('%.0f %.0f', left, rest), 'PX', life)
+  end
+end
+
 local tag = ARGV[1]
 if tag ~= '*' then
   local entry = redis.call('GET', KEYS[1])
@@ -29,8 +48,7 @@ if tag ~= '*' then
 end
 
 local answer = { 1, 0, 0 }
-local limits = #KEYS - 2
-if limits == 0 then
+if limits == 0 and not lease then
   return answer
 end
 
@@ -51,7 +69,19 @@ for i = 1, limits do
   end
   tats[i] = { old, tat, unit, window }
 end
-local spends = answer[2] == 0 and ARGV[6] == '1'
+
+local spends = ARGV[6] == '1'
+if lease and answer[2] == 0 then
+  if not left then
+    answer[2] = -1
+  elseif left + rest < cost then
+    answer[2] = limits + 1
+  elseif spends and left < cost then
+    answer[2] = -1
+  end
+end
+spends = spends and answer[2] == 0
+
 for i = 1, limits do
   local t = tats[i]
   local tat = spends and t[2] or t[1]
@@ -60,5 +90,12 @@ for i = 1, limits do
   end
   answer[2 + 2 * i] = math.max(0, math.floor((t[4] - (tat - now)) / t[3] + 0.000001))
   answer[3 + 2 * i] = math.max(0, math.ceil(tat - now))
+end
+if left then
+  if spends then
+    left = left - cost
+    redis.call('SET', lease, string.format('%.0f %.0f', left, rest), 'KEEPTTL')
+  end
+  answer[4 + 2 * limits] = left + rest
 end
 return answer

@@ -1,7 +1,14 @@
+import type { RateLimit } from '#contracts';
 import { takeUnits } from '#key-core';
-import type { Spending, Spent } from './record-cache.js';
+import type { Spending, Spent } from './spending.js';
 
 const MAX_BUCKETS = 100_000;
+
+/** Whose buckets they are. */
+export interface Owner {
+  keyId: string;
+  consumer: string;
+}
 
 /**
  * Rate limits in this process, for where there is no Redis or it is away: each limit divided by the number of replicas, so
@@ -10,27 +17,31 @@ const MAX_BUCKETS = 100_000;
 export class LocalLimits {
   private readonly buckets = new Map<string, number>();
 
-  /** Takes from all limits or from none. `replicas` at least 1. */
+  /** Takes from all limits or from none; a negative cost gives back. `replicas` at least 1. */
   spend(
-    keyId: string,
+    owner: Owner,
     { limits, cost, isDry }: Spending,
     share: { replicas: number; nowMs: number },
   ): Spent {
     const takings = limits.map((limit) => {
-      const name = `${keyId}:${limit.name}`;
+      const name = bucketOf(owner, limit);
       const own = { ...limit, limit: Math.max(1, Math.floor(limit.limit / share.replicas)) };
       const oldMs = this.buckets.get(name) ?? 0;
-      return { name, own, oldMs, taken: takeUnits(oldMs, own, cost, share.nowMs) };
+      return { name, limit, own, oldMs, taken: takeUnits(oldMs, own, cost, share.nowMs) };
     });
-    const refusedBy = takings.findIndex((one) => !one.taken.allowed) + 1;
-    const spends = refusedBy === 0 && !isDry;
+    const refusing = takings.find((one) => !one.taken.allowed);
+    const spends = refusing === undefined && !isDry;
     if (spends) for (const { name, taken } of takings) this.keep(name, taken.tatMs);
-    const states = takings.map(({ own, oldMs, taken }) => {
-      const state = spends ? taken : takeUnits(oldMs, own, 0, share.nowMs);
-      return { remaining: state.remaining, resetMs: state.resetSeconds * 1_000 };
+    const states = takings.map(({ limit, own, oldMs, taken }) => {
+      const { remaining, resetSeconds } = spends ? taken : takeUnits(oldMs, own, 0, share.nowMs);
+      return { name: limit.name, limit: limit.limit, remaining, resetSeconds };
     });
-    const retryMs = refusedBy === 0 ? 0 : takings[refusedBy - 1]!.taken.retryAfterSeconds * 1_000;
-    return { refusedBy, retryMs, states };
+    return {
+      refusal: refusing === undefined ? null : 'RATE_LIMITED',
+      retryMs: (refusing?.taken.retryAfterSeconds ?? 0) * 1_000,
+      states,
+      quotaLeft: null,
+    };
   }
 
   private keep(name: string, tatMs: number): void {
@@ -38,4 +49,8 @@ export class LocalLimits {
     this.buckets.set(name, tatMs);
     if (this.buckets.size > MAX_BUCKETS) this.buckets.delete(this.buckets.keys().next().value!);
   }
+}
+
+function bucketOf({ keyId, consumer }: Owner, { name, sharedBy }: RateLimit): string {
+  return sharedBy === undefined ? `${keyId}:${name}` : `consumer:${consumer}:${name}`;
 }

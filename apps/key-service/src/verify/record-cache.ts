@@ -1,36 +1,41 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { KeyRecord } from '#key-core';
-import type { RateLimit } from '#contracts';
 import { cacheNames } from '../changes/marker.js';
+import { LEASE_TTL_MS, leaseName } from '../quota/lease.js';
+import type { Taken } from '../quota/quota-balance.js';
 import type { RedisLink, Script } from '../redis-link.js';
 import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
+import type { Spending, Spent } from './spending.js';
 
 const TOKEN_TTL_MS = 5_000;
 const NEGATIVE_TTL_MS = 1_000;
 
-/** What a limit script answered: which limit refused (0 none), how long to wait, and the state of each. */
-export interface Spent {
-  refusedBy: number;
-  retryMs: number;
-  states: { remaining: number; resetMs: number }[];
-}
-
-/** Units to take from a key's limits; `isDry` only looks. */
-export interface Spending {
-  limits: readonly RateLimit[];
-  cost: number;
-  isDry: boolean;
+/** A question to the cache. */
+export interface Ask {
+  keyId: string;
+  /** Tag of the entry that is known; `''`: none is, `'*'`: spend whatever the entry is; {@link RecordCache.newerThan}. */
+  tag: string;
+  epoch: number;
+  spending: Spending;
+  /** What was just taken for the key's quota from the store, to be put into the lease first. */
+  taken?: Taken;
 }
 
 export type CacheAnswer =
   | { kind: 'same'; spent: Spent }
+  /** The entry is the same, but the lease of the quota is too small: nothing is spent until more is taken. */
+  | { kind: 'short' }
   | { kind: 'entry'; entry: CacheEntry }
   | { kind: 'miss'; token: string }
   | { kind: 'forged' }
   | { kind: 'away' };
 
-type Reply = string | [1, number, number, ...number[]] | [0, string];
+type SpentReply = [1, number, number, ...number[]];
+type Reply = string | SpentReply | [0, string];
+
+/** Redis is not to be used now. */
+export const AWAY: CacheAnswer = { kind: 'away' };
 
 const lua = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
@@ -46,6 +51,8 @@ export interface RecordCacheOptions {
 export class RecordCache {
   private readonly checkScript: Script;
   private readonly fillScript: Script;
+  private readonly tokenPrefix = randomBytes(12).toString('base64url');
+  private tokens = 0;
 
   constructor(
     private readonly link: RedisLink,
@@ -61,19 +68,30 @@ export class RecordCache {
 
   /**
    * Confirms the entry that the caller knows and spends, or hands out the entry that is there, or the right to fill.
-   * One round trip. `tag` `''`: none is known; `'*'`: spend whatever the entry is; {@link RecordCache.newerThan}.
+   * One round trip.
    */
-  async check(keyId: string, tag: string, epoch: number, spending: Spending): Promise<CacheAnswer> {
-    const { record, fill } = cacheNames(keyId);
-    const { limits, cost, isDry } = spending;
-    const buckets = limits.map((one) => `kw:{${keyId}}:rl:${one.name}`);
-    const sizes = limits.flatMap((one) => [one.limit, one.windowSeconds * 1_000]);
-    const token = tag === '*' ? '' : randomBytes(12).toString('base64url');
-    const done = await this.checkScript<Reply>(
-      [record, fill, ...buckets],
-      [tag, epoch, token, TOKEN_TTL_MS, cost, isDry ? 0 : 1, ...sizes],
-    );
-    return done === null ? { kind: 'away' } : this.read(keyId, done.answer);
+  async check(ask: Ask): Promise<CacheAnswer> {
+    const { record, fill } = cacheNames(ask.keyId);
+    const { limits, quota } = ask.spending;
+    const names = [record, fill, ...limits.map((one) => `kw:{${ask.keyId}}:rl:${one.name}`)];
+    const { runs } = this.link;
+    if (runs === null) return AWAY;
+    if (quota !== null) names.push(leaseName(ask.keyId, quota, runs));
+    const done = await this.run(names, ask);
+    return done === null ? AWAY : this.read(ask, done);
+  }
+
+  /**
+   * Takes from limits that all keys of a consumer share, from all or from none; a negative cost gives back. They are in
+   * another slot of a cluster than the key, hence in a round trip of their own.
+   *
+   * @returns null where Redis is away
+   */
+  async spendShared(consumer: string, spending: Spending): Promise<Spent | null> {
+    const owner = `kw:{consumer:${consumer}}:rl`;
+    const names = [owner, owner, ...spending.limits.map((one) => `${owner}:${one.name}`)];
+    const done = await this.run(names, { tag: '*', epoch: 0, spending });
+    return done === null ? null : spentOf(spending, done as SpentReply);
   }
 
   /** The tag for where none is known, which hands out no entry that was read from the store before `oldestMs`. */
@@ -100,17 +118,57 @@ export class RecordCache {
     await this.link.delete(cacheNames(keyId).record);
   }
 
-  private read(keyId: string, reply: Reply): CacheAnswer {
+  private async run(
+    names: string[],
+    { tag, epoch, spending, taken }: Omit<Ask, 'keyId'>,
+  ): Promise<Reply | null> {
+    const { limits, quota, cost, isDry } = spending;
+    const args: (string | number)[] = [
+      tag,
+      epoch,
+      this.newToken(),
+      TOKEN_TTL_MS,
+      cost,
+      isDry ? 0 : 1,
+    ];
+    for (const one of limits) args.push(one.limit, one.windowSeconds * 1_000);
+    if (quota !== null) args.push(taken === undefined ? '' : grantOf(taken));
+    const done = await this.checkScript<Reply>(names, args);
+    return done === null ? null : done.answer;
+  }
+
+  /** Unlike any other process's, and any other of this one. */
+  private newToken(): string {
+    this.tokens += 1;
+    return `${this.tokenPrefix}${this.tokens}`;
+  }
+
+  private read({ keyId, spending }: Ask, reply: Reply): CacheAnswer {
     if (typeof reply === 'string') {
       const entry = openEntry(this.options.macKey, keyId, reply);
       return entry === null ? { kind: 'forged' } : { kind: 'entry', entry };
     }
     if (reply[0] === 0) return { kind: 'miss', token: reply[1] };
-    const [, refusedBy, retryMs, ...numbers] = reply;
-    const states = Array.from({ length: numbers.length / 2 }, (_, i) => ({
-      remaining: numbers[2 * i]!,
-      resetMs: numbers[2 * i + 1]!,
-    }));
-    return { kind: 'same', spent: { refusedBy, retryMs, states } };
+    return reply[1] === -1 ? { kind: 'short' } : { kind: 'same', spent: spentOf(spending, reply) };
   }
+}
+
+function grantOf({ units, remaining, refillInMs }: Taken): string {
+  return `${units}:${remaining}:${Math.max(1, refillInMs ?? LEASE_TTL_MS)}`;
+}
+
+function spentOf({ limits }: Spending, reply: SpentReply): Spent {
+  const [, refusal, retryMs] = reply;
+  const refusedBy = refusal > limits.length ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED';
+  return {
+    refusal: refusal === 0 ? null : refusedBy,
+    retryMs,
+    states: limits.map(({ name, limit }, i) => ({
+      name,
+      limit,
+      remaining: reply[3 + 2 * i]!,
+      resetSeconds: Math.ceil(reply[4 + 2 * i]! / 1_000),
+    })),
+    quotaLeft: reply[3 + 2 * limits.length] ?? null,
+  };
 }

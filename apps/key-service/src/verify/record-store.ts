@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import type { Environment, Quota, RateLimit } from '#contracts';
-import type { KeyRecord } from '#key-core';
+import type { Environment, RateLimit } from '#contracts';
+import type { KeyRecord, QuotaRecord } from '#key-core';
 
 /** A key as the store has it now, with the epoch read in the same statement. */
 export interface StoredRecord {
@@ -11,7 +11,9 @@ export interface StoredRecord {
 
 interface Row {
   epoch: string;
-  version: number | null;
+  /** Null in the one row where none of the keys exists. */
+  id: string | null;
+  version: number;
   consumer: string;
   enabled: boolean;
   environment: Environment;
@@ -19,88 +21,133 @@ interface Row {
   not_before_ms: number | null;
   expires_at_ms: number | null;
   rate_limits: RateLimit[];
-  quota: Quota | null;
+  quota: QuotaRecord | null;
   ip_allowlist: string[];
   metadata: Record<string, unknown>;
   grants: [string, string[]][] | null;
-  secrets: [number, string, number, number | null, boolean][] | null;
+  secrets: [number, string, number, number, number | null, boolean][] | null;
 }
 
-const SELECT_RECORD = {
-  name: 'record',
-  text: `SELECT e.epoch, k.version, k.consumer, c.enabled, k.environment, k.state,
+const SELECT_RECORDS = {
+  name: 'records',
+  text: `SELECT e.epoch, k.id, k.version, k.consumer, c.enabled, k.environment, k.state,
       floor(extract(epoch FROM k.not_before) * 1000)::float8 AS not_before_ms,
       floor(extract(epoch FROM k.expires_at) * 1000)::float8 AS expires_at_ms,
       k.rate_limits, k.quota, k.ip_allowlist, k.metadata,
       (SELECT json_agg(json_build_array(g.service, g.scopes) ORDER BY g.service)
          FROM keys.key_grant g WHERE g.key_id = k.id) AS grants,
       (SELECT json_agg(json_build_array(s.number, encode(s.digest, 'base64'), s.pepper_version,
-                floor(extract(epoch FROM s.valid_until) * 1000), s.ended))
+                floor(extract(epoch FROM s.created_at) * 1000), floor(extract(epoch FROM s.valid_until) * 1000), s.ended))
          FROM (SELECT * FROM keys.secret WHERE key_id = k.id ORDER BY number DESC LIMIT 2) s) AS secrets
     FROM keys.cache_epoch e
-      LEFT JOIN (keys.key k JOIN keys.consumer c ON c.slug = k.consumer) ON k.id = $1`,
+      LEFT JOIN (keys.key k JOIN keys.consumer c ON c.slug = k.consumer) ON k.id = ANY ($1::text[])`,
 };
 
-/** A read that fails later than this is not tried again for those who waited for it. */
+/** The most ids that wait for a statement; who comes then is turned away at once. */
+const MAX_WAITING = 512;
+const MAX_STATEMENTS = 4;
+const MAX_IDS = 128;
+/** Who has waited longer than this when a statement fails fails with it: another wait would be longer than a verification may take. */
 const TRY_AGAIN_WITHIN_MS = 250;
 
-interface NextRead {
+/** So many reads wait that one more would only wait in vain. */
+export class StoreBusy extends Error {
+  constructor() {
+    super('Too many keys are being looked up');
+  }
+}
+
+interface Waiting {
+  sinceMs: number;
   promise: Promise<StoredRecord>;
+  resolve: (read: StoredRecord) => void;
+  reject: (error: unknown) => void;
 }
 
 /**
- * Reads records from PostgreSQL. Reads of one key that wait at the same time share one statement, but nobody joins one that is
- * already sent: it may have looked before a change that the joiner must see.
+ * Reads records from PostgreSQL. Reads that wait at the same time share one statement, those of one key share one place in
+ * it; but nobody joins a statement that is already sent: it may have looked before a change that the joiner must see.
+ * However many unknown ids are asked about, four connections at most are busy with them.
  */
 export class RecordStore {
-  private readonly flights = new Map<string, { sent: Promise<unknown>; next: NextRead | null }>();
+  private waiting = new Map<string, Waiting>();
+  private statements = 0;
+  private isScheduled = false;
 
   constructor(private readonly pool: pg.Pool) {}
 
-  /** @throws where PostgreSQL does not answer within 1.7 s */
+  /** @throws StoreBusy, or where PostgreSQL does not answer within 1.7 s */
   read(keyId: string): Promise<StoredRecord> {
-    const underWay = this.flights.get(keyId);
-    if (underWay === undefined) return this.send(keyId);
-    underWay.next ??= { promise: this.after(keyId, underWay.sent) };
-    return underWay.next.promise;
+    const before = this.waiting.get(keyId);
+    if (before !== undefined) return before.promise;
+    if (this.waiting.size >= MAX_WAITING) return Promise.reject(new StoreBusy());
+    const waiting = newWaiting();
+    this.waiting.set(keyId, waiting);
+    this.schedule();
+    return waiting.promise;
   }
 
-  private async after(keyId: string, sent: Promise<unknown>): Promise<StoredRecord> {
-    const startedMs = performance.now();
-    await sent.catch((error: unknown) => {
-      // both waits together would be longer than a verification may take
-      if (performance.now() - startedMs > TRY_AGAIN_WITHIN_MS) throw error;
+  /** Not at once, so that all who come in one turn of the event loop go together. */
+  private schedule(): void {
+    if (this.isScheduled || this.statements >= MAX_STATEMENTS) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      while (this.waiting.size > 0 && this.statements < MAX_STATEMENTS) void this.send();
     });
-    return this.send(keyId);
   }
 
-  private async send(keyId: string): Promise<StoredRecord> {
-    const sent = this.select(keyId);
-    const flight = { sent, next: null };
-    this.flights.set(keyId, flight);
+  private async send(): Promise<void> {
+    const sent = [...this.waiting].slice(0, MAX_IDS);
+    for (const [keyId] of sent) this.waiting.delete(keyId);
+    this.statements += 1;
     try {
-      return await sent;
+      const reads = await this.select(sent.map(([keyId]) => keyId));
+      for (const [keyId, one] of sent) one.resolve(reads(keyId));
+    } catch (error) {
+      for (const [, one] of sent) one.reject(error);
+      this.giveUp(error);
     } finally {
-      if (this.flights.get(keyId) === flight && flight.next === null) this.flights.delete(keyId);
+      this.statements -= 1;
+      if (this.waiting.size > 0) this.schedule();
     }
   }
 
-  private async select(keyId: string): Promise<StoredRecord> {
+  /** Of those who wait, the ones that came long ago. */
+  private giveUp(error: unknown): void {
+    const beforeMs = performance.now() - TRY_AGAIN_WITHIN_MS;
+    for (const [keyId, one] of this.waiting) {
+      if (one.sinceMs > beforeMs) continue;
+      this.waiting.delete(keyId);
+      one.reject(error);
+    }
+  }
+
+  private async select(keyIds: string[]): Promise<(keyId: string) => StoredRecord> {
     const asOfMs = Date.now();
-    const { rows } = await this.pool.query<Row>({ ...SELECT_RECORD, values: [keyId] });
-    const row = rows[0]!;
-    return {
-      record: row.version === null ? null : recordOf(keyId, row),
-      epoch: Number(row.epoch),
-      asOfMs,
+    const { rows } = await this.pool.query<Row>({ ...SELECT_RECORDS, values: [keyIds] });
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    const epoch = Number(rows[0]!.epoch);
+    return (keyId) => {
+      const row = byId.get(keyId);
+      return { record: row === undefined ? null : recordOf(keyId, row), epoch, asOfMs };
     };
   }
+}
+
+function newWaiting(): Waiting {
+  let resolve!: Waiting['resolve'];
+  let reject!: Waiting['reject'];
+  const promise = new Promise<StoredRecord>((...settle) => {
+    [resolve, reject] = settle;
+  });
+  return { sinceMs: performance.now(), promise, resolve, reject };
 }
 
 function recordOf(keyId: string, row: Row): KeyRecord {
   return {
     keyId,
-    version: row.version!,
+    version: row.version,
     consumer: row.consumer,
     consumerEnabled: row.enabled,
     environment: row.environment,
@@ -112,12 +159,15 @@ function recordOf(keyId: string, row: Row): KeyRecord {
     quota: row.quota,
     ipAllowlist: row.ip_allowlist,
     metadata: row.metadata,
-    secrets: (row.secrets ?? []).map(([number, digest, pepperVersion, validUntilMs, isEnded]) => ({
-      number,
-      digest: Buffer.from(digest, 'base64'),
-      pepperVersion,
-      validUntilMs,
-      isEnded,
-    })),
+    secrets: (row.secrets ?? []).map(
+      ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
+        number,
+        digest: Buffer.from(digest, 'base64'),
+        pepperVersion,
+        issuedAtMs,
+        validUntilMs,
+        isEnded,
+      }),
+    ),
   };
 }

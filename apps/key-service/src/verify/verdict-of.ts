@@ -1,6 +1,7 @@
-import type { Verdict, VerdictCode } from '#contracts';
-import type { Decision, KeyRecord } from '#key-core';
-import type { Spent } from './record-cache.js';
+import type { Verdict } from '#contracts';
+import type { Decision, KeyRecord, SecretRecord } from '#key-core';
+import { nextRefillMs } from '../quota/next-refill.js';
+import type { Spent } from './spending.js';
 
 /** Where and when a record was read. */
 export interface Origin {
@@ -24,26 +25,32 @@ export function bareRefusal(code: 'MALFORMED' | 'NOT_FOUND', origin: Origin): Ve
   };
 }
 
+/** What a verdict is made of. */
+export interface Basis {
+  record: KeyRecord;
+  /** The one that was presented. */
+  secret: SecretRecord;
+  decision: Decision;
+  origin: Origin;
+  /** What was taken from the limits; null where it did not come to that. */
+  spent: Spent | null;
+  nowMs: number;
+}
+
 /** The verdict of a decision about a key that the presented secret opens, for a service that the key is granted for. */
-export function verdictOf(
-  record: KeyRecord,
-  decision: Decision,
-  origin: Origin,
-  spent: Spent | null,
-): Verdict {
-  const code = codeOf(decision, spent);
+export function verdictOf({ record, secret, decision, origin, spent, nowMs }: Basis): Verdict {
+  const code = spent?.refusal ?? decision.code;
   return {
     valid: code === 'VALID',
     code,
     keyId: record.keyId,
+    secretNumber: secret.number,
     consumer: record.consumer,
     environment: record.environment,
     ...(decision.scopes && { scopes: decision.scopes }),
     expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
     ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
-    ...(spent && record.rateLimits.length > 0 && { rateLimits: limitStates(record, spent) }),
-    ...(spent &&
-      spent.refusedBy > 0 && { retryAfterSeconds: Math.max(1, Math.ceil(spent.retryMs / 1_000)) }),
+    ...(spent && limitsOf(record, spent, nowMs)),
     ...(decision.superseded && {
       rotation: { superseded: true, validUntil: iso(decision.superseded.validUntilMs) },
     }),
@@ -51,19 +58,18 @@ export function verdictOf(
   };
 }
 
-function codeOf(decision: Decision, spent: Spent | null): VerdictCode {
-  return decision.code === 'VALID' && spent !== null && spent.refusedBy > 0
-    ? 'RATE_LIMITED'
-    : decision.code;
-}
-
-function limitStates(record: KeyRecord, spent: Spent) {
-  return record.rateLimits.map(({ name, limit }, i) => ({
-    name,
-    limit,
-    remaining: spent.states[i]!.remaining,
-    resetSeconds: Math.ceil(spent.states[i]!.resetMs / 1_000),
-  }));
+function limitsOf({ quota }: KeyRecord, spent: Spent, nowMs: number): Partial<Verdict> {
+  const told: Partial<Verdict> = {};
+  if (spent.states.length > 0) told.rateLimits = spent.states;
+  const refillMs = quota === null ? null : nextRefillMs(quota, nowMs);
+  if (quota !== null && spent.quotaLeft !== null) {
+    const resetsAt = refillMs === null ? null : iso(refillMs);
+    told.quota = { limit: quota.limit, remaining: spent.quotaLeft, resetsAt };
+  }
+  const retryMs = spent.refusal === 'QUOTA_EXCEEDED' ? refillMs && refillMs - nowMs : spent.retryMs;
+  if (spent.refusal !== null && retryMs !== null)
+    told.retryAfterSeconds = Math.max(1, Math.ceil(retryMs / 1_000));
+  return told;
 }
 
 function decisionOf({ source, asOfMs, ttlSeconds }: Origin, version: number): Verdict['decision'] {

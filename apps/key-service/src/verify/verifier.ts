@@ -8,39 +8,63 @@ import {
   type Decision,
   type KeyRecord,
   type KeyText,
+  type SecretRecord,
 } from '#key-core';
 import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { CacheEntry } from './cache-entry.js';
-import type { LocalLimits } from './local-limits.js';
-import { RecordCache, type Spending, type Spent } from './record-cache.js';
-import type { RecordStore } from './record-store.js';
+import { RecordCache } from './record-cache.js';
+import { StoreBusy, type RecordStore } from './record-store.js';
+import type { Spender } from './spender.js';
+import { NO_SPENDING, type Spending, type Spent } from './spending.js';
 import { bareRefusal, verdictOf, type Origin } from './verdict-of.js';
 
-/** A question about a presented key. `isFresh` reads the store whatever the cache holds. */
+/** A question about a presented key. */
 export interface Question {
   text: string;
   service: string;
   scopes?: ScopeRequirement | undefined;
   environment?: Environment | undefined;
   clientIp?: string | undefined;
+  /** Units to take from limits and quota; 0 asks whatever they are. */
   cost: number;
+  /** Only looks whether the units are there. */
   isDry: boolean;
+  /** Reads the store whatever the cache holds. */
   isFresh: boolean;
 }
 
 export interface VerifierParts {
   store: RecordStore;
   cache: RecordCache | null;
-  limits: LocalLimits;
+  spender: Spender;
   fence: Fence;
   material: KeyMaterial;
   cacheTtlSeconds: number;
   log: Logger;
 }
 
+/** A key that the presented secret opens, and what was decided on it. */
+export interface OpenedKey {
+  record: KeyRecord;
+  secret: SecretRecord;
+  decision: Decision;
+}
+
+/** What a record says to a question; nothing opened where the id is unknown or the secret is not the key's. */
+interface Judged {
+  opened: OpenedKey | null;
+  spending: Spending;
+}
+
+interface Answer {
+  opened: OpenedKey | null;
+  /** Null where it did not come to limits. */
+  spent: Spent | null;
+  origin: Origin;
+}
+
 const MAX_KNOWN = 50_000;
-const NO_SPENDING: Spending = { limits: [], cost: 0, isDry: true };
 
 /**
  * Answers whether a key may do what is asked.
@@ -57,52 +81,70 @@ export class Verifier {
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   async verify(question: Question): Promise<Verdict> {
+    const nowMs = this.parts.material.now();
     const key = parseKeyText(question.text);
-    if (key === null) return bareRefusal('MALFORMED', this.originNow());
-    const epoch = this.parts.fence.trustedEpoch();
-    if (question.isFresh || epoch === null) return this.fromStore(key, question, null);
+    if (key === null) return bareRefusal('MALFORMED', this.originOf(nowMs));
+    const { opened, spent, origin } = await this.answer(key, question);
+    // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
+    if (opened === null || opened.decision.code === 'NOT_FOUND')
+      return bareRefusal('NOT_FOUND', origin);
+    return verdictOf({ ...opened, spent, origin, nowMs });
+  }
+
+  /** The key itself where it may do what is asked, else null. Spends nothing. @throws as {@link Verifier.verify} */
+  async look(question: Omit<Question, 'cost' | 'isDry'>): Promise<OpenedKey | null> {
+    const key = parseKeyText(question.text);
+    if (key === null) return null;
+    const { opened } = await this.answer(key, { ...question, cost: 0, isDry: true });
+    return opened?.decision.code === 'VALID' ? opened : null;
+  }
+
+  private answer(key: KeyText, question: Question): Promise<Answer> {
+    const { cache, fence } = this.parts;
+    const epoch = fence.trustedEpoch();
+    if (question.isFresh || epoch === null || !cache?.isUsable)
+      return this.fromStore(key, question, null);
     return this.fromCache(key, question, epoch);
   }
 
-  private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
-    const { cache } = this.parts;
-    if (cache === null || !cache.isUsable) return this.fromStore(key, question, null);
+  private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Answer> {
     const known = this.known.get(key.keyId);
     // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
-    const verdict =
-      known?.epoch === epoch && known.asOfMs >= this.oldestMs()
-        ? await this.ask(key, question, known)
-        : null;
-    return verdict ?? (await this.askAnew(key, question, epoch));
+    const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs();
+    const answer = isFresh ? await this.ask(key, question, known) : null;
+    return answer ?? (await this.askAnew(key, question, epoch));
   }
 
-  private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
-    const unknown = RecordCache.newerThan(this.oldestMs());
-    const answer = await this.parts.cache!.check(key.keyId, unknown, epoch, NO_SPENDING);
-    if (answer.kind === 'entry') {
-      this.remember(key.keyId, answer.entry);
-      return (await this.ask(key, question, answer.entry)) ?? this.fromStore(key, question, null);
+  private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Answer> {
+    const { cache, log } = this.parts;
+    const { keyId } = key;
+    const tag = RecordCache.newerThan(this.oldestMs());
+    const found = await cache!.check({ keyId, tag, epoch, spending: NO_SPENDING });
+    if (found.kind === 'entry') {
+      this.remember(keyId, found.entry);
+      return (await this.ask(key, question, found.entry)) ?? this.fromStore(key, question, null);
     }
-    if (answer.kind === 'forged') {
-      this.parts.log.error(
-        { keyId: key.keyId },
-        'a cache entry was not sealed by us, or by another release, and is dropped',
-      );
-      await this.parts.cache!.drop(key.keyId);
+    if (found.kind === 'forged') {
+      log.error({ keyId }, 'a cache entry was not sealed by us, or by another version: dropped');
+      await cache!.drop(keyId);
     }
-    return this.fromStore(key, question, answer.kind === 'miss' ? answer.token : null);
+    return this.fromStore(key, question, found.kind === 'miss' ? found.token : null);
   }
 
-  /** The verdict by a known entry, or null where Redis does not confirm it. */
-  private async ask(key: KeyText, question: Question, known: CacheEntry): Promise<Verdict | null> {
-    const judged = this.judge(known.record, key, question);
-    const spending = judged.spending ?? NO_SPENDING;
-    const answer = await this.parts.cache!.check(key.keyId, known.tag, known.epoch, spending);
-    switch (answer.kind) {
+  /** The answer by a known entry, or null where Redis does not confirm it. */
+  private async ask(key: KeyText, question: Question, known: CacheEntry): Promise<Answer | null> {
+    const { keyId } = key;
+    const { opened, spending } = this.judge(known.record, key, question);
+    const { tag, epoch, record } = known;
+    const found = await this.parts.spender.confirm(
+      { keyId, tag, epoch, spending },
+      record?.consumer ?? '',
+    );
+    switch (found.kind) {
       case 'same':
-        return this.answer(judged, answer.spent, this.originOf(known, 'cache'));
+        return { opened, spent: found.spent, origin: this.originOf(known.asOfMs, 'cache') };
       case 'miss':
-        return this.fromStore(key, question, answer.token);
+        return this.fromStore(key, question, found.token);
       case 'away':
         return this.fromStore(key, question, null);
       default:
@@ -110,65 +152,47 @@ export class Verifier {
     }
   }
 
-  private async fromStore(
-    key: KeyText,
-    question: Question,
-    token: string | null,
-  ): Promise<Verdict> {
-    const { store, cache, fence } = this.parts;
+  private async fromStore(key: KeyText, question: Question, token: string | null): Promise<Answer> {
+    const { store, cache, log } = this.parts;
     let read;
     try {
       read = await store.read(key.keyId);
     } catch (error) {
+      if (error instanceof StoreBusy) throw error;
       return this.inGrace(key, question, error);
     }
     if (token !== null && token !== '') {
       const filled = cache!.fill(key.keyId, token, read);
-      filled.catch((error: unknown) =>
-        this.parts.log.warn({ err: error }, 'a cache entry could not be filled'),
-      );
+      filled.catch((error: unknown) => log.warn({ err: error }, 'a cache entry was not filled'));
     }
-    const origin: Origin = {
-      source: 'store',
-      asOfMs: read.asOfMs,
-      ttlSeconds: this.parts.cacheTtlSeconds,
-    };
-    const judged = this.judge(read.record, key, question);
-    if (judged.record === null || judged.decision.code !== 'VALID')
-      return this.answer(judged, null, origin);
-    return this.answer(
-      judged,
-      await this.spend(judged.record, judged.spending, fence.trustedEpoch()),
-      origin,
-    );
+    return this.spendFor(key, question, {
+      record: read.record,
+      origin: this.originOf(read.asOfMs),
+    });
   }
 
   /** PostgreSQL does not answer: what the cache holds may go on for the grace; what it does not hold nobody can decide. */
-  private async inGrace(key: KeyText, question: Question, cause: unknown): Promise<Verdict> {
+  private async inGrace(key: KeyText, question: Question, cause: unknown): Promise<Answer> {
     const epoch = this.parts.fence.noteDatabaseAway();
     const { cache } = this.parts;
     if (epoch === null || question.isFresh || !cache?.isUsable) throw cause;
-    const answer = await cache.check(key.keyId, '', epoch, NO_SPENDING);
-    if (answer.kind !== 'entry') throw cause;
-    const judged = this.judge(answer.entry.record, key, question);
-    const spent =
-      judged.record === null || judged.decision.code !== 'VALID'
-        ? null
-        : await this.spend(judged.record, judged.spending, epoch);
-    return this.answer(judged, spent, this.originOf(answer.entry, 'cache'));
+    const { keyId } = key;
+    const found = await cache.check({ keyId, tag: '', epoch, spending: NO_SPENDING });
+    if (found.kind !== 'entry') throw cause;
+    const { record, asOfMs } = found.entry;
+    return this.spendFor(key, question, { record, origin: this.originOf(asOfMs, 'cache') });
   }
 
-  private async spend(record: KeyRecord, spending: Spending, epoch: number | null): Promise<Spent> {
-    const { cache, limits, fence, material } = this.parts;
-    if (spending.limits.length === 0) return { refusedBy: 0, retryMs: 0, states: [] };
-    if (cache !== null) {
-      const answer = await cache.check(record.keyId, '*', epoch ?? 0, spending);
-      if (answer.kind === 'same') return answer.spent;
-    }
-    return limits.spend(record.keyId, spending, {
-      replicas: fence.replicas,
-      nowMs: material.now(),
-    });
+  /** The answer by a record that was just read. */
+  private async spendFor(
+    key: KeyText,
+    question: Question,
+    { record, origin }: { record: KeyRecord | null; origin: Origin },
+  ): Promise<Answer> {
+    const { opened, spending } = this.judge(record, key, question);
+    if (opened?.decision.code !== 'VALID') return { opened, spent: null, origin };
+    const spent = await this.parts.spender.spend(opened.record, spending);
+    return spent === null ? this.fromStore(key, question, null) : { opened, spent, origin };
   }
 
   private judge(record: KeyRecord | null, key: KeyText, question: Question): Judged {
@@ -177,28 +201,15 @@ export class Verifier {
       const pepper = peppers.get(version);
       return pepper && digestKey(pepper, key.text);
     });
-    if (record === null || secret === null) return { record: null };
-    const decision = decide(record, secret, requestOf(question), now());
-    const spends = decision.code === 'VALID';
+    if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
+    const decision = decide(record, secret, question, now());
+    const { cost, isDry } = question;
+    const spends = decision.code === 'VALID' && cost > 0;
+    const { rateLimits: limits, quota } = record;
     return {
-      record,
-      decision,
-      secretNumber: secret.number,
-      spending: {
-        limits: spends ? record.rateLimits : [],
-        cost: question.cost,
-        isDry: question.isDry,
-      },
+      opened: { record, secret, decision },
+      spending: spends ? { limits, quota, cost, isDry } : NO_SPENDING,
     };
-  }
-
-  private answer(judged: Judged, spent: Spent | null, origin: Origin): Verdict {
-    // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
-    if (judged.record === null || judged.decision.code === 'NOT_FOUND')
-      return bareRefusal('NOT_FOUND', origin);
-    const { record, decision, secretNumber } = judged;
-    const paid = decision.code === 'VALID' ? spent : null;
-    return { ...verdictOf(record, decision, origin, paid), secretNumber };
   }
 
   /** Entries read from the store before this are read anew, as long as there is a store to read. */
@@ -213,34 +224,10 @@ export class Verifier {
     if (this.known.size > MAX_KNOWN) this.known.delete(this.known.keys().next().value!);
   }
 
-  private originNow(): Origin {
-    return {
-      source: 'store',
-      asOfMs: this.parts.material.now(),
-      ttlSeconds: this.parts.cacheTtlSeconds,
-    };
+  /** Of a record as it was at `asOfMs`. */
+  private originOf(asOfMs: number, source: Origin['source'] = 'store'): Origin {
+    const { cacheTtlSeconds, material } = this.parts;
+    const ageSeconds = source === 'store' ? 0 : Math.floor((material.now() - asOfMs) / 1_000);
+    return { source, asOfMs, ttlSeconds: Math.max(0, cacheTtlSeconds - ageSeconds) };
   }
-
-  private originOf(entry: CacheEntry, source: 'cache'): Origin {
-    const ageSeconds = Math.floor((this.parts.material.now() - entry.asOfMs) / 1_000);
-    return {
-      source,
-      asOfMs: entry.asOfMs,
-      ttlSeconds: Math.max(0, this.parts.cacheTtlSeconds - ageSeconds),
-    };
-  }
-}
-
-/** What a record says to a question; no record where the id is unknown or the secret is not the key's. */
-type Judged =
-  | { record: null; spending?: never }
-  | { record: KeyRecord; decision: Decision; secretNumber: number; spending: Spending };
-
-function requestOf({ service, scopes, environment, clientIp }: Question) {
-  return {
-    service,
-    ...(scopes !== undefined && { scopes }),
-    ...(environment !== undefined && { environment }),
-    ...(clientIp !== undefined && { clientIp }),
-  };
 }

@@ -2,38 +2,56 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { KeyServiceEnv } from '../config.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { QuotaLedger } from '../quota/quota-ledger.js';
 import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
 import { LocalLimits } from './local-limits.js';
 import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
+import { Spender } from './spender.js';
 import { Verifier } from './verifier.js';
+
+/** Injection token of the parts as they are wired. */
+const PARTS = Symbol('VERIFY_PARTS');
 
 /** The hot path. */
 @Module({})
 export class VerifyModule {
   static forRoot(env: KeyServiceEnv): DynamicModule {
-    const cacheTtlSeconds = env.CACHE_TTL_SECONDS;
-    const verifier = {
-      provide: Verifier,
+    const parts = {
+      provide: PARTS,
       inject: [Stores, KEY_MATERIAL, LOG],
-      useFactory: ({ hotPool, link, fence }: Stores, material: KeyMaterial, log: Logger) =>
-        new Verifier({
-          store: new RecordStore(hotPool),
-          cache:
-            link &&
-            new RecordCache(link, {
-              macKey: material.cacheKey,
-              ttlSeconds: cacheTtlSeconds,
-              graceSeconds: env.GRACE_SECONDS,
-            }),
-          limits: new LocalLimits(),
-          fence,
-          material,
-          cacheTtlSeconds,
-          log,
-        }),
+      useFactory: (stores: Stores, material: KeyMaterial, log: Logger) =>
+        wire(stores, env, { material, log }),
     };
-    return { module: VerifyModule, providers: [verifier], exports: [verifier] };
+    const exported = [
+      { provide: RecordStore, inject: [PARTS], useFactory: (wired: Wired) => wired.store },
+      { provide: Spender, inject: [PARTS], useFactory: (wired: Wired) => wired.spender },
+      { provide: Verifier, inject: [PARTS], useFactory: (wired: Wired) => wired.verifier },
+    ];
+    return { module: VerifyModule, providers: [parts, ...exported], exports: exported };
   }
+}
+
+type Wired = ReturnType<typeof wire>;
+
+function wire(
+  { hotPool, link, fence }: Stores,
+  { CACHE_TTL_SECONDS: ttlSeconds, GRACE_SECONDS: graceSeconds }: KeyServiceEnv,
+  options: { material: KeyMaterial; log: Logger },
+) {
+  const { cacheKey: macKey, now } = options.material;
+  const store = new RecordStore(hotPool);
+  const cache = link && new RecordCache(link, { macKey, ttlSeconds, graceSeconds });
+  const ledger = new QuotaLedger(hotPool);
+  const spender = new Spender({ cache, limits: new LocalLimits(), ledger, fence, now });
+  const verifier = new Verifier({
+    store,
+    cache,
+    spender,
+    fence,
+    cacheTtlSeconds: ttlSeconds,
+    ...options,
+  });
+  return { store, spender, verifier };
 }

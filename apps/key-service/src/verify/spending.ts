@@ -1,0 +1,30 @@
+import type { LimitState, RateLimit, VerdictCode } from '#contracts';
+import type { QuotaRecord } from '#key-core';
+
+/** Units to take from a key's limits and quota, from all or from none; `isDry` only looks. */
+export interface Spending {
+  limits: readonly RateLimit[];
+  quota: QuotaRecord | null;
+  cost: number;
+  isDry: boolean;
+}
+
+/** Nothing to take, only a record to confirm. */
+export const NO_SPENDING: Spending = { limits: [], quota: null, cost: 0, isDry: true };
+
+/** Why units were not to be had. */
+export type SpendingRefusal = Extract<VerdictCode, 'RATE_LIMITED' | 'QUOTA_EXCEEDED'>;
+
+/** How it went. */
+export interface Spent {
+  refusal: SpendingRefusal | null;
+  /** Until the limit that refused may let the call pass; of a quota see its next refill. */
+  retryMs: number;
+  /** State of each limit, after it. */
+  states: LimitState[];
+  /** What is left of the quota; null without one, or where another limit refused before it was looked at. */
+  quotaLeft: number | null;
+}
+
+/** Where nothing is limited. */
+export const UNLIMITED: Spent = { refusal: null, retryMs: 0, states: [], quotaLeft: null };
