@@ -1,8 +1,11 @@
 import { Cluster } from 'ioredis';
 import type { Logger } from 'pino';
 import { createRedisClient, type RedisClient } from '#redis-client';
+import { Patience } from './patience.js';
 
 const COMMAND_TIMEOUT_MS = 50;
+/** When the client itself gives a command up; whoever waits has long gone on. */
+const ABANDON_MS = 1_000;
 const FAILURES_TO_OPEN = 5;
 
 /** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
@@ -40,6 +43,7 @@ end
  */
 export class RedisLink {
   private readonly client: RedisClient;
+  private readonly patience = new Patience(COMMAND_TIMEOUT_MS);
   private admitted: Servers | null = null;
   private failures = 0;
   private scripts = 0;
@@ -48,7 +52,7 @@ export class RedisLink {
     url: string,
     private readonly log: Logger,
   ) {
-    this.client = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
+    this.client = createRedisClient(url, { commandTimeoutMs: ABANDON_MS });
     for (const event of ['close', '-node', '+node']) {
       this.client.on(event, () => this.suspend('a connection was lost or made anew'));
     }
@@ -70,17 +74,8 @@ export class RedisLink {
   }
 
   /** Asks all masters who they are. @throws when one does not answer in time */
-  async readServers(): Promise<Servers> {
-    const { client } = this;
-    if (!(client instanceof Cluster))
-      return { runs: [runIn(await client.info('server'))], nodes: [] };
-    const masters = client.nodes('master');
-    const [runs, nodes] = await Promise.all([
-      Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
-      Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
-    ]);
-    if (runs.length === 0) throw new Error('The cluster has no master');
-    return { runs: runs.toSorted(), nodes };
+  readServers(): Promise<Servers> {
+    return this.patience.for(serversOf(this.client));
   }
 
   admit(servers: Servers): void {
@@ -124,7 +119,7 @@ export class RedisLink {
     const { admitted } = this;
     if (admitted === null) return null;
     try {
-      const answer = await command();
+      const answer = await this.patience.for(command());
       this.failures = 0;
       return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
     } catch (error) {
@@ -142,6 +137,18 @@ export class RedisLink {
     this.failures += 1;
     if (this.failures >= FAILURES_TO_OPEN) this.suspend(error.message);
   }
+}
+
+async function serversOf(client: RedisClient): Promise<Servers> {
+  if (!(client instanceof Cluster))
+    return { runs: [runIn(await client.info('server'))], nodes: [] };
+  const masters = client.nodes('master');
+  const [runs, nodes] = await Promise.all([
+    Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
+    Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
+  ]);
+  if (runs.length === 0) throw new Error('The cluster has no master');
+  return { runs: runs.toSorted(), nodes };
 }
 
 function runIn(info: string): string {
