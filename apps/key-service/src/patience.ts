@@ -26,9 +26,16 @@ export class Patience {
       const wait = { ticksLeft: this.ticks + 1, giveUp };
       this.waits.add(wait);
       this.timer ??= setInterval(() => this.tick(), TICK_MS).unref();
-      const forget = () => this.waits.delete(wait);
-      answer.then(resolve, reject);
-      answer.then(forget, forget);
+      answer.then(
+        (value) => {
+          this.waits.delete(wait);
+          resolve(value);
+        },
+        (error: Error) => {
+          this.waits.delete(wait);
+          reject(error);
+        },
+      );
     });
   }
 

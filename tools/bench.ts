@@ -1,0 +1,37 @@
+import { openBed } from './bench/bed.js';
+import { measureHotPath } from './bench/measures.js';
+import { readOptions, USAGE, type BenchOptions } from './bench/options.js';
+import { createResults, machine } from './bench/report.js';
+import { pinBench } from './bench/servers.js';
+
+/** Measures the key service beside bare Fastify in one run; see docs/performance.md. */
+async function main(options: BenchOptions): Promise<void> {
+  console.log(machine());
+  console.log(pinBench());
+  const bed = await openBed();
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => reject(new Error(`ended by ${signal}`)));
+    }
+  });
+  try {
+    const results = createResults();
+    await Promise.race([measureHotPath(bed, options, results), interrupted]);
+    results.finish(options.out, options.rounds);
+  } finally {
+    await bed.stop();
+  }
+}
+
+const args = process.argv.slice(process.argv[2] === 'bench' ? 3 : 2);
+if (args.includes('--help')) {
+  console.log(USAGE);
+  process.exit(0);
+}
+try {
+  await main(readOptions(args));
+  process.exit(0);
+} catch (error) {
+  console.error(`\nThe bench failed: ${(error as Error).message}`);
+  process.exit(1);
+}

@@ -1,0 +1,81 @@
+import { parseArgs } from 'node:util';
+
+/** What a run of the bench measures, and for how long. */
+export interface BenchOptions {
+  rounds: number;
+  sliceMs: number;
+  warmUpMs: number;
+  connections: number;
+  /** Keys that the load is spread over. */
+  keys: number;
+  /** Only the pairs of this path. */
+  only: 'verify' | 'miss' | 'batch' | null;
+  /** Measures 1,000,000 keys against 1,000 instead. */
+  growth: boolean;
+  /** Measures two processes on two cores instead. */
+  replicas: boolean;
+  /** Minutes at full load to watch memory for, instead. */
+  soakMinutes: number | null;
+  /** Folder for CPU profiles of the key service. */
+  profileDir: string | null;
+  /** File for the results. */
+  out: string;
+}
+
+export const USAGE = `npm run bench -- [options]
+  --rounds N       interleaved rounds to measure (15)
+  --slice MS       length of one slice of load (1000)
+  --warm-up MS     load on each target before the first round, thrown away (5000)
+  --connections N  keep-alive connections of the load generator (64)
+  --keys N         keys that the load is spread over (10000)
+  --only PATH      verify, miss or batch alone
+  --growth         1,000,000 keys against 1,000: verify, store miss, list pages
+  --replicas       two processes on two cores against one, ours and the bare ones
+  --soak MINUTES   memory at full load
+  --profile DIR    write a CPU profile of the key service there
+  --out FILE       where the results go (bench-results.json)`;
+
+/** @throws Error naming the argument that is wrong */
+export function readOptions(args: string[]): BenchOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '15' },
+      slice: { type: 'string', default: '1000' },
+      'warm-up': { type: 'string', default: '5000' },
+      connections: { type: 'string', default: '64' },
+      keys: { type: 'string', default: '10000' },
+      only: { type: 'string' },
+      growth: { type: 'boolean', default: false },
+      replicas: { type: 'boolean', default: false },
+      soak: { type: 'string' },
+      profile: { type: 'string' },
+      out: { type: 'string', default: 'bench-results.json' },
+    },
+  });
+  return {
+    rounds: positive('rounds', values.rounds),
+    sliceMs: positive('slice', values.slice),
+    warmUpMs: positive('warm-up', values['warm-up']),
+    connections: positive('connections', values.connections),
+    keys: positive('keys', values.keys),
+    only: pathIn(values.only),
+    growth: values.growth,
+    replicas: values.replicas,
+    soakMinutes: values.soak === undefined ? null : positive('soak', values.soak),
+    profileDir: values.profile ?? null,
+    out: values.out,
+  };
+}
+
+function pathIn(text: string | undefined): BenchOptions['only'] {
+  if (text === undefined) return null;
+  if (text === 'verify' || text === 'miss' || text === 'batch') return text;
+  throw new Error('--only takes verify, miss or batch');
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new Error(`--${name} must be a number above 0`);
+}

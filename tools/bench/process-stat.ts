@@ -1,0 +1,23 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Time that all threads of a process have been on a core, in microseconds; NaN where Linux does not tell. */
+export function cpuUsOf(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => {
+      const [onCoreNs] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+      return sum + Number(onCoreNs) / 1_000;
+    }, 0);
+  } catch {
+    return NaN;
+  }
+}
+
+/** Resident memory of a process in MiB; NaN where Linux does not tell. */
+export function rssMibOf(pid: number): number {
+  try {
+    const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    return Number(kib) / 1_024;
+  } catch {
+    return NaN;
+  }
+}

@@ -1,0 +1,81 @@
+import type { BenchOptions } from './options.js';
+import { load } from './load.js';
+import { cpuUsOf } from './process-stat.js';
+
+/** A server's route with the requests to send to it. */
+export interface Target {
+  name: string;
+  port: number;
+  /** Processes that serve it, whose CPU time is counted. */
+  pids: number[];
+  /** Sent in turn. */
+  requests: Buffer[];
+  /** Keys that one request is about. */
+  keysEach?: number;
+  /** What every good answer holds. */
+  expected: readonly string[];
+  /** Where the next slice begins in `requests`. */
+  at?: number;
+}
+
+/** One slice: keys a second, CPU time of the server for each, latencies. */
+export interface Slice {
+  perSecond: number;
+  cpuUs: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** An answer that was not as expected, where more than 1 of 100 were not: the slice means nothing then. */
+  spoiltBy: string | undefined;
+}
+
+/** Sends load to a target for one slice. Each slice goes on in the target's requests where the one before ended. */
+export async function runSlice(
+  target: Target,
+  options: Pick<BenchOptions, 'connections' | 'sliceMs'>,
+  perSecond?: number,
+): Promise<Slice> {
+  const { port, pids, requests, keysEach = 1, expected } = target;
+  const from = target.at ?? 0;
+  let count = 0;
+  const cpuBefore = sum(pids.map(cpuUsOf));
+  const result = await load({
+    port,
+    connections: options.connections,
+    forMs: options.sliceMs,
+    expected,
+    request: (n) => {
+      count = n + 1;
+      return requests[(from + n) % requests.length]!;
+    },
+    ...(perSecond !== undefined && { perSecond: perSecond / keysEach }),
+  });
+  target.at = (from + count) % requests.length;
+  return {
+    perSecond: result.perSecond * keysEach,
+    cpuUs: (sum(pids.map(cpuUsOf)) - cpuBefore) / (count * keysEach),
+    p50Ms: result.p50Ms,
+    p99Ms: result.p99Ms,
+    spoiltBy: result.goodShare < 0.99 ? result.firstOther : undefined,
+  };
+}
+
+/** Median, least and greatest of some figures. */
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+
+/** @throws RangeError where there is none */
+export function spreadOf(figures: readonly number[]): Spread {
+  const sorted = figures.toSorted((a, b) => a - b);
+  if (sorted.length === 0) throw new RangeError('There are no figures');
+  const middle = Math.floor(sorted.length / 2);
+  const median =
+    sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return { median, min: sorted[0]!, max: sorted.at(-1)! };
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
