@@ -110,7 +110,7 @@ export class Verifier {
   private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Answer> {
     const known = this.known.get(key.keyId);
     // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
-    const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs();
+    const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs(key);
     const answer = isFresh ? await this.ask(key, question, known) : null;
     return answer ?? (await this.askAnew(key, question, epoch));
   }
@@ -118,7 +118,7 @@ export class Verifier {
   private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Answer> {
     const { cache, log } = this.parts;
     const { keyId } = key;
-    const tag = RecordCache.newerThan(this.oldestMs());
+    const tag = RecordCache.newerThan(this.oldestMs(key));
     const found = await cache!.check({ keyId, tag, epoch, spending: NO_SPENDING });
     if (found.kind === 'entry') {
       this.remember(keyId, found.entry);
@@ -212,10 +212,15 @@ export class Verifier {
     };
   }
 
-  /** Entries read from the store before this are read anew, as long as there is a store to read. */
-  private oldestMs(): number {
+  /**
+   * An entry that was read from the store before this is read anew, as long as there is a store to read. Not the same for all
+   * keys, so that those which were read together do not come again together.
+   */
+  private oldestMs({ keyId }: KeyText): number {
     const { fence, material, cacheTtlSeconds } = this.parts;
-    return fence.isDatabaseAway ? 0 : material.now() - cacheTtlSeconds * 1_000;
+    if (fence.isDatabaseAway) return 0;
+    const lifeMs = cacheTtlSeconds * (1_000 - 3 * (keyId.charCodeAt(keyId.length - 1) % 32));
+    return Math.floor(material.now()) - lifeMs;
   }
 
   private remember(keyId: string, entry: CacheEntry): void {
