@@ -19,7 +19,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     log,
     port: env.KEY_SERVICE_PORT,
     portVariable: 'KEY_SERVICE_PORT',
-    http: { quietPaths: [VERIFY_PATH] },
+    http: { keyPaths: [VERIFY_PATH], quietPaths: [VERIFY_PATH] },
     openApi: {
       title: 'Keyward key service',
       description: 'Issues, validates, limits, rotates and revokes API keys.',

@@ -26,16 +26,9 @@ export class Patience {
       const wait = { ticksLeft: this.ticks + 1, giveUp };
       this.waits.add(wait);
       this.timer ??= setInterval(() => this.tick(), TICK_MS).unref();
-      answer.then(
-        (value) => {
-          this.waits.delete(wait);
-          resolve(value);
-        },
-        (error: Error) => {
-          this.waits.delete(wait);
-          reject(error);
-        },
-      );
+      const forget = () => this.waits.delete(wait);
+      answer.then(resolve, reject);
+      answer.then(forget, forget);
     });
   }
 

@@ -7,7 +7,7 @@ export const PROBLEMS = {
   INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
   INVALID_HEADER: { status: 400, title: 'A header is not valid' },
   INVALID_CURSOR: { status: 400, title: 'The cursor is not one of this list' },
-  KEY_IN_WRONG_PLACE: { status: 400, title: 'Send an API key in the x-api-key header only' },
+  KEY_IN_WRONG_PLACE: { status: 400, title: 'A key or token is where it does not belong' },
   POLICY_VIOLATION: { status: 400, title: 'The policy of the service does not allow this' },
   UNAUTHENTICATED: { status: 401, title: 'Authentication is required' },
   INVALID_TOKEN: { status: 401, title: 'The token is not valid' },

@@ -1,8 +1,7 @@
 import { maskSecrets, maskUrl } from './mask.js';
 
 const KEY = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
-const encoded = (text: string): string =>
-  [...text].map((one) => `%${one.charCodeAt(0).toString(16)}`).join('');
+const encoded = (text: string): string => Buffer.from(text).toString('hex').replace(/../g, '%$&');
 
 describe('maskUrl', () => {
   it.each([

@@ -1,6 +1,6 @@
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { maskSecrets } from '#contracts';
+import { maskUrl } from '#contracts';
 import { registerBodies } from './json-body.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
@@ -13,6 +13,8 @@ const KIB = 1024;
 export interface HttpOptions {
   /** Paths that take a form instead of JSON. */
   formPaths?: readonly string[];
+  /** Paths whose bodies may hold keys; elsewhere a key in the body is refused. */
+  keyPaths?: readonly string[];
   /** Paths whose good answers are not logged one by one. */
   quietPaths?: readonly string[];
 }
@@ -64,7 +66,8 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   fastify.decorate('drain', () => {
     draining = true;
   });
-  registerBodies(fastify, new Set(options.formPaths));
+  const { formPaths, keyPaths } = options;
+  registerBodies(fastify, { formPaths: new Set(formPaths), keyPaths: new Set(keyPaths) });
   registerHooks(fastify, new Set(options.quietPaths));
   return {
     fastify,
@@ -94,7 +97,7 @@ function registerHooks(fastify: FastifyInstance, quietPaths: ReadonlySet<string>
 function accessOf(request: FastifyRequest, status: number, elapsedMs: number) {
   return {
     method: request.method,
-    url: maskSecrets(request.url),
+    url: maskUrl(request.url),
     status,
     ms: Math.round(elapsedMs * 10) / 10,
     ip: request.ip,

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   isErrorCode,
   maskSecrets,
+  maskUrl,
   PROBLEM_TYPE,
   problemOf,
   type ErrorCode,
@@ -58,7 +59,7 @@ export function sendProblem(
   const body: Problem = {
     ...fixed,
     detail: maskSecrets(told.detail),
-    instance: maskSecrets(pathOf(request)),
+    instance: maskUrl(pathOf(request)),
     requestId: request.id,
     ...(told.errors && { errors: told.errors }),
   };
@@ -130,7 +131,7 @@ function retryOf(status: number): Record<string, string> {
 
 const FASTIFY_DETAILS: Partial<Record<ErrorCode, string>> = {
   INVALID_REQUEST: 'The request could not be read',
-  BODY_TOO_LARGE: 'Send a smaller body',
+  BODY_TOO_LARGE: 'Send at most 64 KiB',
   UNSUPPORTED_MEDIA_TYPE: 'Send the body as application/json',
 };
 

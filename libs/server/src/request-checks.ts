@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { maskSecrets } from '#contracts';
+import { maskSecrets, maskUrl } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
 const MAX_HEADERS = 100;
@@ -12,15 +12,16 @@ const ONCE = new Set([
   'if-match',
   'content-type',
 ]);
+const SHORTEST_SECRET = 20;
 const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
 
 /**
  * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
- * a list, bytes that are not visible ASCII in `x-api-key`, a key or token, or NUL, in
- * the query string; no host or several, or a transfer coding
- * that Node does not read: then it cannot be told where the request ends, and the connection is closed.
+ * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the address or a cookie, NUL in the address, a
+ * compressed body; no host or several, or a transfer coding that Node does not read: then it cannot be told where the request
+ * ends, and the connection is closed.
  *
- * @throws ProblemException INVALID_HEADER, KEY_IN_WRONG_PLACE or INVALID_REQUEST
+ * @throws ProblemException INVALID_HEADER, KEY_IN_WRONG_PLACE, INVALID_REQUEST or UNSUPPORTED_MEDIA_TYPE
  */
 export function checkRequest(request: IncomingMessage): void {
   const raw = request.rawHeaders;
@@ -42,7 +43,8 @@ export function checkRequest(request: IncomingMessage): void {
       'Send one API key of letters, digits and underscores in x-api-key',
     );
   }
-  checkQuery(request.url ?? '');
+  checkOthers(request);
+  checkUrl(request.url ?? '');
 }
 
 function checkFraming({ headers, headersDistinct, httpVersion }: IncomingMessage): void {
@@ -55,17 +57,29 @@ function checkFraming({ headers, headersDistinct, httpVersion }: IncomingMessage
     throw new ProblemException('INVALID_HEADER', 'Use no transfer coding but chunked', options);
 }
 
-function checkQuery(url: string): void {
+function checkUrl(url: string): void {
   const start = url.indexOf('?');
-  if (start < 0) return;
-  const query = url.slice(start);
-  if (query.includes('%00'))
-    throw new ProblemException('INVALID_REQUEST', 'Text may not hold NUL or lone surrogates');
-  if (KEY_PARAMETER.test(query) || maskSecrets(query) !== query) {
+  if (start < 0 && !url.includes('%') && url.length < SHORTEST_SECRET) return;
+  if (url.includes('%00')) throw new ProblemException('INVALID_REQUEST', 'Text may not hold NUL');
+  if ((start >= 0 && KEY_PARAMETER.test(url.slice(start))) || maskUrl(url) !== url) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
       'Send keys and tokens in headers; treat the one in this address as leaked and replace it',
     );
+  }
+}
+
+/** What else may carry a credential, or must not be there. */
+function checkOthers({ headers }: IncomingMessage): void {
+  if (headers.cookie !== undefined && maskUrl(headers.cookie) !== headers.cookie) {
+    throw new ProblemException(
+      'KEY_IN_WRONG_PLACE',
+      'Send keys and tokens in their headers, not in a cookie',
+    );
+  }
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw new ProblemException('UNSUPPORTED_MEDIA_TYPE', 'Send the body uncompressed');
   }
 }
 

@@ -21,12 +21,14 @@ import {
   type CreateConsumerBody,
   type ListConsumersQuery,
   type PatchConsumerBody,
+  type Consumer,
 } from '#contracts';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Consumers } from './consumers.js';
+import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
 
 /** Consumers: those who hold keys. */
@@ -38,7 +40,10 @@ export class ConsumersController {
   @Post()
   @Managed()
   @Repeatable()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(
+    TaggedInterceptor,
+    new LocatedInterceptor(({ slug }: Consumer) => `/v1/consumers/${slug}`),
+  )
   @ApiOperation({ summary: 'Add a consumer' })
   @ApiResponse({ status: 201, standardSchema: consumer })
   create(

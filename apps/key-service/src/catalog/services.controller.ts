@@ -24,12 +24,14 @@ import {
   type ListServicesQuery,
   type ListViolationsQuery,
   type PatchServiceBody,
+  type Service,
 } from '#contracts';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Services } from './services.js';
+import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
 
 /** Services: the audiences of keys. */
@@ -41,7 +43,10 @@ export class ServicesController {
   @Post()
   @Managed()
   @Repeatable()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(
+    TaggedInterceptor,
+    new LocatedInterceptor(({ slug }: Service) => `/v1/services/${slug}`),
+  )
   @ApiOperation({ summary: 'Add a service' })
   @ApiResponse({ status: 201, standardSchema: service })
   create(

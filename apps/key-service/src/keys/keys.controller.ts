@@ -25,6 +25,7 @@ import {
   revokeKeyBody,
   rotateKeyBody,
   type CreateKeyBody,
+  type IssuedKey,
   type ListKeysQuery,
   type PatchKeyBody,
   type RevokeKeyBody,
@@ -36,7 +37,7 @@ import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from './keys.js';
-import { LocatedInterceptor } from './located.interceptor.js';
+import { LocatedInterceptor } from '../catalog/located.interceptor.js';
 
 /** Keys: their life as admins rule it. */
 @ApiTags('Keys')
@@ -47,7 +48,10 @@ export class KeysController {
   @Post()
   @Managed()
   @Repeatable()
-  @UseInterceptors(TaggedInterceptor, LocatedInterceptor)
+  @UseInterceptors(
+    TaggedInterceptor,
+    new LocatedInterceptor(({ key: { id } }: IssuedKey) => `/v1/keys/${id}`),
+  )
   @ApiOperation({ summary: 'Issue a key; its secret is in this answer and nowhere else' })
   @ApiResponse({ status: 201, standardSchema: repeatedIssuedKey })
   issue(@Body({ schema: createKeyBody }) body: CreateKeyBody, @SentBy() { by, once }: Sender) {

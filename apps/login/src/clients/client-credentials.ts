@@ -39,7 +39,7 @@ function fromBasic(authorization: string): ClientCredentials {
   if (encoded === undefined) throw invalidClient();
   const text = Buffer.from(encoded, 'base64').toString('utf8');
   const colon = text.indexOf(':');
-  if (colon < 0) throw invalidClient();
+  if (colon < 0 || /\0|%00/.test(text)) throw invalidClient();
   return {
     clientId: formDecoded(text.slice(0, colon)),
     secret: formDecoded(text.slice(colon + 1)),
