@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { maskSecrets, maskUrl } from '#contracts';
+import { holdsSecret, maskSecrets, maskUrl } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
 const MAX_HEADERS = 100;
@@ -11,15 +11,18 @@ const ONCE = new Set([
   'idempotency-key',
   'if-match',
   'content-type',
+  'host',
 ]);
 const SHORTEST_SECRET = 20;
+/** For a request whose end cannot be told, or whose parts contradict each other. */
+const CLOSING = { headers: { connection: 'close' } };
 const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
 
 /**
  * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
- * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the address or a cookie, NUL in the address, a
- * compressed body; no host or several, or a transfer coding that Node does not read: then it cannot be told where the request
- * ends, and the connection is closed.
+ * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the address, a cookie, or `idempotency-key`, which
+ * is kept, NUL in the address, a compressed body; no host or several, or a transfer coding that Node does not read: then it
+ * cannot be told where the request ends, and the connection is closed.
  *
  * @throws ProblemException INVALID_HEADER, KEY_IN_WRONG_PLACE, INVALID_REQUEST or UNSUPPORTED_MEDIA_TYPE
  */
@@ -32,7 +35,7 @@ export function checkRequest(request: IncomingMessage): void {
     const name = raw[i]!.toLowerCase();
     if (!ONCE.has(name)) continue;
     if (seen.has(name))
-      throw new ProblemException('INVALID_HEADER', `Send the header ${name} once`);
+      throw new ProblemException('INVALID_HEADER', `Send the header ${name} once`, CLOSING);
     seen.add(name);
   }
   checkFraming(request);
@@ -43,18 +46,26 @@ export function checkRequest(request: IncomingMessage): void {
       'Send one API key of letters, digits and underscores in x-api-key',
     );
   }
+  checkIdempotencyKey(request.headers['idempotency-key']);
   checkOthers(request);
   checkUrl(request.url ?? '');
 }
 
-function checkFraming({ headers, headersDistinct, httpVersion }: IncomingMessage): void {
-  const options = { headers: { connection: 'close' } };
-  const hosts = headersDistinct.host?.length ?? 0;
-  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1'))
-    throw new ProblemException('INVALID_HEADER', 'Send the header host once', options);
+function checkFraming({ headers, httpVersion }: IncomingMessage): void {
+  if (headers.host === undefined && httpVersion === '1.1')
+    throw new ProblemException('INVALID_HEADER', 'Send the header host', CLOSING);
   const coding = headers['transfer-encoding'];
   if (coding !== undefined && !/^chunked$/i.test(coding))
-    throw new ProblemException('INVALID_HEADER', 'Use no transfer coding but chunked', options);
+    throw new ProblemException('INVALID_HEADER', 'Use no transfer coding but chunked', CLOSING);
+}
+
+/** It is kept for a day, and people take for it what they have at hand. */
+function checkIdempotencyKey(name: string | string[] | undefined): void {
+  if (name === undefined || !holdsSecret(String(name))) return;
+  throw new ProblemException(
+    'INVALID_HEADER',
+    'Make up a name for idempotency-key; treat the key or token in it as leaked and replace it',
+  );
 }
 
 function checkUrl(url: string): void {
