@@ -5,7 +5,7 @@
 export const KEY_TEXT = /\b[a-z0-9]{1,12}_(?:live|test)_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b/;
 
 const LOOKS_SECRET =
-  /\b[a-z0-9]{1,12}_(?:live|test)_[0-9A-Za-z_]{8,}|\bkw[rs]_[0-9A-Za-z_-]{16,}|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
+  /[a-z0-9]{1,12}_(?:live|test)_[0-9A-Za-z_]{8,}|kw[rs]_[0-9A-Za-z_-]{16,}|eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g;
 
 /** `text` with everything that looks like a key, a refresh token, a client secret or a JWT replaced by `[masked]`. */
 export function maskSecrets(text: string): string {
@@ -25,4 +25,12 @@ export function maskUrl(url: string): string {
   }
   const masked = maskSecrets(text);
   return masked === text ? maskSecrets(url) : masked;
+}
+
+const WHOLE_SECRET =
+  /[a-z0-9]_(?:live|test)_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}|kw[rs]_[0-9A-Za-z_-]{43}|eyJ[\w-]{8,}\.eyJ[\w-]+\.[\w-]+/;
+
+/** Whether `text` holds a whole key, refresh token, client secret or JWT: somebody has put it where it would be kept. */
+export function holdsSecret(text: string): boolean {
+  return WHOLE_SECRET.test(text);
 }

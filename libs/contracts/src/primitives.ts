@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { holdsSecret } from './mask.js';
 
 /** Name of a service or consumer: 1 to 63 of `a-z`, `0-9`, `-`. */
 export const slug = z
@@ -25,19 +26,24 @@ export const scopes = z
   .max(50)
   .refine((list) => new Set(list).size === list.length, 'Name each scope once');
 
+const NO_SECRET = 'Leave out keys, tokens and secrets; treat the one that was sent as leaked';
+const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
+
 /** What a person reads: 1 to 128 characters, none of them a control character. */
 export const displayName = z
   .string()
   .min(1)
   .max(128)
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'Leave out control characters and line breaks')
-  .regex(/\S/u, 'Use at least one visible character');
+  .regex(/\S/u, 'Use at least one visible character')
+  .refine(holdsNoSecret, NO_SECRET);
 
 /** A longer remark: at most 1,000 characters, line breaks allowed, other control characters not. */
 export const remark = z
   .string()
   .max(1_000)
-  .regex(/^[^\p{Cc}]*(?:[\n\t][^\p{Cc}]*)*$/u, 'Leave out control characters');
+  .regex(/^[^\p{Cc}]*(?:[\n\t][^\p{Cc}]*)*$/u, 'Leave out control characters')
+  .refine(holdsNoSecret, NO_SECRET);
 
 /** RFC 3339 date-time with `Z` or an offset, years 2000 to 2200. */
 export const instant = z.iso
@@ -57,11 +63,17 @@ export const metadata = z
     (value) => Buffer.byteLength(JSON.stringify(value)) <= 8 * 1024,
     'Keep metadata within 8 KiB',
   )
+  .refine((value) => holdsNoSecret(JSON.stringify(value)), NO_SECRET)
   .meta({ id: 'Metadata' });
 
 /** At most 20 labels of 1 to 64 characters, each once. */
 export const tags = z
-  .array(z.string().regex(/^[\p{L}\p{N}._:/-]{1,64}$/u, 'Use 1 to 64 letters, digits or . _ : / -'))
+  .array(
+    z
+      .string()
+      .regex(/^[\p{L}\p{N}._:/-]{1,64}$/u, 'Use 1 to 64 letters, digits or . _ : / -')
+      .refine(holdsNoSecret, NO_SECRET),
+  )
   .max(20)
   .refine((list) => new Set(list).size === list.length, 'Name each tag once');
 

@@ -25,6 +25,7 @@ export function createOpenApi(app: INestApplication, options: OpenApiOptions): O
       toOpenApiSchema(schema as z.ZodType, schemaType),
   });
   options.complete?.(document);
+  dropUnusedSchemes(document);
   addProblemAnswers(document);
   document.paths = Object.fromEntries(
     Object.entries(document.paths).toSorted(([a], [b]) => (a < b ? -1 : 1)),
@@ -90,6 +91,21 @@ function inDocument(schema: object): object {
   return JSON.parse(
     JSON.stringify(schema).replaceAll('#/$defs/', '#/components/schemas/'),
   ) as object;
+}
+
+/** An app says only what it knows: login, for one, has no notion of API keys. */
+function dropUnusedSchemes(document: OpenAPIObject): void {
+  const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
+  const used = new Set(
+    operations
+      .flatMap((operation) => (operation as { security?: object[] }).security ?? [])
+      .flatMap(Object.keys),
+  );
+  const schemes = Object.entries(document.components?.securitySchemes ?? {});
+  document.components = {
+    ...document.components,
+    securitySchemes: Object.fromEntries(schemes.filter(([name]) => used.has(name))),
+  };
 }
 
 function addProblemAnswers(document: OpenAPIObject): void {
