@@ -13,6 +13,8 @@ import { createPool, databaseUrlOf } from '../database.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { LOG } from '../tokens.js';
 import { Housekeeping } from './housekeeping.js';
+import { UsageController } from './usage.controller.js';
+import { UsageIntake } from './usage-intake.js';
 import { Usage } from './usage.js';
 
 /** Injection token of usage's own connections: for the counts, for rolling up, and for what guards report. */
@@ -48,12 +50,19 @@ export class UsageModule implements OnApplicationBootstrap, OnApplicationShutdow
       useFactory: (pool: Pool, { partitions }: Usage, material: KeyMaterial, log: Logger) =>
         new Housekeeping({ pool, log, partitions, now: () => material.now() }),
     };
+    const intake = {
+      provide: UsageIntake,
+      inject: [USAGE_POOL, Usage, KEY_MATERIAL],
+      useFactory: (pool: Pool, usage: Usage, material: KeyMaterial) =>
+        new UsageIntake({ pool, usage, now: () => material.now() }),
+    };
     return {
       module: UsageModule,
       global: true,
       imports: [AccessModule],
-      providers: [pool, usage, housekeeping],
-      exports: [pool, usage],
+      controllers: [UsageController],
+      providers: [pool, usage, housekeeping, intake],
+      exports: [usage, intake],
     };
   }
 
