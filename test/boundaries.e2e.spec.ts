@@ -160,6 +160,7 @@ describe('verifying is no oracle', () => {
         valid: true,
         code: 'VALID',
         keyId: keyOfA.key.id,
+        secretNumber: 1,
         consumer: 'service-b',
         environment: 'live',
         scopes: ['reports:read'],

@@ -6,6 +6,8 @@ import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
 import { KeyServiceModule } from './key-service.module.js';
 import { Stores } from './stores.js';
+import { registerUsage, describeUsage, USAGE_PATH } from './usage/usage.route.js';
+import { UsageIntake } from './usage/usage-intake.js';
 import { registerVerify, VERIFY_PATH } from './verify/verify.route.js';
 import { describeVerify } from './verify/verify.openapi.js';
 import { Verifier } from './verify/verifier.js';
@@ -19,11 +21,14 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     log,
     port: env.KEY_SERVICE_PORT,
     portVariable: 'KEY_SERVICE_PORT',
-    http: { keyPaths: [VERIFY_PATH], quietPaths: [VERIFY_PATH] },
+    http: { keyPaths: [VERIFY_PATH], quietPaths: [VERIFY_PATH, USAGE_PATH] },
     openApi: {
       title: 'Keyward key service',
       description: 'Issues, validates, limits, rotates and revokes API keys.',
-      complete: describeVerify,
+      complete: (document) => {
+        describeVerify(document);
+        describeUsage(document);
+      },
     },
     isReady: (app) => app.get(Fence).isReady(),
     routes: (app, fastify) => {
@@ -31,6 +36,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
       const { follower, hotPool: pool } = app.get(Stores);
       registerVerify(fastify, app.get(Verifier), tokens);
       registerFeed(fastify, { follower, pool, tokens });
+      registerUsage(fastify, app.get(UsageIntake), tokens);
     },
   };
 }

@@ -33,16 +33,22 @@ export function createDataSource(
  * Connections of a part that must not wait for management: the hot path, or the fence.
  *
  * @param max how many at most; a caller waits 500 ms for one, then fails
+ * @param limits `statementMs`: how long a statement may take, one second by default
  */
-export function createPool(url: string, max: number, log: Logger): Pool {
+export function createPool(
+  url: string,
+  max: number,
+  log: Logger,
+  { statementMs = 1_000 } = {},
+): Pool {
   const pool = new Pool({
     connectionString: url,
     application_name: 'keyward verify',
     max,
     connectionTimeoutMillis: 500,
     idleTimeoutMillis: 60_000,
-    statement_timeout: 1_000,
-    query_timeout: 1_200,
+    statement_timeout: statementMs,
+    query_timeout: statementMs * 1.2,
     keepAlive: true,
   });
   pool.on('error', (error) => log.debug({ err: error }, 'an idle database connection ended'));

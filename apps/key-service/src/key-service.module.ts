@@ -6,6 +6,7 @@ import { CatalogModule } from './catalog/catalog.module.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
 import { KeysModule } from './keys/keys.module.js';
 import { StoresModule } from './stores.module.js';
+import { UsageModule } from './usage/usage.module.js';
 import { VerifyModule } from './verify/verify.module.js';
 
 /** The key service, whole. */
@@ -24,6 +25,7 @@ export class KeyServiceModule {
         AccessModule,
         CatalogModule,
         KeysModule,
+        UsageModule.forRoot(env),
         VerifyModule.forRoot(env),
       ],
     };

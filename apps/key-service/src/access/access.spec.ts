@@ -49,6 +49,15 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
     ['read a key', 'get', (id) => `/v1/keys/${id}`],
     ['change a key', 'patch', (id) => `/v1/keys/${id}`, () => ({ name: 'x' })],
     ['rotate a key', 'post', (id) => `/v1/keys/${id}/rotate`, () => ({})],
+    ['read a rotation', 'get', (id) => `/v1/keys/${id}/rotation`],
+    [
+      'extend a rotation',
+      'post',
+      (id) => `/v1/keys/${id}/rotation/extend`,
+      () => ({ overlapSeconds: 60 }),
+    ],
+    ['finish a rotation', 'post', (id) => `/v1/keys/${id}/rotation/finish`, () => ({})],
+    ['read usage', 'get', () => '/v1/usage'],
     ['revoke a key', 'post', (id) => `/v1/keys/${id}/revoke`, () => ({ reason: 'retired' })],
     ['revoke keys', 'post', () => '/v1/keys/revoke', () => bulkRevocation],
     ['disable a key', 'post', (id) => `/v1/keys/${id}/disable`],
@@ -58,6 +67,8 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
 const bulkRevocation = { filter: { tag: 'held-by-none' }, reason: 'policy' };
 let number = 0;
 const fresh = () => `made-${++number}`;
+
+const WITHOUT_ROTATION = { 'extend a rotation': 409, 'finish a rotation': 409 };
 
 /** What each answers: one status for reads and one for changes, then exceptions. */
 const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, number>][] = [
@@ -71,10 +82,26 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
     'auditorOfX',
     404,
     403,
-    { 'list services': 200, 'list consumers': 200, 'list keys': 200, 'read a consumer': 200 },
+    {
+      'list services': 200,
+      'list consumers': 200,
+      'list keys': 200,
+      'read a consumer': 200,
+      'read usage': 200,
+    },
   ],
-  ['admin', 200, 200, { 'add a service': 201, 'add a consumer': 201, 'issue a key': 201 }],
-  ['adminOfA', 200, 200, { 'add a service': 403, 'add a consumer': 201, 'issue a key': 201 }],
+  [
+    'admin',
+    200,
+    200,
+    { 'add a service': 201, 'add a consumer': 201, 'issue a key': 201, ...WITHOUT_ROTATION },
+  ],
+  [
+    'adminOfA',
+    200,
+    200,
+    { 'add a service': 403, 'add a consumer': 201, 'issue a key': 201, ...WITHOUT_ROTATION },
+  ],
   [
     'adminOfX',
     404,
@@ -84,6 +111,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list consumers': 200,
       'list keys': 200,
       'read a consumer': 200,
+      'read usage': 200,
       'add a service': 403,
       'add a consumer': 201,
       'revoke keys': 200,
@@ -100,6 +128,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list consumers': 200,
       'list keys': 200,
       'read a consumer': 200,
+      'read usage': 200,
       'add a service': 403,
       'add a consumer': 201,
       'revoke keys': 200,
@@ -115,7 +144,7 @@ describe('every route for everybody', () => {
     const paths = (body as { paths: Record<string, Record<string, unknown>> }).paths;
     const served = Object.entries(paths)
       .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`))
-      .filter((route) => route !== 'post /v1/keys/verify');
+      .filter((route) => !['post /v1/keys/verify', 'post /v1/usage'].includes(route));
     const listed = ROUTES.map(
       ([, method, path]) =>
         `${method} ${path('{id}').replace(/(services|consumers)\/[^/]+/, '$1/{slug}')}`,

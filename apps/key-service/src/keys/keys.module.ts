@@ -4,11 +4,13 @@ import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { Keys } from './keys.js';
 import { KeysController } from './keys.controller.js';
 import { RevokeKeysController } from './revoke-keys.controller.js';
+import { RotationController } from './rotation.controller.js';
+import { Rotations } from './rotations.js';
 
 /** The life of keys. */
 @Module({
   imports: [AccessModule, IdempotencyModule],
-  controllers: [KeysController, RevokeKeysController],
-  providers: [Keys],
+  controllers: [KeysController, RevokeKeysController, RotationController],
+  providers: [Keys, Rotations],
 })
 export class KeysModule {}

@@ -26,3 +26,8 @@ export async function addSecret(
 export function hasEnded({ ended, validUntil }: SecretEntity, nowMs: number): boolean {
   return ended || (validUntil !== null && validUntil.getTime() <= nowMs);
 }
+
+/** The current secret of a key and, where it was rotated, the one before. */
+export function lastSecrets({ manager }: Work, keyId: string): Promise<SecretEntity[]> {
+  return manager.find(SecretEntity, { where: { keyId }, order: { number: 'DESC' }, take: 2 });
+}

@@ -12,6 +12,7 @@ import {
 } from '#key-core';
 import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
+import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
@@ -39,6 +40,7 @@ export interface VerifierParts {
   cache: RecordCache | null;
   spender: Spender;
   fence: Fence;
+  usage: Pick<Usage, 'count'>;
   material: KeyMaterial;
   cacheTtlSeconds: number;
   log: Logger;
@@ -81,6 +83,12 @@ export class Verifier {
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   async verify(question: Question): Promise<Verdict> {
+    const verdict = await this.verdictOn(question);
+    this.parts.usage.count(question, verdict);
+    return verdict;
+  }
+
+  private async verdictOn(question: Question): Promise<Verdict> {
     const nowMs = this.parts.material.now();
     const key = parseKeyText(question.text);
     if (key === null) return bareRefusal('MALFORMED', this.originOf(nowMs));

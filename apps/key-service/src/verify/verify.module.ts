@@ -5,6 +5,7 @@ import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { QuotaLedger } from '../quota/quota-ledger.js';
 import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
+import { Usage } from '../usage/usage.js';
 import { LocalLimits } from './local-limits.js';
 import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
@@ -20,9 +21,9 @@ export class VerifyModule {
   static forRoot(env: KeyServiceEnv): DynamicModule {
     const parts = {
       provide: PARTS,
-      inject: [Stores, KEY_MATERIAL, LOG],
-      useFactory: (stores: Stores, material: KeyMaterial, log: Logger) =>
-        wire(stores, env, { material, log }),
+      inject: [Stores, Usage, KEY_MATERIAL, LOG],
+      useFactory: (stores: Stores, usage: Usage, material: KeyMaterial, log: Logger) =>
+        wire(stores, env, { usage, material, log }),
     };
     const exported = [
       { provide: RecordStore, inject: [PARTS], useFactory: (wired: Wired) => wired.store },
@@ -38,7 +39,7 @@ type Wired = ReturnType<typeof wire>;
 function wire(
   { hotPool, link, fence }: Stores,
   { CACHE_TTL_SECONDS: ttlSeconds, GRACE_SECONDS: graceSeconds }: KeyServiceEnv,
-  options: { material: KeyMaterial; log: Logger },
+  options: { usage: Usage; material: KeyMaterial; log: Logger },
 ) {
   const { cacheKey: macKey, now } = options.material;
   const store = new RecordStore(hotPool);

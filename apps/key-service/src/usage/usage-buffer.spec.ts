@@ -1,0 +1,68 @@
+import { UsageBuffer, type Counted } from './usage-buffer.js';
+
+const NOON_MS = Date.parse('2027-01-31T12:00:00Z');
+const use = (over: Partial<Counted> = {}): Counted => ({
+  keyId: 'key_0000000000000001',
+  secretNumber: 1,
+  superseded: false,
+  service: 'service-a',
+  code: 'VALID',
+  ...over,
+});
+
+describe('UsageBuffer', () => {
+  it('counts what differs in anything apart', () => {
+    const buffer = new UsageBuffer();
+    const different = [
+      use(),
+      use({ keyId: '' }),
+      use({ secretNumber: 2 }),
+      use({ superseded: true }),
+      use({ service: 'service-x' }),
+      use({ code: 'EXPIRED' }),
+    ];
+    for (const one of different) {
+      buffer.count(one, NOON_MS);
+      buffer.count(one, NOON_MS + 59_999);
+      buffer.count(one, NOON_MS + 60_000);
+    }
+    const minute = NOON_MS / 60_000;
+    const expected = different.flatMap((one) => [
+      { ...one, minute, count: 2, lastMs: NOON_MS + 59_999 },
+      { ...one, minute: minute + 1, count: 1, lastMs: NOON_MS + 60_000 },
+    ]);
+    const taken = buffer.take(100);
+    expect(taken).toHaveLength(expected.length);
+    expect(taken).toEqual(expect.arrayContaining(expected));
+    expect(buffer.isEmpty).toBe(true);
+  });
+
+  it('gives out no more than is asked for, and nothing twice', () => {
+    const buffer = new UsageBuffer();
+    for (let n = 0; n < 10; n++) {
+      buffer.count(use({ keyId: `key_${n % 4}`, secretNumber: n }), NOON_MS);
+    }
+    const taken = [buffer.take(3), buffer.take(3), buffer.take(3), buffer.take(3)];
+    expect(taken.map((one) => one.length)).toEqual([3, 3, 3, 1]);
+    expect(new Set(taken.flat().map((one) => one.secretNumber)).size).toBe(10);
+  });
+
+  it('merges minutes when it is full, and loses nothing by that', () => {
+    const buffer = new UsageBuffer(10);
+    for (let n = 0; n < 1_000; n++) buffer.count(use(), NOON_MS + n * 60_000);
+    expect(buffer.total()).toBe(1_000);
+    expect(buffer.lost).toBe(0);
+    const taken = buffer.take(100);
+    expect(taken.length).toBeLessThanOrEqual(10);
+    expect(Math.max(...taken.map((one) => one.minute))).toBe(NOON_MS / 60_000 + 999);
+  });
+
+  it('counts what it has no place for as lost, and takes more after it was emptied', () => {
+    const buffer = new UsageBuffer(10);
+    for (let n = 0; n < 15; n++) buffer.count(use({ keyId: `key_${n}` }), NOON_MS);
+    expect([buffer.total(), buffer.lost]).toEqual([10, 5]);
+    buffer.take(100);
+    buffer.count(use(), NOON_MS);
+    expect([buffer.total(), buffer.lost]).toEqual([1, 5]);
+  });
+});

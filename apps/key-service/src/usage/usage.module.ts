@@ -1,0 +1,79 @@
+import {
+  Inject,
+  Module,
+  type DynamicModule,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import { AccessModule } from '../access/access.module.js';
+import type { KeyServiceEnv } from '../config.js';
+import { createPool, databaseUrlOf } from '../database.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { LOG } from '../tokens.js';
+import { Housekeeping } from './housekeeping.js';
+import { UsageController } from './usage.controller.js';
+import { UsageIntake } from './usage-intake.js';
+import { Usage } from './usage.js';
+
+/** Injection token of usage's own connections: for the counts, for rolling up, and for what guards report. */
+export const USAGE_POOL = Symbol('USAGE_POOL');
+const CONNECTIONS = 3;
+const STATEMENT_MS = 10_000;
+
+/** Counting and reading usage. What was counted is written before the app ends. */
+@Module({})
+export class UsageModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  constructor(
+    private readonly usage: Usage,
+    private readonly housekeeping: Housekeeping,
+    @Inject(USAGE_POOL) private readonly pool: Pool,
+  ) {}
+
+  static forRoot(env: KeyServiceEnv): DynamicModule {
+    const pool = {
+      provide: USAGE_POOL,
+      inject: [LOG],
+      useFactory: (log: Logger) =>
+        createPool(databaseUrlOf(env), CONNECTIONS, log, { statementMs: STATEMENT_MS }),
+    };
+    const usage = {
+      provide: Usage,
+      inject: [USAGE_POOL, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, material: KeyMaterial, log: Logger) =>
+        new Usage({ pool, log, now: () => material.now() }),
+    };
+    const housekeeping = {
+      provide: Housekeeping,
+      inject: [USAGE_POOL, Usage, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, { partitions }: Usage, material: KeyMaterial, log: Logger) =>
+        new Housekeeping({ pool, log, partitions, now: () => material.now() }),
+    };
+    const intake = {
+      provide: UsageIntake,
+      inject: [USAGE_POOL, Usage, KEY_MATERIAL],
+      useFactory: (pool: Pool, usage: Usage, material: KeyMaterial) =>
+        new UsageIntake({ pool, usage, now: () => material.now() }),
+    };
+    return {
+      module: UsageModule,
+      global: true,
+      imports: [AccessModule],
+      controllers: [UsageController],
+      providers: [pool, usage, housekeeping, intake],
+      exports: [usage, intake],
+    };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.usage.start();
+    this.housekeeping.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.housekeeping.stop();
+    await this.usage.stop();
+    await this.pool.end();
+  }
+}

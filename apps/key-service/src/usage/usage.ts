@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { Verdict } from '#contracts';
+import { LastUsed } from './last-used.js';
+import { Partitions } from './partitions.js';
+import { UsageBuffer, type UsageCount } from './usage-buffer.js';
+import { spanOf, writeBatch, type Batch } from './write-counts.js';
+
+/** What usage works with. */
+export interface UsageParts {
+  pool: Pool;
+  log: Logger;
+  /** Milliseconds since 1970. */
+  now: () => number;
+}
+
+const FLUSH_EVERY_MS = 1_000;
+/** How often a process that counts nothing says so. */
+const QUIET_MS = 15_000;
+const MAX_ROWS = 5_000;
+const STOP_WITHIN_MS = 8_000;
+
+/**
+ * Counts verifications in the process and writes the counts every second, so that no verification waits for it. While
+ * PostgreSQL does not answer they are kept, within the bounds of {@link UsageBuffer}; a batch whose answer was lost is sent
+ * again under its number and counted once. A process that is stopped loses none, one that is killed its last second.
+ */
+export class Usage {
+  readonly lastUsed: LastUsed;
+  readonly partitions: Partitions;
+  private readonly writer = randomUUID();
+  private readonly buffer = new UsageBuffer();
+  /** Cut from the buffer and perhaps written already. */
+  private batch: Batch | null = null;
+  private batches = 0;
+  /** Everything that was counted before this is written, by `performance.now()`. */
+  private writtenAtMs = performance.now();
+  private reportedLost = 0;
+  private isAway = false;
+  private timer: NodeJS.Timeout | undefined;
+  private flushing: Promise<void> = Promise.resolve();
+  private isStopped = false;
+
+  constructor(private readonly parts: UsageParts) {
+    this.lastUsed = new LastUsed(parts.pool);
+    this.partitions = new Partitions(parts.pool);
+  }
+
+  /** Counts a verdict, unless it was only asked for to look: a few assignments, no promise. */
+  count({ service, isDry }: { service: string; isDry: boolean }, verdict: Verdict): void {
+    if (isDry) return;
+    const { keyId = '', secretNumber = 0, code, rotation } = verdict;
+    const superseded = rotation !== undefined;
+    this.buffer.count({ keyId, secretNumber, superseded, service, code }, this.parts.now());
+  }
+
+  /** Begins to write every second. */
+  async start(): Promise<void> {
+    await this.tryFlush();
+    this.schedule();
+  }
+
+  /** Writes all that was counted up to now. Calls at the same time follow one another. @throws where PostgreSQL does not answer */
+  flush(): Promise<void> {
+    const flushed = this.flushing.then(() => this.writeAll());
+    this.flushing = flushed.catch(() => undefined);
+    return flushed;
+  }
+
+  /** Writes what is left, for eight seconds at most, and takes leave. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    clearTimeout(this.timer);
+    const endMs = performance.now() + STOP_WITHIN_MS;
+    while (!((await this.tryFlush()) && this.lastUsed.isEmpty) && performance.now() < endMs)
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    const left = this.buffer.total() + totalOf(this.batch?.counts ?? []);
+    if (left > 0) {
+      this.parts.log.error({ left }, 'stopped with counts of usage that could not be written');
+      return;
+    }
+    await this.leave().catch((error: unknown) => {
+      this.parts.log.debug({ err: error }, 'usage could not take leave');
+    });
+  }
+
+  private schedule(): void {
+    if (this.isStopped) return;
+    this.timer = setTimeout(() => void this.tryFlush().then(() => this.schedule()), FLUSH_EVERY_MS);
+  }
+
+  private async tryFlush(): Promise<boolean> {
+    this.reportLost();
+    try {
+      await this.flush();
+      if (this.isAway) this.parts.log.info('counts of usage are written again');
+      this.isAway = false;
+      return true;
+    } catch (error) {
+      if (!this.isAway)
+        this.parts.log.warn({ err: error }, 'counts of usage are kept for later: not written');
+      this.isAway = true;
+      return false;
+    }
+  }
+
+  private async writeAll(): Promise<void> {
+    const isDue = this.batches === 0 || performance.now() - this.writtenAtMs > QUIET_MS;
+    if (this.batch === null && (isDue || !this.buffer.isEmpty)) this.cut();
+    while (this.batch !== null) {
+      await this.write(this.batch);
+      this.batch = null;
+      if (!this.buffer.isEmpty) this.cut();
+    }
+    await this.lastUsed.write(this.isStopped);
+  }
+
+  private cut(): void {
+    const cutAtMs = performance.now();
+    const counts = this.buffer.take(MAX_ROWS);
+    this.batches += 1;
+    const toMs = this.buffer.isEmpty ? cutAtMs : this.writtenAtMs;
+    this.batch = { number: this.batches, counts, toMs };
+    this.lastUsed.note(counts);
+  }
+
+  private async write(batch: Batch): Promise<void> {
+    const { pool } = this.parts;
+    if (batch.counts.length > 0) {
+      const { firstMs, lastMs } = spanOf(batch.counts);
+      await this.partitions.cover(firstMs, lastMs);
+    }
+    await writeBatch(pool, this.writer, batch).catch((error: unknown) => {
+      this.partitions.forget();
+      throw error;
+    });
+    this.writtenAtMs = batch.toMs;
+  }
+
+  private reportLost(): void {
+    const { lost } = this.buffer;
+    if (lost > this.reportedLost)
+      this.parts.log.error({ lost }, 'usage has more keys at once than can be counted here');
+    this.reportedLost = lost;
+  }
+
+  private async leave(): Promise<void> {
+    await this.parts.pool.query('DELETE FROM keys.usage_writer WHERE id = $1', [this.writer]);
+  }
+}
+
+function totalOf(counts: readonly UsageCount[]): number {
+  return counts.reduce((sum, one) => sum + one.count, 0);
+}

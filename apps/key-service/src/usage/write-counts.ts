@@ -1,0 +1,127 @@
+import type { Pool } from 'pg';
+import type { UsageCount } from './usage-buffer.js';
+
+/** Class of the advisory locks that keep an hour's counts from being summed while some of them are being written. */
+export const HOUR_LOCKS = 7_259_310;
+
+const HOUR_MINUTES = 60;
+const MINUTE_MS = 60_000;
+
+/** Counts of one process that are written together, once: each next batch has a higher number. */
+export interface Batch {
+  number: number;
+  counts: readonly UsageCount[];
+  /** Everything that was counted before this is in this batch or an earlier one, by `performance.now()`. */
+  toMs: number;
+}
+
+/** Counts as rows, and the statement's parameters for them: `$1` hours since 1970, `$2` to `$8` a column each. */
+const ROWS = `
+  held AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(${HOUR_LOCKS}, hour) FROM (SELECT unnest($1::int[]) AS hour ORDER BY 1) AS hours
+  ),
+  given AS (
+    SELECT to_timestamp(minute * 60.0) AS at, key_id, service, secret, superseded, code, sum(count) AS count
+    FROM unnest($2::int[], $3::text[], $4::text[], $5::int[], $6::bool[], $7::text[], $8::bigint[])
+      AS one (minute, key_id, service, secret, superseded, code, count)
+    GROUP BY 1, 2, 3, 4, 5, 6
+  )`;
+
+/** Adds the rows, if `fresh` has one: first the hours that are stale by that, in order, then the counts, in order. */
+const COUNT = `
+  stale AS (
+    INSERT INTO keys.usage_stale_hour (at) SELECT to_timestamp(hour * 3600.0) FROM fresh, unnest($1::int[]) AS hour ORDER BY 1
+    ON CONFLICT DO NOTHING RETURNING at
+  ),
+  counted AS (
+    INSERT INTO keys.usage_minute AS u (at, key_id, service, secret, superseded, code, count)
+    SELECT given.* FROM fresh, (SELECT count(*) FROM stale) AS marked, given ORDER BY 1, 2, 3, 4, 5, 6
+    ON CONFLICT (key_id, at, service, secret, superseded, code) DO UPDATE SET count = u.count + excluded.count
+  )`;
+
+const WRITE_OWN = {
+  name: 'usage-own',
+  text: `WITH ${ROWS},
+    fresh AS (
+      INSERT INTO keys.usage_writer AS w (id, batch, counted_to)
+      SELECT $9, $10, clock_timestamp() - make_interval(secs => $11) WHERE (SELECT count(*) FROM held) >= 0
+      ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, counted_to = excluded.counted_to WHERE w.batch < excluded.batch
+      RETURNING id
+    ), ${COUNT}
+    SELECT count(*) FROM fresh`,
+};
+
+const WRITE_GUARDS = {
+  name: 'usage-guards',
+  text: `WITH ${ROWS},
+    fresh AS (
+      INSERT INTO keys.usage_batch (service, id, accepted, ignored)
+      SELECT $9, $10, $11, $12 WHERE (SELECT count(*) FROM held) >= 0
+      ON CONFLICT DO NOTHING RETURNING accepted, ignored
+    ), ${COUNT}
+    SELECT accepted, ignored FROM fresh UNION ALL
+    SELECT accepted, ignored FROM keys.usage_batch WHERE service = $9 AND id = $10`,
+};
+
+/**
+ * Writes a batch of this process in one statement, and with it up to when all that it counted is written. A batch that was
+ * written before, by an attempt whose answer was lost, changes nothing.
+ *
+ * @param writer id of the process
+ * @throws where PostgreSQL does not answer; the same batch must then be written again before the next
+ */
+export async function writeBatch(pool: Pool, writer: string, batch: Batch): Promise<void> {
+  const ageSeconds = (performance.now() - batch.toMs) / 1_000;
+  const values = [...columnsOf(batch.counts), writer, batch.number, ageSeconds];
+  await pool.query({ ...WRITE_OWN, values });
+}
+
+/** Counts of a guard, under the id that it gave them. */
+export interface GuardBatch {
+  service: string;
+  id: string;
+  counts: readonly UsageCount[];
+  /** Entries that are not among the counts. */
+  ignored: number;
+  accepted: number;
+}
+
+/**
+ * Writes a guard's batch in one statement, unless it was written before.
+ *
+ * @returns what was taken the first time
+ */
+export async function writeGuardBatch(
+  pool: Pool,
+  batch: GuardBatch,
+): Promise<{ accepted: number; ignored: number }> {
+  const { service, id, counts, accepted, ignored } = batch;
+  const values = [...columnsOf(counts), service, id, accepted, ignored];
+  const { rows } = await pool.query<{ accepted: number; ignored: number }>({
+    ...WRITE_GUARDS,
+    values,
+  });
+  return rows[0] ?? { accepted, ignored };
+}
+
+function columnsOf(counts: readonly UsageCount[]): unknown[] {
+  const hours = new Set(counts.map((one) => Math.floor(one.minute / HOUR_MINUTES)));
+  return [
+    [...hours],
+    counts.map((one) => one.minute),
+    counts.map((one) => one.keyId),
+    counts.map((one) => one.service),
+    counts.map((one) => one.secretNumber),
+    counts.map((one) => one.superseded),
+    counts.map((one) => one.code),
+    counts.map((one) => one.count),
+  ];
+}
+
+/** First and last time of some counts, in milliseconds since 1970. */
+export function spanOf(counts: readonly UsageCount[]): { firstMs: number; lastMs: number } {
+  const minutes = counts.map((one) => one.minute);
+  const first = minutes.reduce((a, b) => Math.min(a, b), Infinity);
+  const last = minutes.reduce((a, b) => Math.max(a, b), -Infinity);
+  return { firstMs: first * MINUTE_MS, lastMs: last * MINUTE_MS };
+}
