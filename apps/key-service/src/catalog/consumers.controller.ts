@@ -27,6 +27,7 @@ import type { Principal } from '../access/principal.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Consumers } from './consumers.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 
 /** Consumers: those who hold keys. */
 @ApiTags('Consumers')
@@ -66,7 +67,7 @@ export class ConsumersController {
 
   @Patch(':slug')
   @Managed()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Change a consumer; without `enabled` none of its keys is valid' })
   @ApiHeader({
     name: 'If-Match',

@@ -11,6 +11,7 @@ import { pageOf, placeOf } from '../access/cursor.js';
 import type { Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import { Mutations } from '../changes/mutations.js';
+import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -37,11 +38,12 @@ export class Consumers {
     const { slug, name = slug, contact = null, metadata = {}, enabled = true } = body;
     const fields = { name, contact, metadata, enabled };
     const row = { slug, ...fields, version: 1, createdAt: at, updatedAt: at };
-    return this.idempotency.run(once, async (manager) => {
+    const { result } = await this.idempotency.run(once, async (manager) => {
       await insertNew(manager, ConsumerEntity, row);
       const change = consumerChange('consumer.created', by, { slug, before: null, after: fields });
       return { result: showConsumer(row), changes: [change], touched: [] };
     });
+    return result;
   }
 
   /** Consumers by slug. */
@@ -78,9 +80,9 @@ export class Consumers {
     slug: string,
     body: PatchConsumerBody,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
-  ): Promise<Consumer> {
+  ): Promise<Propagated<Consumer>> {
     const at = new Date(this.material.now());
-    const { result } = await this.mutations.run(async (manager) => {
+    const { result, propagation } = await this.mutations.run(async (manager) => {
       const before = await lockConsumer(manager, slug);
       await refuseKeysOfOthers(manager, slug, by);
       checkVersion(ifMatch, before.version);
@@ -102,7 +104,7 @@ export class Consumers {
         touched: touched.keys,
       };
     });
-    return showConsumer(result);
+    return { ...showConsumer(result), propagation };
   }
 }
 

@@ -53,7 +53,7 @@ export class Services {
     const { slug, name = slug, scopes } = body;
     const policy = mergePolicy(DEFAULT_POLICY, body.policy as Partial<Policy>, scopes);
     const row = { slug, name, scopes, policy, version: 1, createdAt: at, updatedAt: at };
-    return this.idempotency.run(once, async (manager) => {
+    const { result } = await this.idempotency.run(once, async (manager) => {
       await insertNew(manager, ServiceEntity, row);
       const change = serviceChange('service.created', by, {
         slug,
@@ -61,6 +61,7 @@ export class Services {
       });
       return { result: showService(row), changes: [change], touched: [] };
     });
+    return result;
   }
 
   /** Services by slug. */

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import type { Propagation } from '#contracts';
 import { ProblemException } from '#server';
 import { Mutations, type Mutation } from '../changes/mutations.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -23,15 +24,16 @@ export class Idempotency {
   /**
    * @param once null where the request may not be repeated
    * @returns the result as it is answered; where it is a repetition, a `secret` only within 10 minutes
+   *   and how far it has reached by now
    * @throws ProblemException IDEMPOTENCY_KEY_REUSED where the key was used for something else
    */
   async run<T extends object>(
     once: Once | null,
     work: (manager: EntityManager) => Promise<Mutation<T>>,
-  ): Promise<T> {
-    if (once === null) return (await this.mutations.run(work)).result;
+  ): Promise<{ result: T; propagation: Propagation }> {
+    if (once === null) return this.mutations.run(work);
     let isReplay = false;
-    const { result } = await this.mutations.run(async (manager) => {
+    const done = await this.mutations.run(async (manager) => {
       const kept = await claim(manager, once, this.material.now());
       isReplay = kept !== null;
       if (kept !== null) return this.replay<T>(once, kept);
@@ -40,7 +42,7 @@ export class Idempotency {
       return mutation;
     });
     if (isReplay) once.markReplayed();
-    return result;
+    return done;
   }
 
   /** Keys that it touched are touched again: who did it first may have died before every replica went by it. */

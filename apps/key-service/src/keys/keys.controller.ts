@@ -33,6 +33,7 @@ import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from './keys.js';
 import { LocatedInterceptor } from './located.interceptor.js';
@@ -72,7 +73,7 @@ export class KeysController {
 
   @Patch(':id')
   @Managed()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Change a key' })
   @ApiHeader({ name: 'If-Match', required: true, description: 'The ETag of the version to change' })
   @ApiResponse({ status: 200, standardSchema: key })
@@ -89,7 +90,7 @@ export class KeysController {
   @HttpCode(200)
   @Managed()
   @Repeatable()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Give a key a new secret; it is in this answer and nowhere else' })
   @ApiHeader({
     name: 'If-Match',

@@ -13,6 +13,7 @@ import type {
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
 import { Mutations, type Mutation } from '../changes/mutations.js';
+import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -38,8 +39,10 @@ export class Keys {
   ) {}
 
   /** See {@link issueKey}. */
-  issue(body: CreateKeyBody, by: Principal, once: Once | null): Promise<IssuedKey> {
-    return this.idempotency.run(once, (manager) => issueKey(this.workOf(manager, by), body));
+  async issue(body: CreateKeyBody, by: Principal, once: Once | null): Promise<IssuedKey> {
+    const work = (manager: EntityManager) => issueKey(this.workOf(manager, by), body);
+    const { result } = await this.idempotency.run(once, work);
+    return result;
   }
 
   /** See {@link listKeys}. */
@@ -54,14 +57,20 @@ export class Keys {
   }
 
   /** See {@link patchKey}. */
-  async patch(order: PatchOrder, by: Principal): Promise<Key> {
-    const { result } = await this.change(by, (work) => patchKey(work, order));
-    return result;
+  async patch(order: PatchOrder, by: Principal): Promise<Propagated<Key>> {
+    const { result, propagation } = await this.change(by, (work) => patchKey(work, order));
+    return { ...result, propagation };
   }
 
   /** See {@link rotateKey}. */
-  rotate(order: RotateOrder, by: Principal, once: Once | null): Promise<RotatedKey> {
-    return this.idempotency.run(once, (manager) => rotateKey(this.workOf(manager, by), order));
+  async rotate(
+    order: RotateOrder,
+    by: Principal,
+    once: Once | null,
+  ): Promise<Propagated<RotatedKey>> {
+    const work = (manager: EntityManager) => rotateKey(this.workOf(manager, by), order);
+    const { result, propagation } = await this.idempotency.run(once, work);
+    return { ...result, propagation };
   }
 
   /** See {@link revokeKey}. */
