@@ -4,6 +4,7 @@
 --
 -- The caller names the entry it knows by its tag. Where that is still the entry, the limits are spent at once:
 --   {1, 0 or the number of the limit that refuses, ms to wait, then remaining and ms to a full bucket of each limit}
+-- `>` and a time in ms for the tag: none is known, and an entry that was read from the store before that time is as good as none.
 -- `*` for the tag spends without looking. Otherwise nothing is spent and the answer is the entry's text, or where there is none of
 -- this epoch {0, token}: the right to fill, shared by all who miss until someone fills or a change takes it away.
 local tag = ARGV[1]
@@ -11,8 +12,9 @@ if tag ~= '*' then
   local entry = redis.call('GET', KEYS[1])
   if not entry or tag == '' or string.sub(entry, 1, #tag) ~= tag then
     if entry then
-      local epoch, mac = string.match(entry, '^%d+:(%d+):([^:]+):')
-      if epoch == ARGV[2] and mac ~= '-' then
+      local epoch, mac, as_of = string.match(entry, '^%d+:(%d+):([^:]+):(%d*)')
+      local oldest = tonumber(string.match(tag, '^>(%d+)$') or '0')
+      if epoch == ARGV[2] and mac ~= '-' and (tonumber(as_of) or 0) >= oldest then
         return entry
       end
     end

@@ -34,6 +34,14 @@ type Reply = string | [1, number, number, ...number[]] | [0, string];
 
 const lua = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
+export interface RecordCacheOptions {
+  macKey: Buffer;
+  /** How long an entry is used while PostgreSQL can be asked. */
+  ttlSeconds: number;
+  /** How much longer it is kept, for when PostgreSQL cannot. */
+  graceSeconds: number;
+}
+
 /** The validation cache and the rate-limit buckets in Redis. Every method answers `away` or nothing where Redis does. */
 export class RecordCache {
   private readonly checkScript: Script;
@@ -41,7 +49,7 @@ export class RecordCache {
 
   constructor(
     private readonly link: RedisLink,
-    private readonly options: { macKey: Buffer; ttlSeconds: number },
+    private readonly options: RecordCacheOptions,
   ) {
     this.checkScript = link.script(lua('./check.lua'));
     this.fillScript = link.script(lua('./fill.lua'));
@@ -53,7 +61,7 @@ export class RecordCache {
 
   /**
    * Confirms the entry that the caller knows and spends, or hands out the entry that is there, or the right to fill.
-   * One round trip. `tag` `''`: none is known; `'*'`: spend whatever the entry is.
+   * One round trip. `tag` `''`: none is known; `'*'`: spend whatever the entry is; {@link RecordCache.newerThan}.
    */
   async check(keyId: string, tag: string, epoch: number, spending: Spending): Promise<CacheAnswer> {
     const { record, fill } = cacheNames(keyId);
@@ -68,6 +76,11 @@ export class RecordCache {
     return done === null ? { kind: 'away' } : this.read(keyId, done.answer);
   }
 
+  /** The tag for where none is known, which hands out no entry that was read from the store before `oldestMs`. */
+  static newerThan(oldestMs: number): string {
+    return `>${oldestMs}`;
+  }
+
   /** Puts a record that was read while `token` was held into the cache. Not certain, and need not be. */
   async fill(
     keyId: string,
@@ -77,11 +90,9 @@ export class RecordCache {
     const { record, fill } = cacheNames(keyId);
     const version = entry.record?.version ?? 0;
     const text = sealEntry(this.options.macKey, keyId, { ...entry, version });
-    const ttlMs =
-      entry.record === null
-        ? NEGATIVE_TTL_MS
-        : this.options.ttlSeconds * 1_000 * (0.9 + 0.1 * Math.random());
-    await this.fillScript([record, fill], [token, version, entry.epoch, text, Math.round(ttlMs)]);
+    const { ttlSeconds, graceSeconds } = this.options;
+    const keptMs = entry.record === null ? NEGATIVE_TTL_MS : (ttlSeconds + graceSeconds) * 1_000;
+    await this.fillScript([record, fill], [token, version, entry.epoch, text, keptMs]);
   }
 
   /** Takes an entry away that nobody sealed. */

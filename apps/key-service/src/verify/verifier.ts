@@ -13,7 +13,7 @@ import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { LocalLimits } from './local-limits.js';
-import type { RecordCache, Spending, Spent } from './record-cache.js';
+import { RecordCache, type Spending, type Spent } from './record-cache.js';
 import type { RecordStore } from './record-store.js';
 import { bareRefusal, verdictOf, type Origin } from './verdict-of.js';
 
@@ -69,12 +69,16 @@ export class Verifier {
     if (cache === null || !cache.isUsable) return this.fromStore(key, question, null);
     const known = this.known.get(key.keyId);
     // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
-    const verdict = known?.epoch === epoch ? await this.ask(key, question, known) : null;
+    const verdict =
+      known?.epoch === epoch && known.asOfMs >= this.oldestMs()
+        ? await this.ask(key, question, known)
+        : null;
     return verdict ?? (await this.askAnew(key, question, epoch));
   }
 
   private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
-    const answer = await this.parts.cache!.check(key.keyId, '', epoch, NO_SPENDING);
+    const unknown = RecordCache.newerThan(this.oldestMs());
+    const answer = await this.parts.cache!.check(key.keyId, unknown, epoch, NO_SPENDING);
     if (answer.kind === 'entry') {
       this.remember(key.keyId, answer.entry);
       return (await this.ask(key, question, answer.entry)) ?? this.fromStore(key, question, null);
@@ -195,6 +199,12 @@ export class Verifier {
     const { record, decision, secretNumber } = judged;
     const paid = decision.code === 'VALID' ? spent : null;
     return { ...verdictOf(record, decision, origin, paid), secretNumber };
+  }
+
+  /** Entries read from the store before this are read anew, as long as there is a store to read. */
+  private oldestMs(): number {
+    const { fence, material, cacheTtlSeconds } = this.parts;
+    return fence.isDatabaseAway ? 0 : material.now() - cacheTtlSeconds * 1_000;
   }
 
   private remember(keyId: string, entry: CacheEntry): void {

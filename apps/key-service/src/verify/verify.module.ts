@@ -22,7 +22,11 @@ export class VerifyModule {
           store: new RecordStore(hotPool),
           cache:
             link &&
-            new RecordCache(link, { macKey: material.cacheKey, ttlSeconds: cacheTtlSeconds }),
+            new RecordCache(link, {
+              macKey: material.cacheKey,
+              ttlSeconds: cacheTtlSeconds,
+              graceSeconds: env.GRACE_SECONDS,
+            }),
           limits: new LocalLimits(),
           fence,
           material,
