@@ -10,6 +10,7 @@ import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
 import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
+import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 
 /** Every change of either schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -17,6 +18,7 @@ export const MIGRATIONS = [
   Keys1700000002000,
   Management1700000003020,
   Usage1700000003030,
+  ReplicaEpoch1700000003090,
 ];
 
 /** Roles that hold the rights of an app: login's and the key service's. */

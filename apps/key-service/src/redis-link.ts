@@ -9,6 +9,8 @@ const FAILURES_TO_OPEN = 5;
 export interface Servers {
   runs: readonly string[];
   nodes: readonly string[];
+  /** Number of the connection that they answered on. */
+  connection: number;
 }
 
 /** What a command answered, and the run ids of the servers that were admitted when it did. */
@@ -43,6 +45,9 @@ export class RedisLink {
   private admitted: Servers | null = null;
   private failures = 0;
   private scripts = 0;
+  /** Counts the connections. */
+  private connection = 0;
+  private warnedMs = -Infinity;
 
   constructor(
     url: string,
@@ -50,7 +55,10 @@ export class RedisLink {
   ) {
     this.client = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
     for (const event of ['close', '-node', '+node']) {
-      this.client.on(event, () => this.suspend('a connection was lost or made anew'));
+      this.client.on(event, () => {
+        this.connection += 1;
+        this.suspend('a connection was lost or made anew');
+      });
     }
     this.client.on('error', (error: Error) => this.log.debug({ err: error }, 'redis'));
   }
@@ -71,19 +79,21 @@ export class RedisLink {
 
   /** Asks all masters who they are. @throws when one does not answer in time */
   async readServers(): Promise<Servers> {
-    const { client } = this;
+    const { client, connection } = this;
     if (!(client instanceof Cluster))
-      return { runs: [runIn(await client.info('server'))], nodes: [] };
+      return { runs: [runIn(await client.info('server'))], nodes: [], connection };
     const masters = client.nodes('master');
     const [runs, nodes] = await Promise.all([
       Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
       Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
     ]);
     if (runs.length === 0) throw new Error('The cluster has no master');
-    return { runs: runs.toSorted(), nodes };
+    return { runs: runs.toSorted(), nodes, connection };
   }
 
+  /** Not where the connection that they answered on was lost since: other servers may be at the end of the present one. */
   admit(servers: Servers): void {
+    if (!this.isConnected || servers.connection !== this.connection) return;
     this.failures = 0;
     this.admitted = servers;
     this.log.info('redis is in use');
@@ -135,12 +145,16 @@ export class RedisLink {
 
   private noteFailure(error: Error): void {
     if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
-    if (error.name === 'ReplyError') {
-      this.log.warn({ err: error }, 'redis refused a command');
-      return;
-    }
+    if (error.name === 'ReplyError') return this.noteRefusal(error);
     this.failures += 1;
     if (this.failures >= FAILURES_TO_OPEN) this.suspend(error.message);
+  }
+
+  /** Logged once a second at most: a Redis that takes no writes refuses most verifications' scripts. */
+  private noteRefusal(error: Error): void {
+    if (performance.now() - this.warnedMs < 1_000) return;
+    this.warnedMs = performance.now();
+    this.log.warn({ err: error }, 'redis refused a command');
   }
 }
 

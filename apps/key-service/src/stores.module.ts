@@ -32,6 +32,7 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
           db: stores.db,
           fence: stores.fence,
           markers: stores.markers,
+          cacheTtlSeconds: env.CACHE_TTL_SECONDS,
           log,
         }),
       },

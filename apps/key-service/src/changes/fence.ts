@@ -7,11 +7,14 @@ import { leaveFence, raiseEpoch, readEpoch, readFence, someoneMayLag } from './e
 /** A reading of the epoch vouches for cache entries this long, counted from its start. */
 const FENCE_MS = 1_000;
 const POLL_MS = 250;
-const SETTLE_TRIES = 8;
+/** Others need two readings to learn of an epoch and to say so; who waits must still answer within two seconds. */
+const SETTLE_TRIES = 5;
 /** A replica whose last reading is older than the grace and this may have been forgotten by who raises the epoch. */
 const FORGOTTEN_AFTER_MS = 1_500;
 /** Who raises asks about replicas heard of within the grace and this: above by more than one reading takes at most. */
 const ASK_WITHIN_SECONDS = 4;
+/** What a replica reports that has no Redis, and so goes by no epoch at all. */
+const ANY_EPOCH = Number.MAX_SAFE_INTEGER;
 
 export interface FenceOptions {
   pool: Pool;
@@ -35,16 +38,12 @@ export class Fence {
   readonly replica = randomUUID();
   private epoch = 0;
   private readAtMs = -Infinity;
-  private arrived: string | null = null;
-  private isDatabaseAway = false;
+  private arrived = 0;
+  private isAway = false;
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | null = null;
   private nextPoll: Promise<void> | null = null;
   private isStopped = false;
-  /** Longest time that a replica goes by its last reading while PostgreSQL does not answer. */
-  get graceSeconds(): number {
-    return this.options.graceSeconds;
-  }
 
   /** Replicas alive at the last reading, at least 1. */
   replicas = 1;
@@ -62,6 +61,7 @@ export class Fence {
     this.isStopped = true;
     clearTimeout(this.timer);
     await this.polling;
+    this.readAtMs = -Infinity;
     await leaveFence(this.options.pool, this.replica).catch((error: unknown) => {
       this.options.log.debug({ err: error }, 'could not take leave of the fence');
     });
@@ -71,13 +71,23 @@ export class Fence {
   trustedEpoch(): number | null {
     const ageMs = performance.now() - this.readAtMs;
     if (ageMs <= FENCE_MS) return this.epoch;
-    return this.isDatabaseAway && ageMs <= this.options.graceSeconds * 1_000 ? this.epoch : null;
+    return this.isAway && ageMs <= this.options.graceSeconds * 1_000 ? this.epoch : null;
   }
 
   /** The same while PostgreSQL was just seen not to answer: the grace begins without waiting for the next reading. */
   noteDatabaseAway(): number | null {
-    this.isDatabaseAway = true;
+    this.isAway = true;
     return this.trustedEpoch();
+  }
+
+  /** Whether PostgreSQL did not answer when it was last asked. */
+  get isDatabaseAway(): boolean {
+    return this.isAway;
+  }
+
+  /** Longest time that a replica goes by an epoch after another one was raised, where it could not be heard. */
+  get boundSeconds(): number {
+    return Math.max(this.options.graceSeconds, FENCE_MS / 1_000);
   }
 
   /** Whether verifications can be answered: a reading is at hand that still counts. */
@@ -85,10 +95,16 @@ export class Fence {
     return this.trustedEpoch() !== null;
   }
 
-  /** Whether PostgreSQL lists all these runs of Redis at this moment. @throws where it does not answer */
-  async knowsRuns(runs: readonly string[]): Promise<boolean> {
-    const listed = await readEpoch(this.options.pool);
-    return runs.every((run) => listed.runs.includes(run));
+  /**
+   * Whether everybody goes by what these runs of Redis hold: PostgreSQL lists them all, and no replica may still go by an
+   * earlier epoch, and with it by another Redis, such as the one before a failover. Where they are not listed the epoch is
+   * raised as by {@link Fence.raise}.
+   *
+   * @throws where PostgreSQL does not answer
+   */
+  async vouchFor(runs: readonly string[]): Promise<boolean> {
+    const { epoch, runs: listed } = await readEpoch(this.options.pool);
+    return runs.every((run) => listed.includes(run)) ? this.settle(epoch) : this.raise();
   }
 
   /**
@@ -98,24 +114,25 @@ export class Fence {
    * @throws where PostgreSQL does not answer: the raise is not certain then
    */
   async raise(): Promise<boolean> {
-    const { pool, graceSeconds } = this.options;
-    const { epoch, raisedAt } = await raiseEpoch(pool, []);
+    const epoch = await raiseEpoch(this.options.pool, []);
     this.adopt(epoch);
-    for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
-      const lag = await someoneMayLag(
-        pool,
-        this.replica,
-        raisedAt,
-        graceSeconds + ASK_WITHIN_SECONDS,
-      );
-      if (!lag) return true;
+    return this.settle(epoch);
+  }
+
+  /** Waits a while until nobody may go by an epoch before this one. @returns whether it is so */
+  private async settle(epoch: number): Promise<boolean> {
+    const { pool, graceSeconds } = this.options;
+    for (let tries = 1; ; tries += 1) {
+      const within = graceSeconds + ASK_WITHIN_SECONDS;
+      if (!(await someoneMayLag(pool, this.replica, epoch, within))) return true;
+      if (tries === SETTLE_TRIES) return false;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    return false;
   }
 
   /** A reading that starts after this call; calls that wait for one under way share the next. */
   poll(): Promise<void> {
+    if (this.isStopped) return Promise.resolve();
     if (this.polling === null) {
       this.polling = this.readAndAdmit().finally(() => {
         this.polling = null;
@@ -139,28 +156,26 @@ export class Fence {
       await this.read();
       await this.admitRedis();
     } catch (error) {
-      if (!this.isDatabaseAway)
-        this.options.log.warn({ err: error }, 'the epoch could not be read');
-      this.isDatabaseAway = true;
+      if (!this.isAway) this.options.log.warn({ err: error }, 'the epoch could not be read');
+      this.isAway = true;
     }
   }
 
   private async read(): Promise<void> {
-    const { pool, graceSeconds } = this.options;
+    const { pool, graceSeconds, link } = this.options;
     const isForgotten =
       performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
     // who raises the epoch must know of this replica before it goes by a reading
-    if (isForgotten) await readFence(pool, this.replica, null);
+    if (isForgotten) await readFence(pool, this.replica, 0);
     const startedMs = performance.now();
     const startedAtMs = Date.now();
     const reading = await readFence(pool, this.replica, this.arrived);
     this.adopt(reading.epoch);
     this.readAtMs = startedMs;
-    this.arrived = reading.readAt;
+    this.arrived = link === null ? ANY_EPOCH : reading.epoch;
     this.replicas = reading.replicas;
-    if (this.isDatabaseAway) this.options.log.info('the database answers again');
-    this.isDatabaseAway = false;
-    const { link } = this.options;
+    if (this.isAway) this.options.log.info('the database answers again');
+    this.isAway = false;
     if (link?.runs?.every((run) => reading.runs.includes(run)) === false) {
       link.suspend('its run id is not listed any more');
     }
@@ -175,9 +190,8 @@ export class Fence {
       return null;
     });
     if (servers === null) return;
-    const { epoch } = await raiseEpoch(pool, servers.runs, { unlessListed: true });
-    this.adopt(epoch);
-    if (link.isConnected) link.admit(servers);
+    this.adopt(await raiseEpoch(pool, servers.runs, { unlessListed: true }));
+    link.admit(servers);
   }
 
   private adopt(epoch: number): void {

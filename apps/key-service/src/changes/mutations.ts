@@ -17,6 +17,7 @@ export interface MutationParts {
   fence: Fence;
   /** Null where there is no Redis, and so nothing to overwrite. */
   markers: Markers | null;
+  cacheTtlSeconds: number;
   log: Logger;
 }
 
@@ -61,26 +62,32 @@ export class Mutations {
   }
 
   private async propagate(touched: TouchedKey[], epoch: number): Promise<Propagation> {
-    const { markers, fence } = this.parts;
     const startedMs = performance.now();
-    const confirmed =
-      touched.length === 0 || markers === null || (await this.confirm(markers, touched, epoch));
+    const boundSeconds = touched.length === 0 ? 0 : await this.boundOf(touched, epoch);
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
-    return { confirmed, boundSeconds: confirmed ? 0 : fence.graceSeconds, ms };
+    return { confirmed: boundSeconds === 0, boundSeconds, ms };
   }
 
-  private async confirm(markers: Markers, touched: TouchedKey[], epoch: number): Promise<boolean> {
-    const { fence, log } = this.parts;
+  /** For how many seconds some replica may still go by the old state; 0 where none does. */
+  private async boundOf(touched: TouchedKey[], epoch: number): Promise<number> {
+    const { fence, cacheTtlSeconds, log } = this.parts;
     try {
-      const runs = await markers.write(touched, epoch);
-      if (runs !== null && (await fence.knowsRuns(runs))) return true;
-      return await fence.raise();
+      if (await this.confirm(touched, epoch)) return 0;
+      return fence.boundSeconds;
     } catch (error) {
       log.error(
         { err: error },
         'a change is committed, but that every replica goes by it is not certain',
       );
-      return false;
+      // the epoch may not have been raised: a replica that reads it goes by an entry to its end, then by the store
+      return cacheTtlSeconds + fence.boundSeconds;
     }
+  }
+
+  /** Where there is no Redis here, other replicas may have one all the same: then they have to hear of a new epoch. */
+  private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
+    const { markers, fence } = this.parts;
+    const runs = (await markers?.write(touched, epoch)) ?? null;
+    return runs === null ? fence.raise() : fence.vouchFor(runs);
   }
 }
