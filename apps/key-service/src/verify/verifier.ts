@@ -70,14 +70,14 @@ export class Verifier {
     const known = this.known.get(key.keyId);
     // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
     const verdict =
-      known?.epoch === epoch && known.asOfMs >= this.oldestMs()
+      known?.epoch === epoch && known.asOfMs >= this.oldestMs(key)
         ? await this.ask(key, question, known)
         : null;
     return verdict ?? (await this.askAnew(key, question, epoch));
   }
 
   private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Verdict> {
-    const unknown = RecordCache.newerThan(this.oldestMs());
+    const unknown = RecordCache.newerThan(this.oldestMs(key));
     const answer = await this.parts.cache!.check(key.keyId, unknown, epoch, NO_SPENDING);
     if (answer.kind === 'entry') {
       this.remember(key.keyId, answer.entry);
@@ -201,10 +201,15 @@ export class Verifier {
     return { ...verdictOf(record, decision, origin, paid), secretNumber };
   }
 
-  /** Entries read from the store before this are read anew, as long as there is a store to read. */
-  private oldestMs(): number {
+  /**
+   * An entry that was read from the store before this is read anew, as long as there is a store to read. Not the same for all
+   * keys, so that those which were read together do not come again together.
+   */
+  private oldestMs({ keyId }: KeyText): number {
     const { fence, material, cacheTtlSeconds } = this.parts;
-    return fence.isDatabaseAway ? 0 : material.now() - cacheTtlSeconds * 1_000;
+    if (fence.isDatabaseAway) return 0;
+    const lifeMs = cacheTtlSeconds * (1_000 - 3 * (keyId.charCodeAt(keyId.length - 1) % 32));
+    return Math.floor(material.now()) - lifeMs;
   }
 
   private remember(keyId: string, entry: CacheEntry): void {
