@@ -1,4 +1,6 @@
+import type { Key, Verdict } from '#contracts';
 import { startCluster, type Cluster } from './support/cluster.js';
+import { watch } from './support/watch.js';
 import { codeOf, createWorld, sleep, until, type World } from './support/world.js';
 
 let cluster: Cluster;
@@ -11,27 +13,370 @@ beforeAll(async () => {
 afterAll(() => cluster.stop(), 60_000);
 afterEach(() => cluster.heal());
 
-const ALL_REVOKED = ['REVOKED', 'REVOKED', 'REVOKED'];
+const REPLICAS = [0, 1, 2];
+const all = <T>(value: T) => REPLICAS.map(() => value);
 
 describe('a validation that is frozen between its database read and its cache fill', () => {
-  test('puts no old state into the cache when it thaws after a revoke', async () => {
-    for (const isMarkerLost of [false, true]) {
-      const { key, secret } = await world.issue();
-      const { postgres } = cluster.replicas[0]!;
-      postgres.hold(true);
-      const frozen = world.verify(0, secret);
-      await until('a right to fill', async () => {
-        return (await cluster.redis.admin.exists(`kw:{${key.id}}:fill`)) === 1;
-      });
-      await sleep(50);
-      const revoked = await world.revoke(1, key.id);
-      expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
-      // the lease, not the marker, must stop the fill
-      if (isMarkerLost) await cluster.redis.admin.del(`kw:{${key.id}}:rec`);
-      postgres.hold(false);
-      expect(['VALID', 'REVOKED', 503]).toContain(codeOf(await frozen));
-      expect(await world.positives(key.id)).toEqual([]);
-      for (let i = 0; i < 3; i += 1) expect(await world.codes(secret)).toEqual(ALL_REVOKED);
+  test.each([
+    ['while the marker of the revoke stands', false],
+    ['after the marker was evicted', true],
+  ])('puts no old state into the cache when it thaws %s', async (_, isMarkerLost) => {
+    const { key, secret } = await world.issue();
+    const { postgres } = cluster.replicas[0]!;
+    postgres.hold(true);
+    const frozen = world.verify(0, secret);
+    await until('a right to fill', async () => {
+      return (await cluster.redis.admin.exists(`kw:{${key.id}}:fill`)) === 1;
+    });
+    // time for the question to reach PostgreSQL: its answer is what is held
+    await sleep(100);
+    const revoked = await world.revoke(1, key.id);
+    expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
+    // it is the lease then, not the marker, that has to stop the fill
+    if (isMarkerLost) await cluster.redis.admin.del(`kw:{${key.id}}:rec`);
+    postgres.hold(false);
+    expect(['VALID', 'REVOKED', 503]).toContain(codeOf(await frozen));
+    expect(await world.positives(key.id)).toEqual([]);
+    for (let i = 0; i < 5; i += 1) expect(await world.codes(secret)).toEqual(all('REVOKED'));
+    expect(Number((await world.positives(key.id))[0]?.split(':')[0] ?? 2)).toBe(2);
+  });
+});
+
+describe('where Redis takes no writes', () => {
+  const refusals: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
+    [
+      'for want of the right',
+      () => admin().call('ACL', 'SETUSER', 'default', '-@write'),
+      () => admin().call('ACL', 'SETUSER', 'default', '+@all'),
+    ],
+    [
+      'for want of memory',
+      () => admin().config('SET', 'maxmemory', '1'),
+      () => admin().config('SET', 'maxmemory', '0'),
+    ],
+    [
+      'because it follows another',
+      () => admin().replicaof('127.0.0.1', 1),
+      () => admin().replicaof('NO', 'ONE'),
+    ],
+  ];
+  const admin = () => cluster.redis.admin;
+
+  test.each(refusals)('%s, no change is told done that is not', async (_, refuse, allow) => {
+    const bystander = await world.issue({ rateLimits: [] });
+    const limited = await world.issue({
+      rateLimits: [{ name: 'a', limit: 1_000_000, windowSeconds: 1 }],
+    });
+    const subjects = await Promise.all([world.issue(), world.issue(), world.issue()]);
+    for (const { secret } of [bystander, limited, ...subjects]) await world.warm(secret);
+    const bytes = await Promise.all(subjects.map(({ key }) => world.positives(key.id)));
+    expect(bytes.every((one) => one.length === 1)).toBe(true);
+    const watched = [bystander, limited].map(({ secret }, i) => ({
+      name: ['unlimited', 'limited'][i]!,
+      ask: (replica: number) => world.verify(replica, secret),
+      mayBe: () => ['VALID'],
+    }));
+    const watching = watch(3, watched);
+    const [revoked, disabled, cut] = subjects.map(({ secret }) => secret) as [string, ...string[]];
+    await refuse();
+    try {
+      const changes = [
+        {
+          answer: await world.revoke(0, subjects[0].key.id),
+          codes: () => world.codes(revoked),
+          dead: 'REVOKED',
+        },
+        {
+          answer: await world.switch(1, subjects[1].key.id, 'disable'),
+          codes: () => world.codes(disabled!),
+          dead: 'DISABLED',
+        },
+        {
+          answer: await world.patch(2, subjects[2].key.id, {
+            grants: [{ service: 'service-a', scopes: ['reports:read'] }],
+          }),
+          codes: () => world.codes(cut!, { scopes: ['reports:write'] }),
+          dead: 'INSUFFICIENT_SCOPE',
+        },
+      ];
+      for (const { answer, codes, dead } of changes) {
+        expect(answer.status).toBe(200);
+        const told = toldOf(answer);
+        // where it is not certain at once, the answer names a bound
+        expect(told.confirmed).toBe(told.boundSeconds === 0);
+        expect(told.confirmed ? await codes() : all(dead)).toEqual(all(dead));
+      }
+    } finally {
+      await allow();
+      await watching.stop();
+    }
+    expect(watching.violations).toEqual([]);
+    expect(await world.codes(revoked)).toEqual(all('REVOKED'));
+  });
+
+  function toldOf({ body, headers }: { body: { propagation?: object }; headers: object }) {
+    if (body.propagation !== undefined)
+      return body.propagation as { confirmed: boolean; boundSeconds: number };
+    const text = (headers as { 'keyward-propagation': string })['keyward-propagation'];
+    const bound = /^unconfirmed; bound=(\d+)$/.exec(text)?.[1];
+    expect(text === 'confirmed' || bound !== undefined).toBe(true);
+    return { confirmed: text === 'confirmed', boundSeconds: Number(bound ?? 0) };
+  }
+});
+
+test('a Redis that comes back with what it held before a revoke is not believed from the first request on', async () => {
+  const { key, secret } = await world.issue();
+  await world.warm(secret);
+  expect(await world.positives(key.id)).toHaveLength(1);
+  await cluster.redis.dump();
+  await cluster.redis.stop();
+  const revoked = await world.revoke(0, key.id);
+  expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
+  const watching = watch(
+    3,
+    [{ name: 'revoked', ask: (one) => world.verify(one, secret), mayBe: () => ['REVOKED'] }],
+    0,
+  );
+  await cluster.redis.start();
+  expect(await world.positives(key.id)).toHaveLength(1);
+  const fresh = await world.issue();
+  await world.warm(fresh.secret);
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  expect(await world.codes(secret)).toEqual(all('REVOKED'));
+});
+
+test('what Redis forgets is read again, without one error', async () => {
+  const keys = await Promise.all(Array.from({ length: 10 }, () => world.issue()));
+  const watched = keys.map(({ key, secret }) => ({
+    name: key.id,
+    ask: (replica: number) => world.verify(replica, secret),
+    mayBe: () => ['VALID'],
+  }));
+  const watching = watch(3, watched, 1);
+  for (let i = 0; i < 15; i += 1) {
+    await cluster.redis.admin.flushall();
+    await sleep(100);
+  }
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+});
+
+test('a marker that is evicted while a fill is under way lets nothing old in', async () => {
+  const { key, secret } = await world.issue();
+  let deadMs = Infinity;
+  const watching = watch(
+    3,
+    [
+      {
+        name: 'revoked',
+        ask: (one) => world.verify(one, secret),
+        mayBe: (startedMs) => (startedMs > deadMs ? ['REVOKED'] : ['VALID', 'REVOKED']),
+      },
+    ],
+    0,
+  );
+  const evicting = async () => {
+    for (let i = 0; i < 200; i += 1) {
+      await cluster.redis.admin.del(`kw:{${key.id}}:rec`);
+      await sleep(3);
+    }
+  };
+  const evicted = evicting();
+  await sleep(200);
+  const revoked = await world.revoke(1, key.id);
+  expect(revoked.body.propagation?.confirmed).toBe(true);
+  deadMs = revoked.endedMs;
+  await evicted;
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  expect(watching.counts['revoked REVOKED']).toBeGreaterThan(20);
+});
+
+describe('every change that a verification can see is seen by all replicas when it has returned:', () => {
+  type Subject = { key: Key; secret: string; replica: number };
+  type Seen = (verdict: Verdict) => unknown;
+  interface Mutator {
+    change: (subject: Subject) => Promise<{ status: number }>;
+    /** More of the question, before and after. */
+    asked?: object;
+    seen: Seen;
+    before: unknown;
+    after: unknown;
+    over?: Record<string, unknown>;
+  }
+  const code: Seen = (verdict) => verdict.code;
+  const patch =
+    (body: object): Mutator['change'] =>
+    ({ key, replica }) =>
+      world.patch(replica, key.id, body);
+  const dies = (after: string, change: Mutator['change'], more: Partial<Mutator> = {}): Mutator => {
+    return { change, seen: code, before: 'VALID', after, ...more };
+  };
+  const mutators: Record<string, Mutator> = {
+    disable: dies('DISABLED', ({ key, replica }) => world.switch(replica, key.id, 'disable')),
+    revoke: dies('REVOKED', ({ key, replica }) => world.revoke(replica, key.id)),
+    'rotate without overlap': dies('SUPERSEDED', ({ key, replica }) =>
+      world.rotate(replica, key.id, 0),
+    ),
+    'bulk revoke': dies(
+      'REVOKED',
+      ({ replica }) =>
+        cluster.manage(replica, 'POST /v1/keys/revoke', {
+          body: { filter: { tag: 'bulk' }, reason: 'retired' },
+        }),
+      { over: { tags: ['bulk'] } },
+    ),
+    'disable the consumer': dies(
+      'DISABLED',
+      ({ replica }) =>
+        cluster.manage(replica, 'PATCH /v1/consumers/crowd', {
+          body: { enabled: false },
+          headers: { 'if-match': '*' },
+        }),
+      { over: { consumer: 'crowd' } },
+    ),
+    'take a scope away': dies(
+      'INSUFFICIENT_SCOPE',
+      patch({ grants: [{ service: 'service-a', scopes: ['reports:read'] }] }),
+      { asked: { scopes: ['reports:write'] } },
+    ),
+    'take the grant away': dies(
+      'NOT_FOUND',
+      patch({ grants: [{ service: 'elsewhere', scopes: ['a:b'] }] }),
+    ),
+    'change the addresses': dies('IP_NOT_ALLOWED', patch({ ipAllowlist: ['10.0.0.0/8'] }), {
+      asked: { clientIp: '192.0.2.1' },
+    }),
+    'begin later': dies('NOT_YET_VALID', patch({ notBefore: inSeconds(3_600) })),
+    'end sooner': {
+      change: patch({ expiresAt: inSeconds(900) }),
+      seen: (verdict) => Date.parse(verdict.expiresAt ?? '') < Date.now() + 901_000,
+      before: false,
+      after: true,
+    },
+    'lower a limit': {
+      change: patch({ rateLimits: [{ name: 'a', limit: 7, windowSeconds: 60 }] }),
+      over: { rateLimits: [{ name: 'a', limit: 1_000, windowSeconds: 60 }] },
+      seen: (verdict) => verdict.rateLimits?.[0]?.limit,
+      before: 1_000,
+      after: 7,
+    },
+    'change the metadata': {
+      change: patch({ metadata: { plan: 'small' } }),
+      over: { metadata: { plan: 'large' } },
+      seen: (verdict) => verdict.metadata?.['plan'],
+      before: 'large',
+      after: 'small',
+    },
+  };
+
+  beforeAll(async () => {
+    const service = { slug: 'elsewhere', scopes: ['a:b'] };
+    await cluster.manage(0, 'POST /v1/services', { body: service });
+    await cluster.manage(0, 'POST /v1/consumers', { body: { slug: 'crowd' } });
+    // so many keys that their markers do not fit into one command's time
+    await cluster.sql(
+      `INSERT INTO keys.key (id, name, consumer, environment, created_by)
+       SELECT 'key_' || lpad(n::text, 16, '0'), 'one of many', 'crowd', 'live', 'usr_admin' FROM generate_series(1, 1500) n`,
+    );
+  });
+
+  test.each(Object.entries(mutators))('%s', async (_, mutator) => {
+    const { change, asked = {}, seen, before, after, over = {} } = mutator;
+    for (const replica of REPLICAS) {
+      if ('consumer' in over) await enableCrowd();
+      const { key, secret } = await world.issue(over);
+      await world.warm(secret);
+      const views = () =>
+        Promise.all(
+          REPLICAS.map(async (one) => seen((await world.verify(one, secret, asked)).body)),
+        );
+      expect(await views()).toEqual(all(before));
+      const changed = await change({ key, secret, replica });
+      const first = await views();
+      expect({ status: changed.status, first }).toEqual({ status: 200, first: all(after) });
+      for (let i = 0; i < 3; i += 1) expect(await views()).toEqual(all(after));
+    }
+  });
+
+  test('enabling again, and creating under an id that was just asked for', async () => {
+    const { key, secret } = await world.issue();
+    for (const replica of REPLICAS) {
+      await world.switch(replica, key.id, 'disable');
+      expect(await world.codes(secret)).toEqual(all('DISABLED'));
+      await world.switch(replica, key.id, 'enable');
+      expect(await world.codes(secret)).toEqual(all('VALID'));
+    }
+  });
+
+  function inSeconds(seconds: number): string {
+    return new Date(Date.now() + seconds * 1_000).toISOString();
+  }
+
+  async function enableCrowd(): Promise<void> {
+    const headers = { 'if-match': '*' };
+    const { status } = await cluster.manage(0, 'PATCH /v1/consumers/crowd', {
+      body: { enabled: true },
+      headers,
+    });
+    expect(status).toBe(200);
+  }
+});
+
+test('a key is EXPIRED from the very millisecond of its end, on every replica, with a warm cache', async () => {
+  const { key, secret } = await world.issue({ expiresInSeconds: 2 });
+  const endMs = Date.parse(key.expiresAt!);
+  await world.warm(secret);
+  const wrong: string[] = [];
+  const seen = { before: 0, after: 0 };
+  const ask = async (replica: number): Promise<void> => {
+    while (Date.now() < endMs + 300) {
+      const startedMs = Date.now();
+      const { body } = await world.verify(replica, secret);
+      const endedMs = Date.now();
+      if (endedMs < endMs) seen.before += 1;
+      if (startedMs >= endMs) seen.after += 1;
+      const isWrong =
+        (endedMs < endMs && body.code !== 'VALID') ||
+        (startedMs >= endMs && body.code !== 'EXPIRED');
+      if (isWrong) wrong.push(`${body.code} from ${startedMs - endMs} to ${endedMs - endMs} ms`);
+    }
+  };
+  await Promise.all([...REPLICAS, ...REPLICAS].map(ask));
+  expect(wrong).toEqual([]);
+  expect(Math.min(seen.before, seen.after)).toBeGreaterThan(0);
+});
+
+describe('a writer of Redis who has not our secret', () => {
+  test('makes no key valid: not by inventing, altering or moving an entry', async () => {
+    const [good, bad] = [await world.issue(), await world.issue()];
+    await world.warm(good.secret);
+    await world.warm(bad.secret);
+    const [goodEntry, oldEntry] = [
+      (await world.positives(good.key.id))[0]!,
+      (await world.positives(bad.key.id))[0]!,
+    ];
+    await world.revoke(0, bad.key.id);
+    await world.codes(bad.secret);
+    const [badEntry] = await world.positives(bad.key.id);
+    const [version, epoch, mac, ...rest] = oldEntry.split(':') as [string, string, string, string];
+    const body = rest.join(':');
+    const name = `kw:{${bad.key.id}}:rec`;
+    const forged = {
+      'a newer version': [Number(version) + 1, epoch, mac, body].join(':'),
+      'another epoch': [version, Number(epoch) + 1, mac, body].join(':'),
+      'a MAC of zeros': [Number(version) + 1, epoch, 'A'.repeat(43), body].join(':'),
+      'an altered body': badEntry!.replace(/.(.{8})$/, 'x$1'),
+      'another state': badEntry!.replace(/revoked/, 'active').replace(/"r"/, '"a"'),
+      'the entry of another key': goodEntry,
+      junk: 'junk',
+    };
+    for (const [what, entry] of Object.entries(forged)) {
+      await cluster.redis.admin.set(name, entry);
+      await cluster.redis.admin.set(`kw:{${good.key.id}}:rec`, badEntry!);
+      const codes = [await world.codes(bad.secret), await world.codes(good.secret)];
+      expect([what, codes]).toEqual([what, [all('REVOKED'), all('VALID')]]);
     }
   });
 });

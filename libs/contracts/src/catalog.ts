@@ -9,7 +9,6 @@ import {
   scope,
   slug,
 } from './primitives.js';
-import { propagation } from './propagation.js';
 
 const DAY = 86_400;
 
@@ -176,10 +175,6 @@ export const patchConsumerBody = z
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .meta({ id: 'PatchConsumerBody' });
 export type PatchConsumerBody = z.infer<typeof patchConsumerBody>;
-
-/** Answer of `PATCH /v1/consumers/{slug}`. */
-export const patchedConsumer = consumer.extend({ propagation }).meta({ id: 'PatchedConsumer' });
-export type PatchedConsumer = z.infer<typeof patchedConsumer>;
 
 export const listConsumersQuery = z.strictObject({ ...page });
 export type ListConsumersQuery = z.infer<typeof listConsumersQuery>;

@@ -174,7 +174,6 @@ export const rotatedKey = z
     key,
     secret: z.string(),
     previous: z.object({ validUntil: instantOut }),
-    propagation,
   })
   .meta({ id: 'RotatedKey' });
 export type RotatedKey = z.infer<typeof rotatedKey>;
@@ -192,10 +191,6 @@ export const revokeKeyBody = z
   .strictObject({ reason: z.enum(REVOCATION_REASONS), comment: remark.optional() })
   .meta({ id: 'RevokeKeyBody' });
 export type RevokeKeyBody = z.infer<typeof revokeKeyBody>;
-
-/** Answer of patch. */
-export const patchedKey = key.extend({ propagation }).meta({ id: 'PatchedKey' });
-export type PatchedKey = z.infer<typeof patchedKey>;
 
 /** Answer of revoke, disable and enable. */
 export const changedKey = z.object({ key, propagation }).meta({ id: 'ChangedKey' });

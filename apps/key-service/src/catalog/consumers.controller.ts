@@ -14,7 +14,6 @@ import {
   createConsumerBody,
   listConsumersQuery,
   patchConsumerBody,
-  patchedConsumer,
   consumer,
   consumerPage,
   slug,
@@ -30,6 +29,7 @@ import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Consumers } from './consumers.js';
 import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 
 /** Consumers: those who hold keys. */
 @ApiTags('Consumers')
@@ -72,14 +72,14 @@ export class ConsumersController {
 
   @Patch(':slug')
   @Managed()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Change a consumer; without `enabled` none of its keys is valid' })
   @ApiHeader({
     name: 'If-Match',
     required: false,
     description: 'The ETag of the version to change',
   })
-  @ApiResponse({ status: 200, standardSchema: patchedConsumer })
+  @ApiResponse({ status: 200, standardSchema: consumer })
   patch(
     @Param('slug', { schema: slug }) name: string,
     @Body({ schema: patchConsumerBody }) body: PatchConsumerBody,

@@ -5,13 +5,13 @@ import type {
   CreateConsumerBody,
   ListConsumersQuery,
   PatchConsumerBody,
-  PatchedConsumer,
 } from '#contracts';
 import { changeBy } from '../access/change-by.js';
 import { pageOf, placeOf } from '../access/cursor.js';
 import type { Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import { Mutations } from '../changes/mutations.js';
+import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -80,7 +80,7 @@ export class Consumers {
     slug: string,
     body: PatchConsumerBody,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
-  ): Promise<PatchedConsumer> {
+  ): Promise<Propagated<Consumer>> {
     const at = new Date(this.material.now());
     const { result, propagation } = await this.mutations.run(async (manager) => {
       const before = await lockConsumer(manager, slug);

@@ -19,7 +19,6 @@ import {
   keyPage,
   listKeysQuery,
   patchKeyBody,
-  patchedKey,
   repeatedIssuedKey,
   repeatedRotatedKey,
   revokeKeyBody,
@@ -35,6 +34,7 @@ import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from './keys.js';
 import { LocatedInterceptor } from '../catalog/located.interceptor.js';
@@ -77,10 +77,10 @@ export class KeysController {
 
   @Patch(':id')
   @Managed()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Change a key' })
   @ApiHeader({ name: 'If-Match', required: true, description: 'The ETag of the version to change' })
-  @ApiResponse({ status: 200, standardSchema: patchedKey })
+  @ApiResponse({ status: 200, standardSchema: key })
   patch(
     @Param('id', { schema: keyId }) id: string,
     @Body({ schema: patchKeyBody }) body: PatchKeyBody,
@@ -94,7 +94,7 @@ export class KeysController {
   @HttpCode(200)
   @Managed()
   @Repeatable()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({ summary: 'Give a key a new secret; it is in this answer and nowhere else' })
   @ApiHeader({
     name: 'If-Match',

@@ -6,7 +6,6 @@ import type {
   IssuedKey,
   Key,
   ListKeysQuery,
-  PatchedKey,
   RevokedKeys,
   RevokeKeyBody,
   RevokeKeysBody,
@@ -14,6 +13,7 @@ import type {
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
 import { Mutations, type Mutation } from '../changes/mutations.js';
+import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -58,13 +58,17 @@ export class Keys {
   }
 
   /** See {@link patchKey}. */
-  async patch(order: PatchOrder, by: Principal): Promise<PatchedKey> {
+  async patch(order: PatchOrder, by: Principal): Promise<Propagated<Key>> {
     const { result, propagation } = await this.change(by, (work) => patchKey(work, order));
     return { ...result, propagation };
   }
 
   /** See {@link rotateKey}. */
-  async rotate(order: RotateOrder, by: Principal, once: Once | null): Promise<RotatedKey> {
+  async rotate(
+    order: RotateOrder,
+    by: Principal,
+    once: Once | null,
+  ): Promise<Propagated<RotatedKey>> {
     const work = (manager: EntityManager) => rotateKey(this.workOf(manager, by), order);
     const { result, propagation } = await this.idempotency.run(once, work);
     return { ...result, propagation };

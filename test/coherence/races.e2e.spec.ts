@@ -1,0 +1,61 @@
+import { disagreements } from './support/agreement.js';
+import { startCluster, type Cluster } from './support/cluster.js';
+import { revokeUnderLoad } from './support/revoke-under-load.js';
+import { codeOf, createWorld, type World } from './support/world.js';
+
+let cluster: Cluster;
+let world: World;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  world = await createWorld(cluster);
+}, 120_000);
+afterAll(() => cluster.stop(), 60_000);
+
+test('of keys revoked one after the other under 64 validators not one is valid afterwards', async () => {
+  const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 300);
+  const result = await revokeUnderLoad(world, { revokes, validators: 64 });
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+  expect(result).toMatchObject({ revokes, confirmed: revokes, stale: 0, errors: 0 });
+  expect(result.asked).toBeGreaterThan(revokes);
+}, 3_600_000);
+
+test('after 200 creations, rotations, changes and verifications at once, log, rows and cache agree', async () => {
+  const keys = await Promise.all(Array.from({ length: 20 }, (_, i) => world.issue({}, i % 3)));
+  const secrets = keys.map(({ secret }) => secret);
+  const work = Array.from({ length: 200 }, (_, n) => async (): Promise<string> => {
+    const replica = n % 3;
+    const at = (n * 7) % keys.length;
+    const { id } = keys[at]!.key;
+    switch (n % 10) {
+      case 0:
+        secrets.push((await world.issue({ name: `made ${n}` }, replica)).secret);
+        return 'create 201';
+      case 1:
+      case 2:
+        return `rotate ${(await world.rotate(replica, id, n % 3 === 0 ? 0 : 60)).status}`;
+      case 3:
+        return `disable ${(await world.switch(replica, id, 'disable')).status}`;
+      case 4:
+        return `enable ${(await world.switch(replica, id, 'enable')).status}`;
+      case 5:
+        return `patch ${(await world.patch(replica, id, { name: `named ${n}` })).status}`;
+      case 6:
+        return n % 20 < 10 ? `revoke ${(await world.revoke(replica, id)).status}` : 'nothing';
+      default:
+        return `verify ${codeOf(await world.verify(replica, secrets[at]!))}`;
+    }
+  });
+  const done = await Promise.all(work.map((one) => one()));
+  const unexpected = done.filter(
+    (one) =>
+      !/^(create 201|(rotate|disable|enable|patch) (200|409)|revoke 200|nothing|verify (VALID|REVOKED|DISABLED|SUPERSEDED))$/.test(
+        one,
+      ),
+  );
+  expect(unexpected).toEqual([]);
+  expect(await disagreements(cluster)).toEqual([]);
+  // the same once more with every key in the cache as it is now
+  for (const secret of secrets) expect(new Set(await world.codes(secret)).size).toBe(1);
+  expect(await disagreements(cluster)).toEqual([]);
+}, 120_000);
