@@ -1,0 +1,94 @@
+import { startCluster, type Cluster } from './coherence/support/cluster.js';
+import { createWorld, sleep, until, type World } from './coherence/support/world.js';
+
+describe('usage over two replicas', () => {
+  let cluster: Cluster;
+  let world: World;
+  beforeEach(async () => {
+    cluster = await startCluster({ replicas: 2 });
+    world = await createWorld(cluster);
+  }, 60_000);
+  afterEach(() => cluster.stop());
+
+  const counted = async (keyId: string) => {
+    const [row] = await cluster.sql<{ count: number }>(
+      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_minute WHERE key_id = $1',
+      [keyId],
+    );
+    return row!.count;
+  };
+  /** Verifies one after the other. @returns how often there was a verdict; on a busy machine there may be a 503 */
+  const verifyTimes = async (replica: number, text: string, times: number): Promise<number> => {
+    let verdicts = 0;
+    for (let n = 0; n < times; n++) {
+      const { status, body } = await world.verify(replica, text);
+      if (status !== 200) continue;
+      expect(body.code).toBe('VALID');
+      verdicts += 1;
+    }
+    return verdicts;
+  };
+  const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+
+  it('each of many verifications at the same time is counted once', async () => {
+    const keys = await Promise.all(Array.from({ length: 3 }, () => world.issue()));
+    for (const { secret } of keys) await world.warm(secret);
+    await sleep(1_500);
+    const before = await Promise.all(keys.map(({ key }) => counted(key.id)));
+    const verdicts = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => verifyTimes(n % 2, keys[n % 3]!.secret, 20)),
+    );
+    const expected = keys.map((_, i) => before[i]! + sum(verdicts.filter((_, n) => n % 3 === i)));
+    const now = () => Promise.all(keys.map(({ key }) => counted(key.id)));
+    await until('all are written', async () => sum(await now()) >= sum(expected));
+    await sleep(1_500);
+    expect(await now()).toEqual(expected);
+  });
+
+  it('a replica that is stopped loses nothing that it counted', async () => {
+    const { key, secret } = await world.issue();
+    const verdicts = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => verifyTimes(n % 2, secret, 10)),
+    );
+    await Promise.all(cluster.replicas.map((one) => one.stop()));
+    expect(await counted(key.id)).toBe(sum(verdicts));
+    expect(await cluster.sql('SELECT FROM keys.usage_writer')).toEqual([]);
+    const [used] = await cluster.sql<{ used: boolean }>(
+      'SELECT last_used_at IS NOT NULL AS used FROM keys.key WHERE id = $1',
+      [key.id],
+    );
+    expect(used).toEqual({ used: true });
+  });
+
+  it('counts whose answer is lost on the way are not counted twice', async () => {
+    const { key, secret } = await world.issue();
+    const { postgres } = cluster.replicas[0]!;
+    await world.warm(secret);
+    await sleep(1_500);
+    let expected = await counted(key.id);
+    for (let round = 1; round <= 3; round++) {
+      postgres.hold(true);
+      expected += await verifyTimes(0, secret, 5);
+      await until('PostgreSQL has them', async () => (await counted(key.id)) === expected);
+      postgres.cut();
+      postgres.hold(false);
+      expected += await verifyTimes(0, secret, 1);
+      await until('the next are written', async () => (await counted(key.id)) >= expected);
+    }
+    await cluster.replicas[0]!.stop();
+    expect(await counted(key.id)).toBe(expected);
+  });
+
+  it('while PostgreSQL is away verifications go on, and are counted when it is back', async () => {
+    const { key, secret } = await world.issue();
+    await world.warm(secret);
+    await sleep(1_500);
+    const before = await counted(key.id);
+    await cluster.postgres.stop();
+    const verdicts = await verifyTimes(0, secret, 30);
+    expect(verdicts).toBeGreaterThan(0);
+    await cluster.postgres.start();
+    const written = () => counted(key.id).catch(() => 0);
+    await until('they are written', async () => (await written()) === before + verdicts);
+  });
+});
