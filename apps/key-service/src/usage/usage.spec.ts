@@ -196,9 +196,9 @@ describe('roll-up', () => {
       partitions: usage().partitions,
       now: () => material.now(),
     });
-    let isDone = false;
+    const progress = { isDone: false };
     const rolling = [housekeeping(), other].map(async (one) => {
-      while (!isDone) await one.run();
+      while (!progress.isDone) await one.run();
     });
     let count = 0;
     for (let n = 0; n < 60; n++) {
@@ -208,7 +208,7 @@ describe('roll-up', () => {
       at('2027-06-30T00:00:00Z');
       await usage().flush();
     }
-    isDone = true;
+    progress.isDone = true;
     await Promise.all(rolling);
     await housekeeping().run();
     await expectSame();
