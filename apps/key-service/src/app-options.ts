@@ -4,11 +4,12 @@ import type { AppOptions } from '#server';
 import { registerFeed } from './changes/feed.route.js';
 import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
+import { INTROSPECT_PATH } from './introspection/introspection.controller.js';
 import { KeyServiceModule } from './key-service.module.js';
 import { Stores } from './stores.js';
 import { registerUsage, describeUsage, USAGE_PATH } from './usage/usage.route.js';
 import { UsageIntake } from './usage/usage-intake.js';
-import { registerVerify, VERIFY_PATH } from './verify/verify.route.js';
+import { registerVerify, VERIFY_BATCH_PATH, VERIFY_PATH } from './verify/verify.route.js';
 import { describeVerify } from './verify/verify.openapi.js';
 import { Verifier } from './verify/verifier.js';
 
@@ -21,7 +22,11 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     log,
     port: env.KEY_SERVICE_PORT,
     portVariable: 'KEY_SERVICE_PORT',
-    http: { keyPaths: [VERIFY_PATH], quietPaths: [VERIFY_PATH, USAGE_PATH] },
+    http: {
+      keyPaths: [VERIFY_PATH, VERIFY_BATCH_PATH, INTROSPECT_PATH],
+      quietPaths: [VERIFY_PATH, VERIFY_BATCH_PATH, USAGE_PATH],
+      formPaths: [INTROSPECT_PATH],
+    },
     openApi: {
       title: 'Keyward key service',
       description: 'Issues, validates, limits, rotates and revokes API keys.',

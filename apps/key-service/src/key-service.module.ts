@@ -4,7 +4,10 @@ import { JwtGuardModule } from '#jwt-guard';
 import { AccessModule } from './access/access.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
+import { ExplainModule } from './explain/explain.module.js';
+import { IntrospectionModule } from './introspection/introspection.module.js';
 import { KeysModule } from './keys/keys.module.js';
+import { SelfModule } from './self/self.module.js';
 import { StoresModule } from './stores.module.js';
 import { UsageModule } from './usage/usage.module.js';
 import { VerifyModule } from './verify/verify.module.js';
@@ -13,6 +16,7 @@ import { VerifyModule } from './verify/verify.module.js';
 @Module({})
 export class KeyServiceModule {
   static forRoot(env: KeyServiceEnv, log: Logger): DynamicModule {
+    const verifying = VerifyModule.forRoot(env);
     return {
       module: KeyServiceModule,
       imports: [
@@ -26,7 +30,10 @@ export class KeyServiceModule {
         CatalogModule,
         KeysModule,
         UsageModule.forRoot(env),
-        VerifyModule.forRoot(env),
+        verifying,
+        ExplainModule.forRoot(verifying),
+        IntrospectionModule.forRoot(verifying),
+        SelfModule.forRoot(verifying),
       ],
     };
   }

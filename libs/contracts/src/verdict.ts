@@ -98,12 +98,12 @@ export const scopeRequirement = z.union([
 export type ScopeRequirement = z.infer<typeof scopeRequirement>;
 
 /**
- * Body of `POST /v1/keys/verify`. `service` defaults to the caller; `key` is any string so that junk gets the verdict
- * `MALFORMED` and not an error.
+ * Body of `POST /v1/keys/verify`. `service` defaults to the caller; `key` is any string, however long, so that junk gets the
+ * verdict `MALFORMED` and not an error.
  */
 export const verifyBody = z
   .strictObject({
-    key: z.string().max(1_024),
+    key: z.string().max(64 * 1_024),
     service: slug.optional(),
     scopes: scopeRequirement.optional(),
     environment: z.enum(['live', 'test']).optional(),

@@ -1,4 +1,4 @@
-import type { Environment, Grant, ScopeRequirement, VerdictCode } from '#contracts';
+import type { CheckName, Environment, Grant, ScopeRequirement, VerdictCode } from '#contracts';
 import { inRanges } from './ip-ranges.js';
 import type { KeyRecord, SecretRecord } from './record.js';
 import { satisfies } from './scopes.js';
@@ -29,25 +29,15 @@ export interface Subject {
 
 /** One rule that a key must pass; `code` is the verdict where it does not. */
 export interface Check {
-  name: CheckName;
+  name: RecordCheckName;
   code: Exclude<DecisionCode, 'VALID'>;
   passes: (subject: Subject) => boolean;
   /** What was compared, for people who may see the whole key. */
   detail: (subject: Subject) => string;
 }
 
-export type CheckName =
-  | 'secret'
-  | 'service'
-  | 'revocation'
-  | 'state'
-  | 'consumer'
-  | 'overlap'
-  | 'notBefore'
-  | 'expiry'
-  | 'environment'
-  | 'address'
-  | 'scopes';
+/** Names of these rules; limits are checked elsewhere. */
+export type RecordCheckName = Exclude<CheckName, 'rateLimits' | 'quota'>;
 
 /**
  * Every rule that needs nothing but the record, in the order in which they are applied. Secret and service come first: who

@@ -1,6 +1,6 @@
 import {
   CHECKS,
-  type CheckName,
+  type RecordCheckName,
   type DecisionCode,
   type KeyRequest,
   type Subject,
@@ -37,7 +37,7 @@ export function decide(
 
 /** How one check went. */
 export interface CheckResult {
-  name: CheckName;
+  name: RecordCheckName;
   passed: boolean;
   /** The verdict where this is the first that fails. */
   code: DecisionCode;
@@ -61,7 +61,7 @@ export function explainDecision(
 }
 
 /** The checks that concern one service's question, not the key as such. */
-const OF_A_SERVICE: ReadonlySet<CheckName> = new Set(['service', 'environment', 'scopes']);
+const OF_A_SERVICE: ReadonlySet<RecordCheckName> = new Set(['service', 'environment', 'scopes']);
 
 /** Decides whether a key may be used at all, by whoever presents it, for whatever service: all checks but those of one service. */
 export function decideForHolder(

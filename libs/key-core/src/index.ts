@@ -1,4 +1,4 @@
-export type { CheckName, DecisionCode, KeyRequest } from './checks.js';
+export type { RecordCheckName, DecisionCode, KeyRequest } from './checks.js';
 export * from './checksum.js';
 export * from './decide.js';
 export * from './derive-key.js';

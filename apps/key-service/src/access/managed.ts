@@ -1,7 +1,7 @@
 import { applyDecorators, UseGuards } from '@nestjs/common';
 import { ApiHeader } from '@nestjs/swagger';
 import { Roles, TokenScopes } from '#jwt-guard';
-import { PrincipalGuard } from './principal.guard.js';
+import { PrincipalGuard, ReadsOnly } from './principal.guard.js';
 
 const actorHeader = ApiHeader({
   name: 'X-Actor-Token',
@@ -18,11 +18,12 @@ export const Managed = (): MethodDecorator =>
     actorHeader,
   );
 
-/** A route that reads: for admins and auditors, and for services that act for one. */
+/** A route that reads, whatever its method: for admins and auditors, and for services that act for one. */
 export const Audited = (): MethodDecorator =>
   applyDecorators(
     Roles('admin', 'auditor'),
     TokenScopes('keys:provision'),
+    ReadsOnly,
     UseGuards(PrincipalGuard),
     actorHeader,
   );

@@ -3,6 +3,7 @@ import {
   Inject,
   Injectable,
   ServiceUnavailableException,
+  SetMetadata,
   UnauthorizedException,
   type CanActivate,
   type ExecutionContext,
@@ -14,11 +15,15 @@ import { ProblemException } from '#server';
 import { setPrincipal } from './by.js';
 import { principalOf } from './principal-of.js';
 
-const READS = new Set(['GET', 'HEAD']);
+const READS_ONLY = 'keyward:reads-only';
+
+/** Marks a route that changes nothing. */
+export const ReadsOnly = SetMetadata(READS_ONLY, true);
 
 /**
  * Makes the principal of a request from the caller's token and, where a service calls, from `X-Actor-Token`, which must be
- * meant for that service too; runs after the JWT guard. Whoever may only read is refused every method but GET.
+ * meant for that service too; runs after the JWT guard. Whoever may only read is refused every route that is not
+ * marked {@link ReadsOnly}.
  */
 @Injectable()
 export class PrincipalGuard implements CanActivate {
@@ -30,7 +35,7 @@ export class PrincipalGuard implements CanActivate {
     if (!caller) throw new Error('This guard is used on a route that lets anyone in');
     const actor = await this.actorOf(caller, request.headers['x-actor-token']);
     const principal = principalOf(caller, actor, { requestId: request.id, ip: request.ip });
-    if (!principal.mayChange && !READS.has(request.method))
+    if (!principal.mayChange && !Reflect.hasMetadata(READS_ONLY, context.getHandler()))
       throw new ForbiddenException('An auditor may only read', { errorCode: 'FORBIDDEN' });
     setPrincipal(request, principal);
     return true;

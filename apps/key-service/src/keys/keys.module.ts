@@ -12,5 +12,6 @@ import { Rotations } from './rotations.js';
   imports: [AccessModule, IdempotencyModule],
   controllers: [KeysController, RevokeKeysController, RotationController],
   providers: [Keys, Rotations],
+  exports: [Keys],
 })
 export class KeysModule {}

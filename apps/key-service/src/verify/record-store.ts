@@ -51,11 +51,7 @@ const MAX_IDS = 128;
 const TRY_AGAIN_WITHIN_MS = 250;
 
 /** So many reads wait that one more would only wait in vain. */
-export class StoreBusy extends Error {
-  constructor() {
-    super('Too many keys are being looked up');
-  }
-}
+export class StoreBusy extends Error {}
 
 interface Waiting {
   sinceMs: number;
@@ -80,7 +76,8 @@ export class RecordStore {
   read(keyId: string): Promise<StoredRecord> {
     const before = this.waiting.get(keyId);
     if (before !== undefined) return before.promise;
-    if (this.waiting.size >= MAX_WAITING) return Promise.reject(new StoreBusy());
+    if (this.waiting.size >= MAX_WAITING)
+      return Promise.reject(new StoreBusy('Too many keys are being looked up'));
     const waiting = newWaiting();
     this.waiting.set(keyId, waiting);
     this.schedule();

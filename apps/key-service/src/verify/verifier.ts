@@ -2,8 +2,6 @@ import type { Logger } from 'pino';
 import type { Environment, ScopeRequirement, Verdict } from '#contracts';
 import {
   decide,
-  digestKey,
-  matchSecret,
   parseKeyText,
   type Decision,
   type KeyRecord,
@@ -14,6 +12,7 @@ import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
+import { secretIn } from './presented-secret.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
 import type { Spender } from './spender.js';
@@ -205,10 +204,7 @@ export class Verifier {
 
   private judge(record: KeyRecord | null, key: KeyText, question: Question): Judged {
     const { peppers, now } = this.parts.material;
-    const secret = matchSecret(record, (version) => {
-      const pepper = peppers.get(version);
-      return pepper && digestKey(pepper, key.text);
-    });
+    const secret = secretIn(record, key, peppers);
     if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
     const decision = decide(record, secret, question, now());
     const { cost, isDry } = question;

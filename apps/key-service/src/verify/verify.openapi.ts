@@ -1,7 +1,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { verdict, verifyBody } from '#contracts';
+import { verdict, verifyBatchAnswer, verifyBatchBody, verifyBody } from '#contracts';
 import { describeRoute } from '#server';
-import { VERIFY_PATH } from './verify.route.js';
+import { VERIFY_BATCH_PATH, VERIFY_PATH } from './verify.route.js';
 
 /** Adds the routes of the hot path, which are not Nest controllers, to the app's OpenAPI document. */
 export function describeVerify(document: OpenAPIObject): void {
@@ -9,8 +9,20 @@ export function describeVerify(document: OpenAPIObject): void {
     method: 'post',
     path: VERIFY_PATH,
     tag: 'verification',
-    summary: 'Verify an API key; spends its rate limits where it is valid',
+    summary: 'Verify an API key; spends its rate limits and quota where it is valid',
     body: verifyBody,
     answer: { status: 200, description: 'The verdict: valid, or why not', schema: verdict },
+  });
+  describeRoute(document, {
+    method: 'post',
+    path: VERIFY_BATCH_PATH,
+    tag: 'verification',
+    summary: 'Verify up to 100 API keys, each as if it were asked about alone',
+    body: verifyBatchBody,
+    answer: {
+      status: 200,
+      description: 'The verdicts, in the order of the requests',
+      schema: verifyBatchAnswer,
+    },
   });
 }

@@ -1,16 +1,25 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { verifyBody, type Claims, type Verdict, type VerifyBody } from '#contracts';
+import {
+  verifyBatchBody,
+  verifyBody,
+  type Claims,
+  type VerifyBatchBody,
+  type VerifyBody,
+} from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { ProblemException, sendProblem, validatorOf } from '#server';
+import { ProblemException, validatorOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
+import { unavailable } from './unavailable.js';
 import type { Question, Verifier } from './verifier.js';
 
-/** Path of the hot route; its good answers are not logged one by one. */
+/** Paths of the hot routes; their good answers are not logged one by one. */
 export const VERIFY_PATH = '/v1/keys/verify';
+export const VERIFY_BATCH_PATH = '/v1/keys/verify-batch';
 
 /**
- * `POST /v1/keys/verify`: a plain Fastify route, because each part of Nest's pipeline costs more here than the decision
- * itself. For services with `keys:verify`, about keys that are granted for themselves.
+ * `POST /v1/keys/verify` and `POST /v1/keys/verify-batch`: plain Fastify routes, because each part of Nest's pipeline costs
+ * more here than the decision itself. For services with `keys:verify`, about keys that are granted for themselves. The
+ * questions of a batch go to Redis in one pipeline, and those it cannot answer to PostgreSQL in one statement.
  */
 export function registerVerify(
   fastify: FastifyInstance,
@@ -22,23 +31,34 @@ export function registerVerify(
     { schema: { body: verifyBody }, validatorCompiler: validatorOf },
     async (request, reply) => {
       const caller = await serviceCaller(request, tokens);
-      const question = questionOf(request, caller);
-      const verdict = await decided(verifier.verify(question), request, reply);
-      if (verdict === null) return reply;
-      return reply.type('application/json').send(JSON.stringify(verdict));
+      const question = questionOf(request.body, caller, request);
+      return answered(verifier.verify(question), reply);
+    },
+  );
+  fastify.post<{ Body: VerifyBatchBody }>(
+    VERIFY_BATCH_PATH,
+    { schema: { body: verifyBatchBody }, validatorCompiler: validatorOf },
+    async (request, reply) => {
+      const caller = await serviceCaller(request, tokens);
+      const questions = request.body.requests.map((one) => questionOf(one, caller, request));
+      const deciding = Promise.all(questions.map((one) => verifier.verify(one)));
+      return answered(
+        deciding.then((results) => ({ results })),
+        reply,
+      );
     },
   );
 }
 
-function questionOf(request: FastifyRequest<{ Body: VerifyBody }>, caller: Claims): Question {
-  const { key, service, scopes, environment, clientIp, cost = 1, dryRun = false } = request.body;
+function questionOf(body: VerifyBody, caller: Claims, { headers }: FastifyRequest): Question {
+  const { key, service, scopes, environment, clientIp, cost = 1, dryRun = false } = body;
   if (service !== undefined && service !== caller.sub) {
     throw new ProblemException(
       'FORBIDDEN',
       'A service may ask about keys for itself only; leave out service',
     );
   }
-  const isFresh = request.headers['cache-control']?.includes('no-cache') === true;
+  const isFresh = headers['cache-control']?.includes('no-cache') === true;
   return {
     text: key,
     service: caller.sub,
@@ -51,21 +71,11 @@ function questionOf(request: FastifyRequest<{ Body: VerifyBody }>, caller: Claim
   };
 }
 
-/** The verdict, or null after 503 was answered: whatever keeps us from deciding is never told as a verdict. */
-async function decided(
-  deciding: Promise<Verdict>,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<Verdict | null> {
-  try {
-    return await deciding;
-  } catch (error) {
-    const told = {
-      code: 'VERIFICATION_UNAVAILABLE' as const,
-      detail: 'Nobody can decide on this key at present; try again shortly',
-      headers: { 'retry-after': '1' },
-    };
-    sendProblem(request, reply, told, error);
-    return null;
-  }
+/** Answers with what was decided. @throws ServiceUnavailableException where nothing could be */
+async function answered(deciding: Promise<object>, reply: FastifyReply): Promise<string> {
+  const decided = await deciding.catch((error: unknown) => {
+    throw unavailable(error);
+  });
+  void reply.type('application/json');
+  return JSON.stringify(decided);
 }

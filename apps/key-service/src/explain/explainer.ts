@@ -1,0 +1,73 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { ExplainBody, ExplainedCheck, Explanation } from '#contracts';
+import { explainDecision, type KeyRecord } from '#key-core';
+import type { Principal } from '../access/principal.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { findKey } from '../keys/find-key.js';
+import { Stores } from '../stores.js';
+import { RecordStore } from '../verify/record-store.js';
+import { Spender } from '../verify/spender.js';
+import { unavailable } from '../verify/unavailable.js';
+import type { Spending, Spent } from '../verify/spending.js';
+
+/** Explains decisions about keys, by the very checks that verifications apply. */
+@Injectable()
+export class Explainer {
+  constructor(
+    private readonly stores: Stores,
+    private readonly records: RecordStore,
+    private readonly spender: Spender,
+    @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
+  ) {}
+
+  /**
+   * What a verification of the key's current secret would decide now, check by check. Spends nothing.
+   *
+   * @throws NotFoundException where there is no such key, or it is not the principal's to see
+   */
+  async explain(keyId: string, body: ExplainBody, by: Principal): Promise<Explanation> {
+    const { id } = await findKey(this.stores.db.manager, keyId, by);
+    const { record } = await this.records.read(id).catch((error: unknown) => {
+      throw unavailable(error);
+    });
+    if (record === null) throw new Error(`The key ${id} has no record`);
+    const { cost = 1, ...request } = body;
+    const secret = record.secrets.find((one) => one.validUntilMs === null) ?? null;
+    const decided = explainDecision(record, secret, request, this.material.now());
+    const spending = { limits: record.rateLimits, quota: record.quota, cost, isDry: true };
+    const spent = await this.spender.spend(record, spending);
+    const checks = [...decided, ...(spent === null ? [] : limitChecks(record, spending, spent))];
+    const failed = checks.find((one) => !one.passed);
+    return {
+      keyId: id,
+      version: record.version,
+      code: failed?.code ?? 'VALID',
+      failed: failed?.name ?? null,
+      checks,
+    };
+  }
+}
+
+function limitChecks({ quota }: KeyRecord, { cost }: Spending, spent: Spent): ExplainedCheck[] {
+  const states = spent.states.map(
+    ({ name, limit, remaining }) => `${name}: ${remaining} of ${limit} left`,
+  );
+  const left =
+    spent.quotaLeft === null
+      ? 'Not looked at, as a rate limit refuses'
+      : `${spent.quotaLeft} of ${quota?.limit} left`;
+  return [
+    {
+      name: 'rateLimits',
+      passed: spent.refusal !== 'RATE_LIMITED',
+      code: 'RATE_LIMITED',
+      detail: states.length === 0 ? 'No limits' : `${states.join(', ')}; needs ${cost}`,
+    },
+    {
+      name: 'quota',
+      passed: spent.refusal !== 'QUOTA_EXCEEDED',
+      code: 'QUOTA_EXCEEDED',
+      detail: quota === null ? 'No quota' : `${left}; needs ${cost}`,
+    },
+  ];
+}
