@@ -19,7 +19,13 @@ export function registerUsage(
 ): void {
   fastify.post<{ Body: UsageBatch }>(
     USAGE_PATH,
-    { schema: { body: usageBatch }, validatorCompiler: validatorOf, bodyLimit: BODY_BYTES },
+    {
+      schema: { body: usageBatch },
+      validatorCompiler: validatorOf,
+      bodyLimit: BODY_BYTES,
+      // Who calls is looked at before what is sent.
+      preValidation: async (request) => void (await serviceCaller(request, tokens)),
+    },
     async (request, reply) => {
       const { sub } = await serviceCaller(request, tokens);
       const taken = await intake.take(sub, request.body);
