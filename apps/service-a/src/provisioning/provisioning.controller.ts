@@ -81,8 +81,13 @@ export class ProvisioningController {
   }
 }
 
+/** Headers that say something of the answer itself. */
+const PASSED_ON = ['idempotency-replayed', 'keyward-propagation'];
+
 function passOn<T>({ data, headers }: UpstreamAnswer<T>, reply: FastifyReply): T {
-  const replayed = headers.get('idempotency-replayed');
-  if (replayed !== null) void reply.header('idempotency-replayed', replayed);
+  for (const name of PASSED_ON) {
+    const value = headers.get(name);
+    if (value !== null) void reply.header(name, value);
+  }
   return data;
 }
