@@ -16,6 +16,11 @@ const JSON_TYPE = ['content-type', 'application/json'] as const;
 const FORM_TYPE = ['content-type', 'application/x-www-form-urlencoded'] as const;
 /** Stands in a body or address; no answer but those named below may repeat it. */
 const MARK = 'zq9mark';
+/** Routes that a service calls with its own token. */
+const FOR_SERVICES = ['/v1/keys/verify', '/v1/usage'];
+/** Bodies larger than this are refused, in KiB. */
+const bodyLimitOf = ({ template }: Pick<Route, 'template'>): number =>
+  template === '/v1/usage' ? 256 : 64;
 /** Requests under way at a time. */
 const WIDTH = 8;
 
@@ -82,7 +87,8 @@ function targetOf({ service, template }: Pick<Route, 'service' | 'template'>): s
 }
 
 function accessTo(route: Route): readonly (readonly [string, string])[] {
-  if (route.template === '/v1/keys/verify') return [['authorization', `Bearer ${serviceToken}`]];
+  if (route.method === 'POST' && FOR_SERVICES.includes(route.template))
+    return [['authorization', `Bearer ${serviceToken}`]];
   return credentials[route.access];
 }
 
@@ -329,17 +335,17 @@ describe('a body', () => {
     ).toEqual([]);
   });
 
-  it('with text that is too long is 400, over 64 KiB it is 413 however it is sent', async () => {
+  it('with text that is too long is 400, too large it is 413 however it is sent', async () => {
     expect(
       await faultsIn(
         withBody().flatMap((route) => {
           const name = stringsOf(route)[0] ?? 'a';
-          const large = JSON.stringify({ [name]: 'x'.repeat(65 * 1024) });
+          const large = JSON.stringify({ [name]: 'x'.repeat((bodyLimitOf(route) + 1) * 1024) });
           return [
             text(route, '10,000 characters', JSON.stringify({ [name]: 'x'.repeat(10_000) }), [400]),
-            text(route, '65 KiB', large, [413]),
+            text(route, '1 KiB too much', large, [413]),
             {
-              ...text(route, '65 KiB in chunks', large, [413]),
+              ...text(route, '1 KiB too much in chunks', large, [413]),
               sent: { headers: [...accessTo(route), JSON_TYPE], body: large, chunked: true },
             },
           ];
@@ -550,7 +556,8 @@ describe('headers', () => {
             sent(route, 'an empty key', [['x-api-key', '']], [401]),
             sent(route, 'spaces', [['x-api-key', '   ']], [401]),
             sent(route, 'bytes', [['x-api-key', 'k\u00e9y']], [400]),
-            sent(route, 'a key in a cookie', [['cookie', `x-api-key=${key.secret}`]], [401]),
+            sent(route, 'a key in a cookie', [['cookie', `x-api-key=${key.secret}`]], [400]),
+            sent(route, 'another cookie', [['cookie', 'a=b']], [401]),
             sent(route, 'a key as a token', [['authorization', `Bearer ${key.secret}`]], [401]),
             sent(
               route,

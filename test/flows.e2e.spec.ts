@@ -336,8 +336,13 @@ describe('service-b calls service-a with its key', () => {
 
 describe('a key is rotated through service-a', () => {
   const use = (key: string) => scene.ask('serviceA', '/v1/reports', { key });
-  const rotate = (id: string, body: object) =>
-    scene.tell('serviceA', `/v1/api-keys/${id}/rotate`, { token: admin, body });
+  const rotate = async (id: string, body: object) => {
+    const path = `/v1/api-keys/${id}/rotate`;
+    const answer = await scene.ask('serviceA', path, { token: admin, body });
+    const isDone = answer.status === 200;
+    expect(answer.headers.get('keyward-propagation')).toBe(isDone ? 'confirmed' : null);
+    return { status: answer.status, body: answer.body };
+  };
 
   it('with no overlap: the old secret has ended when the answer is there', async () => {
     const { key, secret } = await provision('rotated at once');
