@@ -33,6 +33,13 @@ const countsOf = (keyId: string) =>
      WHERE key_id = $1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [keyId],
   );
+const untilSomeoneWaits = async () => {
+  for (let tries = 0; tries < 500; tries++) {
+    const waiting = await sql(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`);
+    if (waiting.length > 0) return;
+  }
+  throw new Error('Nobody waited');
+};
 const read = async (query: string, token = world.admin) =>
   management.call('get', `/v1/usage?${query}`, token);
 const pointsOf = async (query: string) =>
@@ -218,6 +225,29 @@ describe('roll-up', () => {
     )) as [{ sum: number }];
     expect(sum).toBe(count);
   }, 60_000);
+
+  test('an hour is not summed while counts of it are on their way', async () => {
+    const { key, secret } = await world.issue({ expiresAt: null });
+    at('2027-09-01T10:30:00Z');
+    await world.codeOf(secret);
+    await usage().flush();
+    const runner = management.postgres.owner.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('SELECT FROM keys.usage_minute WHERE key_id = $1 FOR UPDATE', [key.id]);
+    await world.codeOf(secret);
+    const flushing = usage().flush();
+    await untilSomeoneWaits();
+    at('2027-09-01T12:30:00Z');
+    const rolling = housekeeping().run();
+    await Promise.race([rolling, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await runner.commitTransaction();
+    await runner.release();
+    await Promise.all([flushing, rolling]);
+    await expectSame();
+    await housekeeping().run();
+    const summed = await sql('SELECT count::int FROM keys.usage_hour WHERE key_id = $1', [key.id]);
+    expect(summed).toEqual([{ count: 2 }]);
+  });
 
   test('minutes are dropped after 14 days, hours after 400; days stay', async () => {
     const keep = (daysAgo: number) =>
