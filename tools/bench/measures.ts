@@ -36,7 +36,12 @@ export async function measureHotPath(
     for (const target of targets.all) {
       await runSlice(target, { ...options, sliceMs: options.warmUpMs });
     }
+    if (options.profileDir !== null) service.tell('start');
     await runRounds(targets, options, results);
+    if (options.profileDir !== null) {
+      service.tell('save');
+      await service.answered();
+    }
   } finally {
     await Promise.all(stopped.map((server) => server.stop()));
   }

@@ -13,6 +13,9 @@ export interface Server extends Part {
   port: number;
   /** From the start of the process to its being ready. */
   startMs: number;
+  /** Sends it a message, and waits for one from it. */
+  tell: (message: string) => void;
+  answered: () => Promise<void>;
 }
 
 /** Core of the measured servers; everything else is on the other. */
@@ -42,8 +45,9 @@ export function keyServices(bed: Bed, profileDir: string | null) {
       name: 'key-service',
       port,
       core,
-      entry: '../../apps/key-service/src/main.js',
-      execArgv: profileDir === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`],
+      entry:
+        profileDir === null ? '../../apps/key-service/src/main.js' : './profiled-key-service.js',
+      args: profileDir === null ? [] : [profileDir],
       env: {
         NODE_ENV: 'production',
         LOG_LEVEL: 'warn',
@@ -82,19 +86,18 @@ interface StartOptions {
   port: number;
   core: number;
   entry: string;
-  execArgv?: string[];
   args?: string[];
   env: Record<string, string>;
 }
 
 async function start(bed: Bed, options: StartOptions): Promise<Server> {
-  const { name, port, core, entry, execArgv = [], args = [], env } = options;
+  const { name, port, core, entry, args = [], env } = options;
   const logFile = join(bed.dir, `${name}-${port}.log`);
   const log = openSync(logFile, 'a', 0o600);
   const startedMs = performance.now();
   const child = fork(fileURLToPath(new URL(entry, import.meta.url)), args, {
     ...(canPin && { execPath: 'taskset' }),
-    execArgv: [...(canPin ? ['-c', String(core), process.execPath] : []), ...execArgv],
+    execArgv: canPin ? ['-c', String(core), process.execPath] : [],
     env: { PATH: process.env.PATH, ...env },
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
@@ -107,5 +110,11 @@ async function start(bed: Bed, options: StartOptions): Promise<Server> {
     startMs = performance.now() - startedMs;
   });
   await untilUp(part, () => startMs !== undefined, START_TIMEOUT_MS);
-  return { ...part, port, startMs: startMs! };
+  return {
+    ...part,
+    port,
+    startMs: startMs!,
+    tell: (message) => void child.send(message),
+    answered: () => new Promise((resolve) => child.once('message', () => resolve())),
+  };
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { errors, jwtVerify, type CryptoKey, type JWTHeaderParameters } from 'jose';
 import { claims as claimsSchema, type Claims } from '#contracts';
 import { fetchKeys } from './fetch-keys.js';
@@ -36,6 +36,7 @@ export interface TokenVerifier {
 const MAX_CHARACTERS = 8 * 1024;
 const MAX_REMEMBERED = 10_000;
 const SKEW_SECONDS = 30;
+const NOT_COMPACT = 'Not a compact JWT of at most 8 KiB';
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 interface Remembered {
@@ -53,12 +54,12 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
 
   return {
     async verify(token) {
-      if (token.length > MAX_CHARACTERS || !COMPACT.test(token))
-        throw new TokenError('Not a compact JWT of at most 8 KiB');
-      const digest = createHash('sha256').update(token).digest('base64');
+      if (token.length > MAX_CHARACTERS) throw new TokenError(NOT_COMPACT);
+      const digest = hash('sha256', token, 'base64');
       const before = remembered.get(digest);
       if (before && isStillGood(before, keys, now())) return before.claims;
       remembered.delete(digest);
+      if (!COMPACT.test(token)) throw new TokenError(NOT_COMPACT);
       const result = await check(token, { ...options, algorithm, keys, nowMs: now() });
       if (remembered.size >= MAX_REMEMBERED) remembered.delete(remembered.keys().next().value!);
       remembered.set(digest, result);

@@ -12,6 +12,22 @@ describe('digestKey', () => {
     expect(digestKey(pepper, 'kw_live_x')).toEqual(expected);
   });
 
+  it('is that for every text, as long and odd as it may be, and for every pepper', () => {
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.string({ maxLength: 400 }),
+    );
+    const peppers = fc.uint8Array({ minLength: 1, maxLength: 130 }).map((one) => Buffer.from(one));
+    fc.assert(
+      fc.property(peppers, fc.array(texts, { maxLength: 4 }), (one, several) => {
+        for (const text of several) {
+          const expected = createHmac('sha256', one).update(`keyward/key/v1\0${text}`).digest();
+          expect(digestKey(one, text)).toEqual(expected);
+        }
+      }),
+    );
+  });
+
   it('differs with the text and with the pepper', () => {
     const other = seededBytes('other')(32);
     const digests = [
