@@ -40,7 +40,8 @@ export function createPool(url: string, max: number, log: Logger): Pool {
     application_name: 'keyward verify',
     max,
     connectionTimeoutMillis: 500,
-    idleTimeoutMillis: 60_000,
+    // kept for good: whoever needs them all at once cannot wait for so many log-ins
+    idleTimeoutMillis: 0,
     statement_timeout: 1_000,
     query_timeout: 1_200,
     keepAlive: true,

@@ -4,6 +4,8 @@ import { createRedisClient, type RedisClient } from '#redis-client';
 
 const COMMAND_TIMEOUT_MS = 50;
 const FAILURES_TO_OPEN = 5;
+/** Commands go out together, so that one moment of silence fails many: it has to last. */
+const SILENCE_TO_OPEN_MS = 150;
 
 /** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
 export interface Servers {
@@ -36,14 +38,14 @@ end
 
 /**
  * The connection to Redis and whether it may be believed. Commands are sent only while the servers are admitted: their run
- * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or five commands in a row that fail
- * or take more than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up
- * meanwhile.
+ * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or nothing but commands that fail or
+ * take more than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up meanwhile.
  */
 export class RedisLink {
   private readonly client: RedisClient;
   private admitted: Servers | null = null;
   private failures = 0;
+  private failingSinceMs = 0;
   private scripts = 0;
   /** Counts the connections. */
   private connection = 0;
@@ -53,7 +55,7 @@ export class RedisLink {
     url: string,
     private readonly log: Logger,
   ) {
-    this.client = createRedisClient(url, { commandTimeoutMs: COMMAND_TIMEOUT_MS });
+    this.client = createRedisClient(url, { commandTimeoutMs: null });
     for (const event of ['close', '-node', '+node']) {
       this.client.on(event, () => {
         this.connection += 1;
@@ -78,7 +80,11 @@ export class RedisLink {
   }
 
   /** Asks all masters who they are. @throws when one does not answer in time */
-  async readServers(): Promise<Servers> {
+  readServers(): Promise<Servers> {
+    return inTime(this.askServers());
+  }
+
+  private async askServers(): Promise<Servers> {
     const { client, connection } = this;
     if (!(client instanceof Cluster))
       return { runs: [runIn(await client.info('server'))], nodes: [], connection };
@@ -134,7 +140,7 @@ export class RedisLink {
     const { admitted } = this;
     if (admitted === null) return null;
     try {
-      const answer = await command();
+      const answer = await inTime(command());
       this.failures = 0;
       return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
     } catch (error) {
@@ -146,8 +152,11 @@ export class RedisLink {
   private noteFailure(error: Error): void {
     if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
     if (error.name === 'ReplyError') return this.noteRefusal(error);
+    if (this.failures === 0) this.failingSinceMs = performance.now();
     this.failures += 1;
-    if (this.failures >= FAILURES_TO_OPEN) this.suspend(error.message);
+    const silentMs = performance.now() - this.failingSinceMs;
+    if (this.failures >= FAILURES_TO_OPEN && silentMs >= SILENCE_TO_OPEN_MS)
+      this.suspend(error.message);
   }
 
   /** Logged once a second at most: a Redis that takes no writes refuses most verifications' scripts. */
@@ -156,6 +165,16 @@ export class RedisLink {
     this.warnedMs = performance.now();
     this.log.warn({ err: error }, 'redis refused a command');
   }
+}
+
+/** Rejects after 50 ms, but never while the answer is here and only we were too busy to read it. */
+function inTime<T>(answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      setImmediate(() => reject(new Error('Command timed out')));
+    }, COMMAND_TIMEOUT_MS);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function runIn(info: string): string {
