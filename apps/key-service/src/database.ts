@@ -46,7 +46,8 @@ export function createPool(
     application_name: 'keyward verify',
     max,
     connectionTimeoutMillis: 500,
-    idleTimeoutMillis: 60_000,
+    // kept for good: whoever needs them all at once cannot wait for so many log-ins
+    idleTimeoutMillis: 0,
     statement_timeout: statementMs,
     query_timeout: statementMs * 1.2,
     keepAlive: true,

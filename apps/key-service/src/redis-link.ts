@@ -7,6 +7,8 @@ const COMMAND_TIMEOUT_MS = 50;
 /** When the client itself gives a command up; whoever waits has long gone on. */
 const ABANDON_MS = 1_000;
 const FAILURES_TO_OPEN = 5;
+/** Commands go out together, so that one moment of silence fails many: it has to last. */
+const SILENCE_TO_OPEN_MS = 150;
 
 /** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
 export interface Servers {
@@ -39,15 +41,15 @@ end
 
 /**
  * The connection to Redis and whether it may be believed. Commands are sent only while the servers are admitted: their run
- * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or five commands in a row that fail
- * or take more than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up
- * meanwhile.
+ * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or nothing but commands that fail or
+ * take more than 50 ms, take the admission back; the fence tries again every quarter of a second. Nothing queues up meanwhile.
  */
 export class RedisLink {
   private readonly client: RedisClient;
   private readonly patience = new Patience(COMMAND_TIMEOUT_MS);
   private admitted: Servers | null = null;
   private failures = 0;
+  private failingSinceMs = 0;
   private scripts = 0;
   /** Counts the connections. */
   private connection = 0;
@@ -147,8 +149,11 @@ export class RedisLink {
   private noteFailure(error: Error): void {
     if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
     if (error.name === 'ReplyError') return this.noteRefusal(error);
+    if (this.failures === 0) this.failingSinceMs = performance.now();
     this.failures += 1;
-    if (this.failures >= FAILURES_TO_OPEN) this.suspend(error.message);
+    const silentMs = performance.now() - this.failingSinceMs;
+    if (this.failures >= FAILURES_TO_OPEN && silentMs >= SILENCE_TO_OPEN_MS)
+      this.suspend(error.message);
   }
 
   /** Logged once a second at most: a Redis that takes no writes refuses most verifications' scripts. */

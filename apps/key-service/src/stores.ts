@@ -23,6 +23,7 @@ export class Stores {
   readonly fence: Fence;
   readonly follower: Follower;
   private readonly fencePool: pg.Pool;
+  private readonly askPool: pg.Pool;
 
   constructor(
     env: KeyServiceEnv,
@@ -32,6 +33,7 @@ export class Stores {
     this.db = createDataSource(databaseUrl, ENTITIES);
     this.hotPool = createPool(databaseUrl, 8, log);
     this.fencePool = createPool(databaseUrl, 2, log);
+    this.askPool = createPool(databaseUrl, 4, log);
     this.link = env.REDIS_URL === undefined ? null : new RedisLink(env.REDIS_URL, log);
     this.markers = this.link && new Markers(this.link);
     this.follower = new Follower({
@@ -43,6 +45,7 @@ export class Stores {
     });
     this.fence = new Fence({
       pool: this.fencePool,
+      askPool: this.askPool,
       link: this.link,
       log,
       graceSeconds: env.GRACE_SECONDS,
@@ -70,6 +73,6 @@ export class Stores {
     await this.fence.stop();
     this.link?.close();
     if (this.db.isInitialized) await this.db.destroy();
-    await Promise.all([this.hotPool.end(), this.fencePool.end()]);
+    await Promise.all([this.hotPool, this.fencePool, this.askPool].map((pool) => pool.end()));
   }
 }

@@ -32,19 +32,23 @@ const CLUSTER: ClusterOptions = {
  * `redis[s]-cluster://[user:password@]host:port,host:port` and
  * `redis[s]-sentinel://[user:password@]host:port,host:port/master-name`.
  *
- * Nothing is queued while it is not connected and nothing sent twice: a command fails at once, or after `commandTimeoutMs`.
+ * Nothing is queued while it is not connected and nothing sent twice: a command fails at once, or after `commandTimeoutMs`;
+ * with null the caller sets the limit.
  *
  * @throws Error where the address is none of these, without repeating it
  */
 export function createRedisClient(
   url: string,
-  { commandTimeoutMs }: { commandTimeoutMs: number },
+  { commandTimeoutMs }: { commandTimeoutMs: number | null },
 ): RedisClient {
   const match = /^redis(s?)(-cluster|-sentinel)?:\/\/(?:([^@/]*)@)?([^/]+)(?:\/(.*))?$/.exec(url);
   if (match === null)
     throw new Error('Use redis://, redis-cluster:// or redis-sentinel:// as REDIS_URL');
   const [, secure, kind, user = '', hosts, path = ''] = match as unknown as string[];
-  const common = { ...COMMON, commandTimeout: commandTimeoutMs };
+  const common = {
+    ...COMMON,
+    ...(commandTimeoutMs !== null && { commandTimeout: commandTimeoutMs }),
+  };
   if (kind === undefined) return new Redis(url, common);
   const nodes = hosts!.split(',').map((host) => nodeOf(host, kind === '-cluster' ? 6379 : 26_379));
   const options = { ...common, ...credentialsOf(user), ...(secure && { tls: {} }) };

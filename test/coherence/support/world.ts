@@ -33,18 +33,25 @@ export function codeOf({ status, body }: Answer<Verdict>): string | number {
   return status === 200 ? body.code : status;
 }
 
+const scopes = ['reports:read', 'reports:write'];
+
+/** What a key is issued with where a test does not say otherwise. */
+export const keyBody = {
+  name: 'a key',
+  consumer: 'service-b',
+  grants: [{ service: 'service-a', scopes }],
+};
+
 /** Adds the service and the consumer, and gives the short ways. */
 export async function createWorld(cluster: Cluster): Promise<World> {
-  const scopes = ['reports:read', 'reports:write'];
   await made(cluster.manage(0, 'POST /v1/services', { body: { slug: 'service-a', scopes } }));
   await made(cluster.manage(0, 'POST /v1/consumers', { body: { slug: 'service-b' } }));
-  const grants = [{ service: 'service-a', scopes }];
   const verify: World['verify'] = (replica, key, more = {}) =>
     cluster.ask(replica, 'POST /v1/keys/verify', { key, ...more });
   const all = cluster.replicas.map((_, replica) => replica);
   return {
     issue: async (over = {}, replica = 0) => {
-      const body = { name: 'a key', consumer: 'service-b', grants, ...over };
+      const body = { ...keyBody, ...over };
       return made(cluster.manage<IssuedKey>(replica, 'POST /v1/keys', { body }));
     },
     verify,

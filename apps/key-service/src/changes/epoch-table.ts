@@ -41,12 +41,37 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
   };
 }
 
-/** Epoch and run ids as they are at this moment. */
-export async function readEpoch(pool: Pool): Promise<{ epoch: number; runs: string[] }> {
-  const { rows } = await pool.query<{ epoch: string; run_ids: string[] }>(
-    'SELECT epoch, run_ids FROM keys.cache_epoch',
-  );
-  return { epoch: Number(rows[0]!.epoch), runs: rows[0]!.run_ids };
+/** What is known of the epoch at this moment. */
+export interface Standing {
+  epoch: number;
+  runs: string[];
+  /** Whether some other replica may still go by an epoch before the one asked about. */
+  mayLag: boolean;
+}
+
+/** About which epoch is asked, null for the present one, and for whom. */
+export interface StandingQuestion {
+  replica: string;
+  epoch: number | null;
+  /** Replicas that were not heard of for so long go by no epoch any more. */
+  withinSeconds: number;
+}
+
+/** Reads the epoch, and whether all other replicas have reported a reading of the one asked about, or of a later one. */
+export async function readStanding(
+  pool: Pool,
+  { replica, epoch, withinSeconds }: StandingQuestion,
+): Promise<Standing> {
+  const { rows } = await pool.query<{ epoch: string; runs: string[]; lag: boolean }>({
+    name: 'standing',
+    text: `SELECT e.epoch, e.run_ids AS runs,
+             EXISTS (SELECT FROM keys.replica r WHERE r.id <> $1 AND r.epoch < coalesce($2::bigint, e.epoch)
+                     AND r.seen_at > clock_timestamp() - make_interval(secs => $3)) AS lag
+           FROM keys.cache_epoch e`,
+    values: [replica, epoch, withinSeconds],
+  });
+  const row = rows[0]!;
+  return { epoch: Number(row.epoch), runs: row.runs, mayLag: row.lag };
 }
 
 /**
@@ -65,25 +90,11 @@ export async function raiseEpoch(
      WHERE NOT ($2 AND $1::text[] <@ run_ids) RETURNING epoch`,
     [runs, unlessListed],
   );
-  return rows[0] === undefined ? (await readEpoch(pool)).epoch : Number(rows[0].epoch);
-}
-
-/**
- * Whether some other replica may still go by an epoch before `epoch`: it was heard of within `withinSeconds` and has not
- * reported a reading of that one or a later one.
- */
-export async function someoneMayLag(
-  pool: Pool,
-  replica: string,
-  epoch: number,
-  withinSeconds: number,
-): Promise<boolean> {
-  const { rows } = await pool.query<{ lag: boolean }>(
-    `SELECT EXISTS (SELECT FROM keys.replica WHERE id <> $1 AND epoch < $2
-                    AND seen_at > clock_timestamp() - make_interval(secs => $3)) AS lag`,
-    [replica, epoch, withinSeconds],
+  if (rows[0] !== undefined) return Number(rows[0].epoch);
+  const { rows: present } = await pool.query<{ epoch: string }>(
+    'SELECT epoch FROM keys.cache_epoch',
   );
-  return rows[0]!.lag;
+  return Number(present[0]!.epoch);
 }
 
 /** Takes this replica off the list when it stops, and forgets those not heard of for a day. */

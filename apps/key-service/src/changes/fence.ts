@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
-import { leaveFence, raiseEpoch, readEpoch, readFence, someoneMayLag } from './epoch-table.js';
+import { leaveFence, raiseEpoch, readFence, readStanding, type Standing } from './epoch-table.js';
 
 /** A reading of the epoch vouches for cache entries this long, counted from its start. */
 const FENCE_MS = 1_000;
 const POLL_MS = 250;
+/** A reading that takes longer says that PostgreSQL does not answer for now, whatever comes of it. */
+const LATE_MS = 400;
 /** Others need two readings to learn of an epoch and to say so; who waits must still answer within two seconds. */
 const SETTLE_TRIES = 5;
 /** A replica whose last reading is older than the grace and this may have been forgotten by who raises the epoch. */
@@ -17,7 +19,10 @@ const ASK_WITHIN_SECONDS = 4;
 const ANY_EPOCH = Number.MAX_SAFE_INTEGER;
 
 export interface FenceOptions {
+  /** For the readings, so that they wait for nobody. */
   pool: Pool;
+  /** For those who ask whether everybody goes by a change: there may be many at a time. */
+  askPool: Pool;
   link: RedisLink | null;
   log: Logger;
   graceSeconds: number;
@@ -103,8 +108,9 @@ export class Fence {
    * @throws where PostgreSQL does not answer
    */
   async vouchFor(runs: readonly string[]): Promise<boolean> {
-    const { epoch, runs: listed } = await readEpoch(this.options.pool);
-    return runs.every((run) => listed.includes(run)) ? this.settle(epoch) : this.raise();
+    const standing = await this.readStanding(null);
+    const isListed = runs.every((run) => standing.runs.includes(run));
+    return isListed ? this.settle(standing) : this.raise();
   }
 
   /**
@@ -114,20 +120,24 @@ export class Fence {
    * @throws where PostgreSQL does not answer: the raise is not certain then
    */
   async raise(): Promise<boolean> {
-    const epoch = await raiseEpoch(this.options.pool, []);
+    const epoch = await raiseEpoch(this.options.askPool, []);
     this.adopt(epoch);
-    return this.settle(epoch);
+    return this.settle({ epoch, mayLag: true });
   }
 
-  /** Waits a while until nobody may go by an epoch before this one. @returns whether it is so */
-  private async settle(epoch: number): Promise<boolean> {
-    const { pool, graceSeconds } = this.options;
-    for (let tries = 1; ; tries += 1) {
-      const within = graceSeconds + ASK_WITHIN_SECONDS;
-      if (!(await someoneMayLag(pool, this.replica, epoch, within))) return true;
-      if (tries === SETTLE_TRIES) return false;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  /** Waits a while until everybody goes by this epoch or a later one. @returns whether it is so */
+  private async settle({ epoch, mayLag }: Pick<Standing, 'epoch' | 'mayLag'>): Promise<boolean> {
+    for (let tries = 0; mayLag && tries < SETTLE_TRIES; tries += 1) {
+      if (tries > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      ({ mayLag } = await this.readStanding(epoch));
     }
+    return !mayLag;
+  }
+
+  private readStanding(epoch: number | null): Promise<Standing> {
+    const { askPool, graceSeconds } = this.options;
+    const withinSeconds = graceSeconds + ASK_WITHIN_SECONDS;
+    return readStanding(askPool, { replica: this.replica, epoch, withinSeconds });
   }
 
   /** A reading that starts after this call; calls that wait for one under way share the next. */
@@ -152,8 +162,10 @@ export class Fence {
   }
 
   private async readAndAdmit(): Promise<void> {
+    // the grace begins before the last reading is too old, or verifications would wait for the store in between
+    const late = setTimeout(() => (this.isAway = true), LATE_MS);
     try {
-      await this.read();
+      await this.read().finally(() => clearTimeout(late));
       await this.admitRedis();
     } catch (error) {
       if (!this.isAway) this.options.log.warn({ err: error }, 'the epoch could not be read');

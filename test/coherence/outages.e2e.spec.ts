@@ -1,0 +1,250 @@
+import type { IssuedKey } from '#contracts';
+import { startCluster, type Cluster } from './support/cluster.js';
+import { watch, type Watched } from './support/watch.js';
+import { codeOf, createWorld, sleep, until, type World } from './support/world.js';
+
+const GRACE_MS = 6_000;
+/** What a reading and a request may be late by around the end of the grace. */
+const EDGE_MS = 1_500;
+const REPLICAS = [0, 1, 2];
+const all = <T>(value: T) => REPLICAS.map(() => value);
+
+let cluster: Cluster;
+let world: World;
+/** A well-formed key that nobody has asked about before. */
+let unknown: () => string;
+
+beforeAll(async () => {
+  // entries live for less than the grace, so that it is the grace that keeps them
+  cluster = await startCluster({
+    env: { GRACE_SECONDS: String(GRACE_MS / 1_000), CACHE_TTL_SECONDS: '3' },
+  });
+  world = await createWorld(cluster);
+  const never: string[] = [];
+  for (let i = 0; i < 40; i += 1) never.push((await world.issue()).secret);
+  unknown = () => never.pop()!;
+}, 120_000);
+afterAll(() => cluster.stop(), 60_000);
+afterEach(() => cluster.heal());
+
+const links = (name: 'postgres' | 'redis') => cluster.replicas.map((one) => one[name]);
+
+function watched(name: string, secret: string, mayBe: Watched['mayBe']): Watched {
+  return { name, ask: (replica) => world.verify(replica, secret), mayBe };
+}
+
+async function warmKey(over: Record<string, unknown> = {}): Promise<IssuedKey> {
+  const issued = await world.issue(over);
+  await world.warm(issued.secret);
+  return issued;
+}
+
+async function untilAllWell(secret: string): Promise<void> {
+  await until('all replicas to answer again', async () => {
+    return (await world.codes(secret)).every((code) => code === 'VALID');
+  });
+}
+
+async function allMutations(id: string): Promise<number[]> {
+  const answers = await Promise.all([
+    world.switch(0, id, 'disable'),
+    world.revoke(1, id),
+    world.rotate(2, id, 0),
+    world.patch(0, id, { name: 'other' }),
+    cluster.manage(1, 'POST /v1/consumers', { body: { slug: 'lost' } }),
+  ]);
+  return answers.map(({ status }) => status);
+}
+
+describe('PostgreSQL', () => {
+  test('gone: known keys go on for the grace, everything else is 503, and all is well again without a restart', async () => {
+    const { key, secret } = await warmKey();
+    const cold = unknown();
+    let goneMs = Infinity;
+    let backMs = Infinity;
+    const watching = watch(3, [
+      watched('warm', secret, (startedMs) => {
+        if (startedMs < goneMs + GRACE_MS - EDGE_MS) return ['VALID'];
+        return startedMs > goneMs + GRACE_MS + EDGE_MS && startedMs < backMs
+          ? [503]
+          : ['VALID', 503];
+      }),
+    ]);
+    await sleep(200);
+    goneMs = performance.now();
+    await cluster.postgres.stop();
+    expect(await world.codes(cold)).toEqual(all(503));
+    expect(await allMutations(key.id)).toEqual([503, 503, 503, 503, 503]);
+    await sleep(GRACE_MS + 2 * EDGE_MS - (performance.now() - goneMs));
+    expect(await world.codes(secret)).toEqual(all(503));
+    backMs = performance.now();
+    await cluster.postgres.start();
+    await untilAllWell(secret);
+    expect(await world.codes(cold)).toEqual(all('VALID'));
+    await watching.stop();
+    expect(watching.violations).toEqual([]);
+    expect(watching.counts['warm VALID']).toBeGreaterThan(50);
+    expect(await world.revoke(0, key.id)).toMatchObject({
+      status: 200,
+      body: { propagation: { confirmed: true } },
+    });
+    expect(await world.codes(secret)).toEqual(all('REVOKED'));
+  }, 60_000);
+
+  test.each([
+    ['silent', (on: boolean) => links('postgres').forEach((link) => link.blackhole(on))],
+    ['slow', (on: boolean) => links('postgres').forEach((link) => link.delay(on ? 5_000 : 0))],
+  ])('%s: known keys go on, unknown ones are 503, nothing hangs', async (_, fault) => {
+    const { secret } = await warmKey();
+    const [cold, second] = [unknown(), unknown()];
+    const watching = watch(3, [
+      watched('warm', secret, () => ['VALID']),
+      watched('cold', cold, () => [503, 'VALID']),
+    ]);
+    fault(true);
+    await sleep(1_000);
+    const answers = await Promise.all(REPLICAS.map((one) => world.verify(one, second)));
+    expect(answers.map(codeOf)).toEqual(all(503));
+    await sleep(1_500);
+    fault(false);
+    await untilAllWell(secret);
+    await untilAllWell(cold);
+    await watching.stop();
+    expect(watching.violations).toEqual([]);
+    expect(watching.counts['cold 503']).toBeGreaterThan(0);
+  });
+
+  test('cut from one replica whose Redis can be read only: a revoke elsewhere is not told done, and is after the bound', async () => {
+    const { key, secret } = await warmKey();
+    const [cut] = cluster.replicas;
+    cut!.postgres.refuse(true);
+    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
+    let toldMs = Infinity;
+    let boundMs = 0;
+    const mayBe = (startedMs: number) =>
+      startedMs > toldMs + boundMs ? ['REVOKED', 503] : ['VALID', 'REVOKED', 503];
+    const watching = watch(1, [watched('at the cut replica', secret, mayBe)]);
+    const revoked = await world.revoke(1, key.id);
+    const propagation = revoked.body.propagation!;
+    expect({ status: revoked.status, confirmed: propagation.confirmed }).toEqual({
+      status: 200,
+      confirmed: false,
+    });
+    expect(propagation.boundSeconds).toBeGreaterThan(0);
+    expect(revoked.endedMs - revoked.startedMs).toBeLessThan(3_000);
+    boundMs = propagation.boundSeconds * 1_000;
+    toldMs = revoked.endedMs;
+    // the raise is known where PostgreSQL can be read
+    expect([codeOf(await world.verify(1, secret)), codeOf(await world.verify(2, secret))]).toEqual([
+      'REVOKED',
+      'REVOKED',
+    ]);
+    await sleep(boundMs + 500);
+    await watching.stop();
+    expect(watching.violations).toEqual([]);
+    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
+    cluster.heal();
+    await until('the cut replica', async () => codeOf(await world.verify(0, secret)) === 'REVOKED');
+    expect(await world.codes(secret)).toEqual(all('REVOKED'));
+  }, 60_000);
+
+  test('cut from one replica that reads the same Redis: a revoke elsewhere is done there too', async () => {
+    const { key, secret } = await warmKey();
+    const { secret: other } = await warmKey();
+    cluster.replicas[0]!.postgres.refuse(true);
+    await until('the grace', async () => {
+      return (await world.verify(0, other)).body.decision?.source === 'cache';
+    });
+    const revoked = await world.revoke(1, key.id);
+    expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
+    // it cannot say REVOKED: all that it knows is that there is something newer
+    expect(await world.codes(secret)).toEqual([503, 'REVOKED', 'REVOKED']);
+    expect(codeOf(await world.verify(0, other))).toBe('VALID');
+  });
+});
+
+describe('Redis', () => {
+  test.each([
+    ['gone', () => cluster.redis.stop(), () => cluster.redis.start()],
+    [
+      'slow',
+      async () => links('redis').forEach((link) => link.delay(2_000)),
+      async () => links('redis').forEach((link) => link.delay(0)),
+    ],
+    [
+      'silent',
+      async () => links('redis').forEach((link) => link.blackhole(true)),
+      async () => links('redis').forEach((link) => link.blackhole(false)),
+    ],
+  ])(
+    '%s: no error, changes are done at once, and it is used again afterwards',
+    async (_, break_, mend) => {
+      const { secret } = await warmKey();
+      const { key, secret: revoked } = await warmKey();
+      const watching = watch(3, [
+        watched('known', secret, () => ['VALID']),
+        watched('never seen', unknown(), () => ['VALID']),
+      ]);
+      await break_();
+      await sleep(500);
+      const answer = await world.revoke(1, key.id);
+      expect(answer).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
+      expect(await world.codes(revoked)).toEqual(all('REVOKED'));
+      await sleep(1_000);
+      await mend();
+      await world.warm(secret);
+      expect(await world.codes(revoked)).toEqual(all('REVOKED'));
+      await watching.stop();
+      expect(watching.violations).toEqual([]);
+    },
+  );
+
+  test('gone: limits are kept by each replica for its share', async () => {
+    const limits = { rateLimits: [{ name: 'a', limit: 6, windowSeconds: 3_600 }] };
+    const { secret } = await world.issue(limits);
+    await cluster.redis.stop();
+    await until(
+      'the switch-over',
+      async () => codeOf(await world.verify(0, unknown())) === 'VALID',
+    );
+    const codes: (string | number)[] = [];
+    for (let i = 0; i < 4; i += 1) codes.push(...(await world.codes(secret)));
+    await cluster.redis.start();
+    expect(codes.filter((code) => code === 'VALID')).toHaveLength(6);
+    expect(codes.filter((code) => code === 'RATE_LIMITED')).toHaveLength(6);
+  });
+
+  test('with an entry from before a revoke put back by somebody: not for longer than entries live', async () => {
+    const { key, secret } = await warmKey();
+    const [old] = await world.positives(key.id);
+    expect((await world.revoke(0, key.id)).body.propagation?.confirmed).toBe(true);
+    const endMs = performance.now() + 5_000;
+    while (performance.now() < endMs) {
+      await cluster.redis.admin.set(`kw:{${key.id}}:rec`, old!);
+      await sleep(50);
+    }
+    await cluster.redis.admin.set(`kw:{${key.id}}:rec`, old!);
+    expect(await world.codes(secret)).toEqual(all('REVOKED'));
+  });
+});
+
+test('PostgreSQL and Redis gone: every answer is 503, and all is well again without a restart', async () => {
+  const { secret } = await warmKey();
+  let goneMs = Infinity;
+  let backMs = Infinity;
+  const watching = watch(3, [
+    watched('warm', secret, (startedMs) => {
+      return startedMs > goneMs && startedMs < backMs ? [503] : ['VALID', 503];
+    }),
+    watched('cold', unknown(), () => [503, 'VALID']),
+  ]);
+  await Promise.all([cluster.postgres.stop(), cluster.redis.stop()]);
+  goneMs = performance.now();
+  await sleep(1_500);
+  backMs = performance.now();
+  await Promise.all([cluster.postgres.start(), cluster.redis.start()]);
+  await untilAllWell(secret);
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  expect(watching.counts['warm 503']).toBeGreaterThan(0);
+}, 60_000);

@@ -1,0 +1,326 @@
+import type { Cluster } from './cluster.js';
+import { KeyRegister, readOf, type Rights } from './register.js';
+import { sleep, type World } from './world.js';
+
+/** What a random run did and found. */
+export interface RandomRun {
+  seed: number;
+  seconds: number;
+  verifications: number;
+  byCode: Record<string, number>;
+  changes: number;
+  confirmed: number;
+  unconfirmed: number;
+  /** Changes of which nobody knows whether they were done: the answer was no answer, or 503. */
+  uncertain: number;
+  keys: number;
+  faults: Record<string, number>;
+  /** Answers that must not be, in words. */
+  violations: string[];
+}
+
+interface Subject {
+  id: string;
+  register: KeyRegister;
+  /** Texts by number of the secret, from 1. */
+  secrets: (string | null)[];
+}
+
+interface Fault {
+  /** Makes it; the function that it returns takes it away. */
+  make: (replica: number) => Promise<() => Promise<void> | void>;
+  longestMs: number;
+}
+
+const SUBJECTS = 5;
+const READERS_PER_REPLICA = 3;
+const LONGEST_MS = 3_000;
+
+/** Numbers in [0, 1) that a seed decides. */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/**
+ * Creates, changes and asks about keys at random on all replicas while links, Redis and its contents fail at random, and
+ * holds every single answer to the history of its key as a linearisable register.
+ */
+export class RandomRunner {
+  private readonly random: () => number;
+  private readonly subjects: Subject[] = [];
+  /** Keys that no change is made to any more, but that are still asked about. */
+  private readonly retired: Subject[] = [];
+  private readonly result: RandomRun;
+  private endMs = 0;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly world: World,
+    seed: number,
+  ) {
+    this.random = randomOf(seed);
+    this.result = {
+      ...{ seed, seconds: 0, verifications: 0, byCode: {}, changes: 0, confirmed: 0 },
+      ...{ unconfirmed: 0, uncertain: 0, keys: 0, faults: {}, violations: [] },
+    };
+  }
+
+  /** Runs for so long, or to the first violation. */
+  async run(seconds: number): Promise<RandomRun> {
+    const startedMs = performance.now();
+    this.endMs = startedMs + seconds * 1_000;
+    const replicas = this.cluster.replicas.map((_, replica) => replica);
+    await Promise.all([
+      ...Array.from({ length: SUBJECTS }, (_, place) => this.mutate(place)),
+      ...replicas.flatMap((replica) =>
+        Array.from({ length: READERS_PER_REPLICA }, () => this.read(replica)),
+      ),
+      this.disturb(),
+    ]);
+    this.result.seconds = Math.round((performance.now() - startedMs) / 1_000);
+    return this.result;
+  }
+
+  private get isOver(): boolean {
+    return performance.now() > this.endMs || this.result.violations.length > 0;
+  }
+
+  private pick(count: number): number {
+    return Math.floor(this.random() * count);
+  }
+
+  /** One key after the other, one change at a time. */
+  private async mutate(place: number): Promise<void> {
+    while (!this.isOver) {
+      const subject = await this.create();
+      if (subject === null) continue;
+      this.subjects[place] = subject;
+      let isGoingOn = true;
+      while (isGoingOn && !this.isOver) {
+        await sleep(this.pick(150));
+        isGoingOn = await this.change(subject);
+      }
+      this.retired.push(subject);
+      if (this.retired.length > 20) this.retired.shift();
+    }
+  }
+
+  private async create(): Promise<Subject | null> {
+    const replica = this.pick(this.cluster.replicas.length);
+    try {
+      const { key, secret } = await this.world.issue({}, replica);
+      this.result.keys += 1;
+      const register = new KeyRegister(performance.now());
+      return { id: key.id, register, secrets: [null, secret] };
+    } catch {
+      await sleep(100);
+      return null;
+    }
+  }
+
+  /** @returns whether more may be done to this key: not where it is revoked, or nobody knows what became of the change */
+  private async change(subject: Subject): Promise<boolean> {
+    const { register, id } = subject;
+    const replica = this.pick(this.cluster.replicas.length);
+    const order = this.orderFor(register.latest);
+    const done = register.begin(order.rights, performance.now());
+    const answer = await order.send(this.world, replica, id);
+    this.result.changes += 1;
+    this.noteSlow(`a change: ${order.name}`, answer);
+    if (answer.status === 200) {
+      const { bound, secret } = toldOf(answer);
+      this.result[bound === 0 ? 'confirmed' : 'unconfirmed'] += 1;
+      if (secret !== undefined) subject.secrets.push(secret);
+      done(answer.endedMs + bound * 1_000);
+      return register.latest.state !== 'revoked';
+    }
+    if (answer.status === 409) {
+      register.undo();
+      return true;
+    }
+    if (answer.status !== 503)
+      this.result.violations.push(`${order.name} of ${id}: ${answer.status}`);
+    this.result.uncertain += 1;
+    return false;
+  }
+
+  private orderFor(latest: Rights): Order {
+    const dice = this.random();
+    if (dice < 0.06) return REVOKE;
+    if (dice < 0.2 && latest.state === 'active') return rotateTo(latest.secret + 1);
+    if (dice < 0.6) return latest.state === 'active' ? DISABLE : ENABLE;
+    return latest.mayWrite ? TAKE_SCOPE : GIVE_SCOPE;
+  }
+
+  private async read(replica: number): Promise<void> {
+    while (!this.isOver) {
+      const all = [...this.subjects.filter(Boolean), ...this.retired];
+      const subject = all[this.pick(all.length)];
+      if (subject !== undefined) await this.ask(subject, replica);
+      await sleep(this.pick(8));
+    }
+  }
+
+  private async ask(subject: Subject, replica: number): Promise<void> {
+    const last = subject.secrets.length - 1;
+    const number = Math.max(1, last - this.pick(2));
+    const question = { scopes: ['reports:write'] };
+    const answer = await this.world.verify(replica, subject.secrets[number]!, question);
+    const read = readOf(answer, replica, number);
+    this.result.verifications += 1;
+    this.result.byCode[read.code] = (this.result.byCode[read.code] ?? 0) + 1;
+    this.noteSlow('a verification', answer);
+    const wrong = subject.register.wrongIn(read);
+    if (wrong !== null) this.result.violations.push(`${subject.id}: ${wrong}`);
+  }
+
+  private noteSlow(what: string, { startedMs, endedMs }: { startedMs: number; endedMs: number }) {
+    const tookMs = Math.round(endedMs - startedMs);
+    // changes take a connection, some statements and the wait for others, each with its own limit
+    if (tookMs > (what === 'a verification' ? 1 : 3) * LONGEST_MS)
+      this.result.violations.push(`${what} took ${tookMs} ms`);
+  }
+
+  private async disturb(): Promise<void> {
+    const faults = Object.entries(faultsOf(this.cluster));
+    while (!this.isOver) {
+      await sleep(100 + this.pick(700));
+      const [name, fault] = faults[this.pick(faults.length)]!;
+      const replica = this.pick(this.cluster.replicas.length);
+      this.result.faults[name] = (this.result.faults[name] ?? 0) + 1;
+      const end = await fault.make(replica);
+      await sleep(this.pick(fault.longestMs));
+      await end();
+    }
+  }
+}
+
+interface Order {
+  name: string;
+  rights: Partial<Rights>;
+  send: (
+    world: World,
+    replica: number,
+    id: string,
+  ) => Promise<{
+    status: number;
+    body: object;
+    headers: Record<string, unknown>;
+    startedMs: number;
+    endedMs: number;
+  }>;
+}
+
+const grant = (...scopes: string[]) => ({ grants: [{ service: 'service-a', scopes }] });
+const REVOKE: Order = {
+  name: 'revoke',
+  rights: { state: 'revoked' },
+  send: (world, replica, id) => world.revoke(replica, id),
+};
+const DISABLE: Order = {
+  name: 'disable',
+  rights: { state: 'disabled' },
+  send: (world, replica, id) => world.switch(replica, id, 'disable'),
+};
+const ENABLE: Order = {
+  name: 'enable',
+  rights: { state: 'active' },
+  send: (world, replica, id) => world.switch(replica, id, 'enable'),
+};
+const TAKE_SCOPE: Order = {
+  name: 'take a scope',
+  rights: { mayWrite: false },
+  send: (world, replica, id) => world.patch(replica, id, grant('reports:read')),
+};
+const GIVE_SCOPE: Order = {
+  name: 'give a scope',
+  rights: { mayWrite: true },
+  send: (world, replica, id) => world.patch(replica, id, grant('reports:read', 'reports:write')),
+};
+
+function rotateTo(secret: number): Order {
+  return {
+    name: 'rotate',
+    rights: { secret },
+    send: (world, replica, id) => world.rotate(replica, id, 0),
+  };
+}
+
+/** For how many seconds the old rights may still be seen, and the new secret where there is one. */
+function toldOf({ body, headers }: { body: object; headers: Record<string, unknown> }) {
+  const { propagation, secret } = body as {
+    propagation?: { boundSeconds: number };
+    secret?: string;
+  };
+  const header = headers['keyward-propagation'];
+  const told = typeof header === 'string' ? /bound=(\d+)/.exec(header)?.[1] : undefined;
+  const bound = propagation?.boundSeconds ?? Number(told ?? 0);
+  return { bound, secret };
+}
+
+/** Everything that may happen to what the replicas stand on. */
+function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
+  const nothing = () => undefined;
+  const link = (
+    name: 'postgres' | 'redis',
+    way: 'refuse' | 'blackhole' | 'hold',
+    longestMs: number,
+  ): Fault => ({
+    longestMs,
+    make: async (replica) => {
+      const proxy = replicas[replica]![name];
+      proxy[way](true);
+      return () => proxy[way](false);
+    },
+  });
+  const once = (work: () => Promise<unknown>): Fault => ({
+    longestMs: 1,
+    make: async () => {
+      await work();
+      return nothing;
+    },
+  });
+  return {
+    FLUSHALL: once(() => redis.admin.flushall()),
+    'evict everything of the keys': once(async () => {
+      const names = await redis.admin.keys('kw:{*}:rec');
+      if (names.length > 0) await redis.admin.del(...names);
+    }),
+    dump: once(() => redis.dump()),
+    'restart Redis with the last dump': {
+      longestMs: 600,
+      make: async () => {
+        await redis.stop();
+        return () => redis.start();
+      },
+    },
+    'refuse writes': {
+      longestMs: 1_500,
+      make: async () => {
+        await redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
+        return async () => {
+          await redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
+        };
+      },
+    },
+    'cut PostgreSQL': link('postgres', 'refuse', 2_500),
+    'silence PostgreSQL': link('postgres', 'blackhole', 1_500),
+    'hold answers of PostgreSQL': link('postgres', 'hold', 800),
+    'cut Redis': link('redis', 'refuse', 1_500),
+    'silence Redis': link('redis', 'blackhole', 800),
+    'hold answers of Redis': link('redis', 'hold', 300),
+    'cut all from PostgreSQL': {
+      longestMs: 800,
+      make: async () => {
+        for (const { postgres } of replicas) postgres.refuse(true);
+        return () => replicas.forEach(({ postgres }) => postgres.refuse(false));
+      },
+    },
+  };
+}
