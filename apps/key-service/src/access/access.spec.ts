@@ -62,7 +62,23 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
     ['revoke keys', 'post', () => '/v1/keys/revoke', () => bulkRevocation],
     ['disable a key', 'post', (id) => `/v1/keys/${id}/disable`],
     ['enable a key', 'post', (id) => `/v1/keys/${id}/enable`],
+    [
+      'explain a key',
+      'post',
+      (id) => `/v1/keys/${id}/explain`,
+      () => ({ service: 'service-a', scopes: ['reports:read'] }),
+    ],
   ];
+/** Asked by services about keys, and by holders with their key; each has tests of its own. */
+const FOR_OTHERS = [
+  'post /v1/keys/verify',
+  'post /v1/keys/verify-batch',
+  'post /v1/introspect',
+  'post /v1/usage',
+  'get /v1/self',
+  'post /v1/self/rotate',
+  'post /v1/self/revoke',
+];
 /** Of keys that nobody has: who may ask it gets 200, whatever is theirs. */
 const bulkRevocation = { filter: { tag: 'held-by-none' }, reason: 'policy' };
 let number = 0;
@@ -77,7 +93,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
   ['nobody', 403, 403, {}],
   ['verifier', 403, 403, {}],
   ['provisioner', 403, 403, {}],
-  ['auditor', 200, 403, {}],
+  ['auditor', 200, 403, { 'explain a key': 200 }],
   [
     'auditorOfX',
     404,
@@ -87,6 +103,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list consumers': 200,
       'list keys': 200,
       'read a consumer': 200,
+      'explain a key': 404,
       'read usage': 200,
     },
   ],
@@ -144,7 +161,7 @@ describe('every route for everybody', () => {
     const paths = (body as { paths: Record<string, Record<string, unknown>> }).paths;
     const served = Object.entries(paths)
       .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`))
-      .filter((route) => !['post /v1/keys/verify', 'post /v1/usage'].includes(route));
+      .filter((route) => !FOR_OTHERS.includes(route));
     const listed = ROUTES.map(
       ([, method, path]) =>
         `${method} ${path('{id}').replace(/(services|consumers)\/[^/]+/, '$1/{slug}')}`,
