@@ -32,7 +32,7 @@ export class HolderGuard implements CanActivate {
     const http = context.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const { 'x-api-key': text, authorization } = request.headers;
-    if (typeof text !== 'string') {
+    if (typeof text !== 'string' || text.trim() === '') {
       void http.getResponse<FastifyReply>().header('www-authenticate', 'ApiKey');
       const detail = 'Send your key in the x-api-key header';
       throw new UnauthorizedException(detail, { errorCode: 'API_KEY_MISSING' });
