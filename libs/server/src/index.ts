@@ -4,6 +4,6 @@ export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config
 export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js';
 export { invalidField, ProblemException } from './problem-exception.js';
 export { sendProblem, toldOf } from './problem.filter.js';
-export { SchemaPipe, validatorOf } from './schema.pipe.js';
+export { SchemaPipe, parserOf } from './schema.pipe.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';
 export { port, secretBytes, serverEnv, type ServerEnv } from './server-env.js';

@@ -1,5 +1,5 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
-import type { core, ZodType } from 'zod';
+import type { core, z, ZodType } from 'zod';
 import { maskSecrets, type FieldError } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
@@ -17,13 +17,16 @@ export class SchemaPipe implements PipeTransform {
   }
 }
 
-/** The same for a plain Fastify route whose schemas are zod's: give it as the route's `validatorCompiler`. */
-export function validatorOf({ schema }: { schema: unknown }) {
-  return (value: unknown) => {
-    const result = (schema as ZodType).safeParse(value);
-    return result.success
-      ? { value: result.data }
-      : { error: invalidRequest(result.error.issues, []) };
+/**
+ * The same for a plain Fastify route, which calls it when it knows who asks.
+ *
+ * @returns what makes of a body what the schema says, or throws INVALID_REQUEST
+ */
+export function parserOf<S extends ZodType>(schema: S): (body: unknown) => z.output<S> {
+  return (body) => {
+    const result = schema.safeParse(body);
+    if (result.success) return result.data;
+    throw invalidRequest(result.error.issues, []);
   };
 }
 

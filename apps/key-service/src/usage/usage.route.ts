@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { takenUsage, usageBatch, type UsageBatch } from '#contracts';
+import { takenUsage, usageBatch } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { describeRoute, validatorOf } from '#server';
+import { describeRoute, parserOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
 import type { UsageIntake } from './usage-intake.js';
 
@@ -17,21 +17,12 @@ export function registerUsage(
   intake: UsageIntake,
   tokens: TokenVerifier,
 ): void {
-  fastify.post<{ Body: UsageBatch }>(
-    USAGE_PATH,
-    {
-      schema: { body: usageBatch },
-      validatorCompiler: validatorOf,
-      bodyLimit: BODY_BYTES,
-      // Who calls is looked at before what is sent.
-      preValidation: async (request) => void (await serviceCaller(request, tokens)),
-    },
-    async (request, reply) => {
-      const { sub } = await serviceCaller(request, tokens);
-      const taken = await intake.take(sub, request.body);
-      return reply.type('application/json').send(JSON.stringify(taken));
-    },
-  );
+  const batchOf = parserOf(usageBatch);
+  fastify.post(USAGE_PATH, { bodyLimit: BODY_BYTES }, async (request, reply) => {
+    const { sub } = await serviceCaller(request, tokens);
+    const taken = await intake.take(sub, batchOf(request.body));
+    return reply.type('application/json').send(JSON.stringify(taken));
+  });
 }
 
 /** Adds the route to the app's OpenAPI document. */

@@ -1,13 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import {
-  verifyBatchBody,
-  verifyBody,
-  type Claims,
-  type VerifyBatchBody,
-  type VerifyBody,
-} from '#contracts';
+import { verifyBatchBody, verifyBody, type Claims, type VerifyBody } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { ProblemException, validatorOf } from '#server';
+import { ProblemException, parserOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
 import { unavailable } from './unavailable.js';
 import type { Question, Verifier } from './verifier.js';
@@ -26,28 +20,23 @@ export function registerVerify(
   verifier: Verifier,
   tokens: TokenVerifier,
 ): void {
-  fastify.post<{ Body: VerifyBody }>(
-    VERIFY_PATH,
-    { schema: { body: verifyBody }, validatorCompiler: validatorOf },
-    async (request, reply) => {
-      const caller = await serviceCaller(request, tokens);
-      const question = questionOf(request.body, caller, request);
-      return answered(verifier.verify(question), reply);
-    },
-  );
-  fastify.post<{ Body: VerifyBatchBody }>(
-    VERIFY_BATCH_PATH,
-    { schema: { body: verifyBatchBody }, validatorCompiler: validatorOf },
-    async (request, reply) => {
-      const caller = await serviceCaller(request, tokens);
-      const questions = request.body.requests.map((one) => questionOf(one, caller, request));
-      const deciding = Promise.all(questions.map((one) => verifier.verify(one)));
-      return answered(
-        deciding.then((results) => ({ results })),
-        reply,
-      );
-    },
-  );
+  const bodyOf = parserOf(verifyBody);
+  fastify.post(VERIFY_PATH, async (request, reply) => {
+    const caller = await serviceCaller(request, tokens);
+    const question = questionOf(bodyOf(request.body), caller, request);
+    return answered(verifier.verify(question), reply);
+  });
+  const batchOf = parserOf(verifyBatchBody);
+  fastify.post(VERIFY_BATCH_PATH, async (request, reply) => {
+    const caller = await serviceCaller(request, tokens);
+    const { requests } = batchOf(request.body);
+    const questions = requests.map((one) => questionOf(one, caller, request));
+    const deciding = Promise.all(questions.map((one) => verifier.verify(one)));
+    return answered(
+      deciding.then((results) => ({ results })),
+      reply,
+    );
+  });
 }
 
 function questionOf(body: VerifyBody, caller: Claims, { headers }: FastifyRequest): Question {
