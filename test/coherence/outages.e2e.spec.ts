@@ -228,6 +228,19 @@ describe('Redis', () => {
   });
 });
 
+test('links that break again and again end no replica', async () => {
+  const { secret } = await warmKey();
+  for (let i = 0; i < 150; i += 1) {
+    for (const { postgres, redis } of cluster.replicas) {
+      postgres.cut();
+      if (i % 5 === 0) redis.cut();
+    }
+    // at another moment of a connection's life each time
+    await sleep(i % 30);
+  }
+  await untilAllWell(secret);
+}, 60_000);
+
 test('PostgreSQL and Redis gone: every answer is 503, and all is well again without a restart', async () => {
   const { secret } = await warmKey();
   let goneMs = Infinity;

@@ -126,8 +126,10 @@ export class Follower {
   private async hear(client: Client): Promise<void> {
     const ended = new Promise<void>((resolve, reject) => {
       client.once('end', resolve);
-      client.once('error', reject);
+      client.on('error', reject);
     });
+    // it may end before anybody waits for that: while it connects or is told to listen
+    ended.catch(() => undefined);
     await client.connect();
     client.on('notification', () => void this.options.wake());
     await client.query('LISTEN keyward_changes');
