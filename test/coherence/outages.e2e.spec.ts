@@ -239,6 +239,7 @@ test('links that break again and again end no replica', async () => {
     await sleep(i % 30);
   }
   await untilAllWell(secret);
+  expect(await world.codes(secret)).toEqual(all('VALID'));
 }, 60_000);
 
 test('PostgreSQL and Redis gone: every answer is 503, and all is well again without a restart', async () => {
