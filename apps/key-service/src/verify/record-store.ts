@@ -44,7 +44,7 @@ const SELECT_RECORDS = {
 };
 
 /** The most ids that wait for a statement; who comes then is turned away at once. */
-const MAX_WAITING = 512;
+const MAX_WAITING = 2_048;
 const MAX_STATEMENTS = 4;
 const MAX_IDS = 128;
 /** Who has waited longer than this when a statement fails fails with it: another wait would be longer than a verification may take. */

@@ -3,12 +3,16 @@ import { verifyBatchBody, verifyBody, type Claims, type VerifyBody } from '#cont
 import type { TokenVerifier } from '#jwt-guard';
 import { ProblemException, parserOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
+import { Gate } from './gate.js';
 import { unavailable } from './unavailable.js';
 import type { Question, Verifier } from './verifier.js';
 
 /** Paths of the hot routes; their good answers are not logged one by one. */
 export const VERIFY_PATH = '/v1/keys/verify';
 export const VERIFY_BATCH_PATH = '/v1/keys/verify-batch';
+
+/** Batches under way at once: more of them would make each other wait for Redis longer than a command may take. */
+const MAX_BATCHES = 8;
 
 /**
  * `POST /v1/keys/verify` and `POST /v1/keys/verify-batch`: plain Fastify routes, because each part of Nest's pipeline costs
@@ -26,16 +30,16 @@ export function registerVerify(
     const question = questionOf(bodyOf(request.body), caller, request);
     return answered(verifier.verify(question), reply);
   });
+  const batches = new Gate(MAX_BATCHES);
   const batchOf = parserOf(verifyBatchBody);
   fastify.post(VERIFY_BATCH_PATH, async (request, reply) => {
     const caller = await serviceCaller(request, tokens);
     const { requests } = batchOf(request.body);
     const questions = requests.map((one) => questionOf(one, caller, request));
-    const deciding = Promise.all(questions.map((one) => verifier.verify(one)));
-    return answered(
-      deciding.then((results) => ({ results })),
-      reply,
-    );
+    const deciding = batches.pass(async () => ({
+      results: await Promise.all(questions.map((one) => verifier.verify(one))),
+    }));
+    return answered(deciding, reply);
   });
 }
 
