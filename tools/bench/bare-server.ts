@@ -67,11 +67,11 @@ function serveSelect(fastify: FastifyInstance): void {
 
 function pipeline(fastify: FastifyInstance): void {
   const redis = connectRedis();
-  fastify.post<{ Body: { items: OneKey[] } }>('/', async ({ body }) => {
+  fastify.post<{ Body: { requests: OneKey[] } }>('/', async ({ body }) => {
     const all = redis.pipeline() as unknown as Pick<Scripted, 'bucket'> & { exec(): Promise<void> };
-    for (const { key } of body.items) void all.bucket(...namesOf(key), LIMIT, WINDOW_MS);
+    for (const { key } of body.requests) void all.bucket(...namesOf(key), LIMIT, WINDOW_MS);
     await all.exec();
-    return { results: body.items.map(() => answer) };
+    return { results: body.requests.map(() => answer) };
   });
 }
 

@@ -122,7 +122,7 @@ async function batchPair(
   },
 ): Promise<{ pair: Pair; server: Server } | null> {
   const batches = Array.from({ length: Math.ceil(bodies.length / BATCH) }, (_, i) => ({
-    items: bodies.slice(i * BATCH, (i + 1) * BATCH),
+    requests: bodies.slice(i * BATCH, (i + 1) * BATCH),
   }));
   const path = '/v1/keys/verify-batch';
   const { status } = await ask(service, path, { token, body: batches[0] });
