@@ -186,6 +186,21 @@ describe('quota', () => {
     }
   }, 60_000);
 
+  it('goes on from what is leased without PostgreSQL, and no further', async () => {
+    const { key, secret } = await seeded.issue({ quota: { limit: 2_000 } });
+    for (const replica of [0, 1, 2]) await replicas.ask(replica, { key: secret });
+    await replicas.postgres.whileAway(async () => {
+      const answers = [];
+      for (let i = 0; i < 24; i += 1) answers.push(await replicas.ask(i, { key: secret }));
+      const allowed = answers.filter((one) => one.body.valid).length;
+      const undecided = answers.filter((one) => one.status === 503).length;
+      expect([allowed, undecided]).toEqual([17, 7]);
+    });
+    await replicas.redisInUse(true);
+    expect(await remainingOf(key.id)).toBe(1_980);
+    expect((await replicas.flood(1, { key: secret })).VALID).toBe(1);
+  }, 60_000);
+
   it('shows in lists what is left', async () => {
     const { key, secret } = await seeded.issue({ quota: { limit: 1_000 }, tags: ['listed'] });
     await replicas.ask(0, { key: secret });

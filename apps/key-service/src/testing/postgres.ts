@@ -6,6 +6,8 @@ import { startPostgres as startServer } from '../../../../test/support/postgres.
 export interface TestPostgres {
   owner: DataSource;
   runtimeUrl: string;
+  /** Runs `work` while the server is stopped. */
+  whileAway: (work: () => Promise<void>) => Promise<void>;
   stop: () => Promise<void>;
 }
 
@@ -18,6 +20,14 @@ export async function startPostgres(): Promise<TestPostgres> {
   return {
     owner,
     runtimeUrl,
+    whileAway: async (work) => {
+      await server.stop();
+      try {
+        await work();
+      } finally {
+        await server.start();
+      }
+    },
     stop: async () => {
       await owner.destroy();
       await server.remove();
