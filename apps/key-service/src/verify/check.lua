@@ -5,10 +5,10 @@
 --   what the link adds
 --
 -- The caller names the entry it knows by its tag. Where that is still the entry, the limits are spent at once:
--- `>` and a time in ms for the tag: none is known, and an entry that was read from the store before that time is as good as none.
 --   {1, refusal, ms to wait, then remaining and ms to a full bucket of each limit, then what is left of the quota if it is known}
 --   refusal: 0, or the number of the limit that refuses, or one more for the quota, or -1 where the lease is short and the store
 --   must be asked for more
+-- `>` and a time in ms for the tag: none is known, and an entry that was read from the store before that time is as good as none.
 -- `*` for the tag spends without looking. Otherwise nothing is spent and the answer is the entry's text, or where there is none of
 -- this epoch {0, token}: the right to fill, shared by all who miss until someone fills or a change takes it away.
 -- A lease is `<left> <rest>`: units that were taken from the store, and how many at most that left there.

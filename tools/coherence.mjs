@@ -1,0 +1,33 @@
+// `npm run coherence [-- --revokes 10000] [-- --minutes 5] [-- --seed N]`: the coherence tests at length. Prints what they measured.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { build, checkNode, ensureInstalled, ROOT } from './setup.mjs';
+
+const { values } = parseArgs({
+  options: {
+    revokes: { type: 'string', default: '10000' },
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string' },
+  },
+});
+checkNode();
+process.chdir(ROOT);
+await ensureInstalled();
+await build();
+const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+const jest = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
+const { status } = spawnSync(
+  process.execPath,
+  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(races|random)'],
+  {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      COHERENCE_REVOKES: values.revokes,
+      COHERENCE_MINUTES: values.minutes,
+      ...(values.seed !== undefined && { COHERENCE_SEED: values.seed }),
+    },
+  },
+);
+process.exitCode = status ?? 1;
