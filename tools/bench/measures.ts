@@ -31,7 +31,11 @@ export async function measureHotPath(
   }
   const service = stopped[0]!;
   try {
-    const targets = await makeTargets(bed, options, { service, texts, runtimeUrl: database.runtimeUrl });
+    const targets = await makeTargets(bed, options, {
+      service,
+      texts,
+      runtimeUrl: database.runtimeUrl,
+    });
     stopped.push(...targets.bare);
     for (const target of targets.all) {
       await runSlice(target, { ...options, sliceMs: options.warmUpMs });
@@ -157,7 +161,7 @@ async function batchPair(
 async function runRounds(targets: Targets, options: BenchOptions, results: Results): Promise<void> {
   const seen = new Map<Target, number[]>();
   let spoilt = 0;
-  for (let round = 0; round < options.rounds; ) {
+  for (let round = 0; round < options.rounds;) {
     process.stdout.write(`\rround ${round + 1} of ${options.rounds} `);
     const isReversed = (round + spoilt) % 2 === 1;
     const { full, half } = await runRound(targets, { options, seen, isReversed });
@@ -169,7 +173,8 @@ async function runRounds(targets: Targets, options: BenchOptions, results: Resul
       throw new Error(`Too many answers are not what is measured, such as:\n${spoiltBy}`);
     }
   }
-  if (spoilt > 0) console.log(`\n${spoilt} rounds were thrown away for answers such as from the store`);
+  if (spoilt > 0)
+    console.log(`\n${spoilt} rounds were thrown away for answers such as from the store`);
 }
 
 /** Slices of one round: at full load, and at half of what each target reaches. */
