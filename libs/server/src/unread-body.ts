@@ -17,8 +17,8 @@ export function refuseUnreadBodies(fastify: FastifyInstance, document: OpenAPIOb
   fastify.addHook('preValidation', (request, _reply, done) => {
     const isUnread =
       request.body !== undefined &&
-      JSON.stringify(request.body) !== '{}' &&
-      bodiless.has(`${request.method} ${request.routeOptions.url}`);
+      bodiless.has(`${request.method} ${request.routeOptions.url}`) &&
+      JSON.stringify(request.body) !== '{}';
     if (isUnread) done(new ProblemException('INVALID_REQUEST', 'Leave out the body here'));
     else done();
   });
