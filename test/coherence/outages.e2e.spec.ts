@@ -151,6 +151,11 @@ describe('PostgreSQL', () => {
   test('cut from one replica that reads the same Redis: a revoke elsewhere is done there too', async () => {
     const { key, secret } = await warmKey();
     const { secret: other } = await warmKey();
+    // the test before raised the epoch: who has not yet reported it would rightly be waited for
+    await until('every replica to be heard', async () => {
+      const spare = await world.issue();
+      return (await world.revoke(1, spare.key.id)).body.propagation?.confirmed === true;
+    });
     cluster.replicas[0]!.postgres.refuse(true);
     await until('the grace', async () => {
       return (await world.verify(0, other)).body.decision?.source === 'cache';
