@@ -6,6 +6,7 @@ export * from './error-codes.js';
 export * from './explain.js';
 export * from './introspection.js';
 export * from './keys.js';
+export * from './legacy-scheme.js';
 export * from './login.js';
 export * from './mask.js';
 export * from './primitives.js';
