@@ -1,10 +1,4 @@
-import {
-  applyDecorators,
-  createParamDecorator,
-  type CustomDecorator,
-  type ExecutionContext,
-} from '@nestjs/common';
-import { ApiBearerAuth } from '@nestjs/swagger';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Claims, Role, TokenScope } from '#contracts';
 
 /** Who may call a route: anyone, whoever has a token, or who has one of the roles or token scopes. */
@@ -16,6 +10,8 @@ export interface Access {
 }
 
 const ACCESS = Symbol('keyward:access');
+/** Where @nestjs/swagger reads which credentials a route takes; an app without it needs no such package. */
+const API_SECURITY = 'swagger/apiSecurity';
 
 type Target = object | ((...args: never[]) => unknown);
 
@@ -54,15 +50,18 @@ export function accessOf(handler: Target, controller: Target): Access | undefine
 }
 
 function guarded(rule: Access): MethodDecorator & ClassDecorator {
-  return applyDecorators(access(rule), ApiBearerAuth('bearer'));
+  return access(rule, (onto) => Reflect.defineMetadata(API_SECURITY, [{ bearer: [] }], onto));
 }
 
 /** Adds a rule to what the same route or class names already. */
-function access(rule: Access): CustomDecorator<symbol> {
-  const decorate = (target: object, _name?: PropertyKey, descriptor?: PropertyDescriptor): void => {
+function access(
+  rule: Access,
+  note: (onto: object) => void = () => undefined,
+): MethodDecorator & ClassDecorator {
+  return (target: object, _name?: PropertyKey, descriptor?: PropertyDescriptor): void => {
     const onto = (descriptor?.value ?? target) as object;
     const before = Reflect.getOwnMetadata(ACCESS, onto) as Access | undefined;
     Reflect.defineMetadata(ACCESS, { ...before, ...rule }, onto);
+    note(onto);
   };
-  return decorate as CustomDecorator<symbol>;
 }

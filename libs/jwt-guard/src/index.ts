@@ -10,11 +10,7 @@ export {
 } from './access.js';
 export { bearerToken } from './bearer-token.js';
 export { JwtGuardModule, TOKEN_VERIFIER, type JwtGuardOptions } from './jwt-guard.module.js';
+export type { PinnedAlgorithm, TokenVerifierOptions } from './options.js';
 export { unguardedRoutes } from './route-check.js';
 export { KeysUnavailable, TokenError } from './token-error.js';
-export {
-  createTokenVerifier,
-  type PinnedAlgorithm,
-  type TokenVerifier,
-  type TokenVerifierOptions,
-} from './token-verifier.js';
+export { createTokenVerifier, type TokenVerifier } from './token-verifier.js';

@@ -7,22 +7,20 @@ import {
 } from '@nestjs/common';
 import { APP_GUARD, DiscoveryModule } from '@nestjs/core';
 import { AccessTokenStrategy } from './access-token.strategy.js';
-import { IS_LIVE, JwtGuard, type IsLive } from './jwt.guard.js';
+import { IS_LIVE, type IsLive } from './is-live.js';
+import { JwtGuard } from './jwt.guard.js';
 import { RouteCheck } from './route-check.js';
-import {
-  createTokenVerifier,
-  type TokenVerifier,
-  type TokenVerifierOptions,
-} from './token-verifier.js';
+import type { TokenVerifierOptions } from './options.js';
+import { createTokenVerifier, type TokenVerifier } from './token-verifier.js';
 
 /** What the guard accepts. */
-export interface JwtGuardOptions extends TokenVerifierOptions {
+export type JwtGuardOptions = TokenVerifierOptions & {
   /**
    * Asked about every caller whose token is good, to refuse one whose session has ended. Without it a token counts until it
    * expires.
    */
-  isLive?: IsLive;
-}
+  isLive?: IsLive | undefined;
+};
 
 /** Injection token of the app's {@link TokenVerifier}, for tokens that come another way than `Authorization`. */
 export const TOKEN_VERIFIER = Symbol('TOKEN_VERIFIER');
@@ -61,7 +59,7 @@ function moduleWith(
       {
         provide: TOKEN_VERIFIER,
         inject: [OPTIONS],
-        useFactory: (given: JwtGuardOptions) => createTokenVerifier(given),
+        useFactory: (given: JwtGuardOptions) => createTokenVerifier(withoutIsLive(given)),
       },
       {
         provide: AccessTokenStrategy,
@@ -71,11 +69,23 @@ function moduleWith(
       {
         provide: IS_LIVE,
         inject: [OPTIONS],
-        useFactory: (given: JwtGuardOptions): IsLive => given.isLive ?? (() => true),
+        useFactory: ({ isLive }: JwtGuardOptions): IsLive => checkedIsLive(isLive),
       },
       { provide: APP_GUARD, useClass: JwtGuard },
       RouteCheck,
     ],
     exports: [TOKEN_VERIFIER],
   };
+}
+
+function checkedIsLive(isLive: IsLive | undefined): IsLive {
+  if (isLive === undefined) return () => true;
+  if (typeof isLive === 'function') return isLive;
+  throw new Error('Options of the JWT guard are wrong: isLive must be a function');
+}
+
+function withoutIsLive(given: JwtGuardOptions): TokenVerifierOptions {
+  const options = { ...given };
+  delete options.isLive;
+  return options;
 }

@@ -58,11 +58,9 @@ async function create(
   options: Partial<JwtGuardOptions> = {},
 ): Promise<NestFastifyApplication> {
   const module = TestModule.with(controllers, {
-    issuer: issuer.name,
-    audience: 'service-a',
-    jwksUrl: issuer.jwksUrl,
+    ...issuer.options,
     ...options,
-  });
+  } as JwtGuardOptions);
   const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {
     logger: false,
     abortOnError: false,
@@ -99,7 +97,7 @@ test('without a token the answer is 401 UNAUTHENTICATED and a plain challenge', 
     const call = api.get('/mine');
     if (header !== undefined) call.set('authorization', header);
     const answer = await call;
-    expect([answer.status, answer.body.errorCode, answer.headers['www-authenticate']]).toEqual([
+    expect([answer.status, answer.body.code, answer.headers['www-authenticate']]).toEqual([
       401,
       'UNAUTHENTICATED',
       'Bearer',
@@ -125,10 +123,11 @@ test('a token that is refused is 401 INVALID_TOKEN with the same answer for ever
     expect({ status: answer.status, body: answer.body as unknown }).toEqual({
       status: 401,
       body: {
-        statusCode: 401,
-        error: 'Unauthorized',
-        errorCode: 'INVALID_TOKEN',
-        message: 'Log in again: the access token is not good, or no longer',
+        type: 'urn:keyward:problem:invalid-token',
+        title: 'The token is not valid',
+        status: 401,
+        code: 'INVALID_TOKEN',
+        detail: 'Log in again: the access token is not good, or no longer',
       },
     });
   }
@@ -165,7 +164,12 @@ test('a token whose session has ended is refused like any other', async () => {
 test('with no keys of the issuer to be had the answer is 503, never 401', async () => {
   const api = await start({ jwksUrl: 'http://127.0.0.1:9/jwks.json' });
   const answer = await api.get('/mine').set('authorization', `Bearer ${await issuer.token()}`);
-  expect([answer.status, answer.body.errorCode]).toEqual([503, 'SERVICE_UNAVAILABLE']);
+  expect([answer.status, answer.body.code]).toEqual([503, 'SERVICE_UNAVAILABLE']);
+});
+
+test('an option that is wrong stops the start', async () => {
+  const wrong = [{ isLive: true }, { jwksUrl: 7 }, { audiences: ['service-a'] }] as object[];
+  for (const options of wrong) await expect(create([], options)).rejects.toThrow('JWT guard');
 });
 
 test('a route that names nobody stops the start, and is an error at a call', async () => {

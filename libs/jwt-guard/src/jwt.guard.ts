@@ -1,21 +1,10 @@
-import {
-  ForbiddenException,
-  Inject,
-  Injectable,
-  InternalServerErrorException,
-  ServiceUnavailableException,
-  UnauthorizedException,
-  type ExecutionContext,
-} from '@nestjs/common';
+import { Inject, Injectable, type ExecutionContext } from '@nestjs/common';
 import { AuthGuard } from '@nestjs/passport';
-import type { FastifyReply } from 'fastify';
 import { scopesOf, type Claims } from '#contracts';
 import { AccessTokenStrategy } from './access-token.strategy.js';
 import { accessOf, callerOf, type Access } from './access.js';
-
-/** Asked about every caller after the token was found good; false refuses the token. */
-export type IsLive = (caller: Claims) => Promise<boolean> | boolean;
-export const IS_LIVE = Symbol('IS_LIVE');
+import { IS_LIVE, type IsLive } from './is-live.js';
+import { AccessRefused } from './access-refused.js';
 
 /**
  * Lets a request in as its route says, and nobody where the route says nothing. 401 UNAUTHENTICATED without a token, 401
@@ -34,7 +23,7 @@ export class JwtGuard extends AuthGuard() {
     const access = accessOf(context.getHandler(), context.getClass());
     if (!access) {
       const cause = `${context.getClass().name}.${context.getHandler().name} names no access`;
-      throw new InternalServerErrorException('This is a fault of ours', { cause });
+      throw new AccessRefused('INTERNAL_ERROR', 'This is a fault of ours', cause);
     }
     return access.public === true || this.admit(context, access);
   }
@@ -45,13 +34,11 @@ export class JwtGuard extends AuthGuard() {
     info: Error | undefined,
     context: ExecutionContext,
   ): T {
-    if (error) throw translated(error);
+    if (error) throw translated(context, error);
     if (caller) return caller;
     if (info === undefined) {
-      challenge(context, 'Bearer');
-      throw new UnauthorizedException('Send an access token as Authorization: Bearer', {
-        errorCode: 'UNAUTHENTICATED',
-      });
+      say(context, 'www-authenticate', 'Bearer');
+      throw new AccessRefused('UNAUTHENTICATED', 'Send an access token as Authorization: Bearer');
     }
     throw refused(context, info);
   }
@@ -61,28 +48,33 @@ export class JwtGuard extends AuthGuard() {
     const caller = callerOf(context.switchToHttp().getRequest<object>())!;
     if (!(await this.isLive(caller))) throw refused(context, new Error('No longer live'));
     if (isAllowed(caller, access)) return true;
-    throw new ForbiddenException(`This needs ${namesOf(access)}`, { errorCode: 'FORBIDDEN' });
+    throw new AccessRefused('FORBIDDEN', `This needs ${namesOf(access)}`);
   }
 }
 
-function translated(error: Error): Error {
+function translated(context: ExecutionContext, error: Error): Error {
   if (!('isUnavailable' in error)) return error;
-  return new ServiceUnavailableException(
+  say(context, 'retry-after', '1');
+  return new AccessRefused(
+    'SERVICE_UNAVAILABLE',
     'The keys that tokens are checked with cannot be had at present; try again shortly',
-    { errorCode: 'SERVICE_UNAVAILABLE', cause: error },
+    error,
   );
 }
 
-function refused(context: ExecutionContext, cause: Error): UnauthorizedException {
-  challenge(context, 'Bearer error="invalid_token"');
-  return new UnauthorizedException('Log in again: the access token is not good, or no longer', {
-    errorCode: 'INVALID_TOKEN',
-    cause,
-  });
+function refused(context: ExecutionContext, cause: Error): AccessRefused {
+  say(context, 'www-authenticate', 'Bearer error="invalid_token"');
+  const detail = 'Log in again: the access token is not good, or no longer';
+  return new AccessRefused('INVALID_TOKEN', detail, cause);
 }
 
-function challenge(context: ExecutionContext, text: string): void {
-  void context.switchToHttp().getResponse<FastifyReply>().header('www-authenticate', text);
+/** Fastify and Express set a header with the same call. */
+interface HttpResponse {
+  header(name: string, value: string): unknown;
+}
+
+function say(context: ExecutionContext, name: string, value: string): void {
+  context.switchToHttp().getResponse<HttpResponse>().header(name, value);
 }
 
 function isAllowed(caller: Claims, access: Access): boolean {

@@ -1,9 +1,9 @@
 import { importJWK, type CryptoKey, type JWK } from 'jose';
-import { KeysUnavailable } from './token-error.js';
+import type { KeySource } from './key-source.js';
+import type { PublishedFamily } from './options.js';
+import { KeysUnavailable, TokenError } from './token-error.js';
 
-/** Algorithms a verifier can be pinned to: one, and nothing else is accepted. */
-export type PinnedAlgorithm = 'ES256' | 'RS256' | 'EdDSA';
-
+const MAX_KID_CHARACTERS = 128;
 const REFRESH_MS = 60_000;
 const UNKNOWN_KID_MS = 30_000;
 const RETRY_MS = 1_000;
@@ -13,7 +13,7 @@ const STALE_MS = 24 * 3_600_000;
  * The issuer's public keys as last read. The last good set is kept for up to 24 h while the issuer is away; one that is
  * empty or cannot be read never replaces a good one. While in use it is read again every minute, in the background.
  */
-export class KeySet {
+export class KeySet implements KeySource {
   private keys: ReadonlyMap<string, CryptoKey> = new Map();
   private text = '';
   private readAtMs = -Infinity;
@@ -22,14 +22,14 @@ export class KeySet {
   private pending: Promise<void> | undefined;
 
   constructor(
-    private readonly algorithm: PinnedAlgorithm,
+    private readonly algorithm: PublishedFamily,
     private readonly load: () => Promise<unknown>,
     private readonly now: () => number,
   ) {}
 
   /** The key of a kid, if it is at hand; starts a refresh in the background when one is due. */
-  find(kid: string): CryptoKey | undefined {
-    if (!this.isUsable()) return undefined;
+  find(kid: unknown): CryptoKey | undefined {
+    if (!this.isUsable() || typeof kid !== 'string') return undefined;
     const isDue = this.now() - this.readAtMs >= REFRESH_MS;
     if (isDue && this.now() - this.triedAtMs >= RETRY_MS) void this.reload();
     return this.keys.get(kid);
@@ -38,16 +38,20 @@ export class KeySet {
   /**
    * The key of a kid, read from the issuer where it is not at hand; at most one such reading in 30 s.
    *
+   * @throws TokenError when the issuer has no key of this name
    * @throws KeysUnavailable when the issuer cannot be asked and the kid is not known
    */
-  async get(kid: string): Promise<CryptoKey | undefined> {
+  async get(kid: unknown): Promise<CryptoKey> {
+    if (typeof kid !== 'string' || kid.length > MAX_KID_CHARACTERS)
+      throw new TokenError('Names no key');
     const known = this.find(kid);
     if (known) return known;
     const pauseMs = this.isUsable() ? UNKNOWN_KID_MS : RETRY_MS;
     if (this.pending || this.now() - this.triedAtMs >= pauseMs) await this.reload();
     const found = this.find(kid);
     if (found) return found;
-    if (this.failure === undefined && this.isUsable()) return undefined;
+    if (this.failure === undefined && this.isUsable())
+      throw new TokenError('Signed with a key that the issuer does not publish');
     throw new KeysUnavailable('The keys of the issuer cannot be read', { cause: this.failure });
   }
 
@@ -83,10 +87,10 @@ const SHAPES = {
   ES256: { kty: 'EC', crv: 'P-256', members: ['x', 'y'] },
   RS256: { kty: 'RSA', crv: undefined, members: ['n', 'e'] },
   EdDSA: { kty: 'OKP', crv: 'Ed25519', members: ['x'] },
-} as const satisfies Record<PinnedAlgorithm, object>;
+} as const satisfies Record<PublishedFamily, object>;
 
 /** The public members of the keys that fit the pinned algorithm. @throws Error when there is none. */
-function usableKeys(jwks: unknown, algorithm: PinnedAlgorithm): JWK[] {
+function usableKeys(jwks: unknown, algorithm: PublishedFamily): JWK[] {
   const list = (jwks as { keys?: unknown } | null)?.keys;
   if (!Array.isArray(list)) throw new Error('The answer is not a JSON Web Key Set');
   const { kty, crv, members } = SHAPES[algorithm];
@@ -98,7 +102,8 @@ function usableKeys(jwks: unknown, algorithm: PinnedAlgorithm): JWK[] {
         key.kty === kty &&
         key.crv === crv &&
         (key.alg ?? algorithm) === algorithm &&
-        (key.use ?? 'sig') === 'sig',
+        (key.use ?? 'sig') === 'sig' &&
+        (kty !== 'RSA' || isStrong(key)),
     );
   if (fitting.length === 0) throw new Error('The JSON Web Key Set holds no key that fits');
   return fitting.map((key) => ({
@@ -109,9 +114,14 @@ function usableKeys(jwks: unknown, algorithm: PinnedAlgorithm): JWK[] {
   }));
 }
 
+/** RSA below 2048 bits can be broken; RFC 7518, section 3.3, forbids it. */
+function isStrong({ n }: JWK): boolean {
+  return typeof n === 'string' && Buffer.from(n, 'base64url').length >= 2_048 / 8;
+}
+
 async function importKeys(
   jwks: JWK[],
-  algorithm: PinnedAlgorithm,
+  algorithm: PublishedFamily,
 ): Promise<ReadonlyMap<string, CryptoKey>> {
   const entries = await Promise.all(
     jwks.map(async (jwk) => [jwk.kid!, (await importJWK(jwk, algorithm)) as CryptoKey] as const),

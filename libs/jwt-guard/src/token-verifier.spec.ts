@@ -1,8 +1,9 @@
 import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { exportJWK, generateKeyPair, type JWK } from 'jose';
-import { createTokenVerifier, type TokenVerifierOptions } from './token-verifier.js';
+import { exportJWK, generateKeyPair, type CryptoKey } from 'jose';
+import type { TokenVerifierOptions } from './options.js';
+import { createTokenVerifier } from './token-verifier.js';
 import { createIssuer, type Issuer } from './testing/issuer.js';
 
 const HOUR_MS = 3_600_000;
@@ -15,12 +16,7 @@ beforeEach(async () => {
 afterEach(() => issuer.close());
 
 const verifier = (options: Partial<TokenVerifierOptions> = {}) =>
-  createTokenVerifier({
-    issuer: issuer.name,
-    audience: 'service-a',
-    jwksUrl: issuer.jwksUrl,
-    ...options,
-  });
+  createTokenVerifier({ ...issuer.options, ...options } as TokenVerifierOptions);
 
 const encode = (value: unknown) =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
@@ -54,19 +50,6 @@ test('a good token gives its claims', async () => {
   const claims = await verifier().verify(await issuer.token({ roles: ['admin'], username: 'ada' }));
   expect(claims).toMatchObject({ sub: 'usr_1', roles: ['admin'], username: 'ada' });
 });
-
-test.each(['EdDSA', 'RS256'] as const)(
-  'pinned to %s it takes that and nothing else',
-  async (algorithm) => {
-    const pair = await generateKeyPair(algorithm, { extractable: true });
-    const jwk = { ...(await exportJWK(pair.publicKey)), kid: 'other', alg: algorithm };
-    issuer.publish([issuer.jwk, jwk]);
-    const token = await issuer.token({}, { alg: algorithm, kid: 'other' }, pair.privateKey);
-    expect(await verifier({ algorithm }).verify(token)).toMatchObject({ sub: 'usr_1' });
-    expect(await accepted([issuer.token()], { algorithm })).toEqual([]);
-    expect(await accepted([Promise.resolve(token)])).toEqual([]);
-  },
-);
 
 test('a token without a signature or with no algorithm is refused, however that is spelled', async () => {
   const spellings = ['none', 'None', 'NONE', 'nOnE', '', undefined, null, 7, ['ES256']];
@@ -117,14 +100,12 @@ test("an attacker's own key is refused and nothing it names is fetched", async (
 });
 
 test('a weak RSA key, a key of another kind and an empty ECDSA signature are refused', async () => {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const rs256 = (input: string) =>
     sign('sha256', Buffer.from(input), privateKey).toString('base64url');
   const zero = () => Buffer.alloc(64).toString('base64url');
   const withRsa = [forge({ ...HEADER, alg: 'RS256' }, rs256)];
   expect(await accepted([...withRsa, forge({ ...HEADER, alg: 'ES256' }, zero)])).toEqual([]);
-  issuer.publish([{ ...(publicKey.export({ format: 'jwk' }) as JWK), kid: 'k1' }]);
-  expect(await accepted(withRsa, { algorithm: 'RS256' })).toEqual([]);
 });
 
 test('times are required, finite and right within 30 s', async () => {
@@ -153,7 +134,7 @@ test('an expiry of infinity is refused', async () => {
   const input = `${encode({ ...HEADER, alg: 'ES256' })}.${encode(endless)}`;
   const signature = await globalThis.crypto.subtle.sign(
     { name: 'ECDSA', hash: 'SHA-256' },
-    issuer.privateKey,
+    issuer.privateKey as CryptoKey,
     Buffer.from(input),
   );
   const token = `${input}.${Buffer.from(signature).toString('base64url')}`;
