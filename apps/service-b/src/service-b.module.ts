@@ -18,6 +18,8 @@ export class ServiceBModule {
       baseUrl: config.SERVICE_A_URL,
       secret,
       timeoutMs: TIMEOUT_MS,
+      // Whoever called us is told to come back: of several services in a row only the first should ask again.
+      retry: { retries: 0 },
     });
     return {
       module: ServiceBModule,

@@ -1,70 +1,46 @@
-import { readFile, stat } from 'node:fs/promises';
-
 /** Where a consumer's key comes from. Neither the provider nor its errors hold the key where they could be printed. */
 export interface SecretProvider {
-  /** Kind of the place, for people: `env` or `file`. */
+  /** Kind of the place, for people: `env`, `file`, `vault`, `aws` or a name of one's own. */
   readonly source: string;
   /**
    * The key as it is now, null where there is none. `fresh` reads the place anew even if nothing seems to have changed.
+   *
+   * @throws SecretStoreError where the place cannot be read and no key is known from before
    */
   read(options?: { fresh?: boolean }): Promise<string | null>;
   /** When the key in use was read, null before that. */
   refreshedAt(): Date | null;
 }
 
-const MAX_FILE_BYTES = 4_096;
-
-/** The key in variable `name` of `variables`, such as `process.env` or an app's checked settings. */
-export function fromEnv(
-  name: string,
-  variables: Readonly<Record<string, unknown>>,
-): SecretProvider {
-  let readAt: Date | null = null;
-  return {
-    source: 'env',
-    read: () => {
-      const value = variables[name];
-      const text = typeof value === 'string' ? value.trim() : '';
-      if (text !== '') readAt ??= new Date();
-      return Promise.resolve(text === '' ? null : text);
-    },
-    refreshedAt: () => readAt,
-  };
+/** A place that a key can also be put into. */
+export interface WritableSecretProvider extends SecretProvider {
+  /**
+   * Puts a key in the place of the one that is there.
+   *
+   * @throws SecretStoreError
+   */
+  write(secret: string): Promise<WrittenSecret>;
 }
 
-/**
- * The key in a file, without the white space around it. The file is looked at on each use and read again when it was
- * changed or replaced. While it is missing, empty, too large or not to be read, the key read last stays in use: that is
- * how a file looks in the middle of being written.
- */
-export function fromFile(path: string): SecretProvider {
-  let text: string | null = null;
-  let mark = '';
-  let readAt: Date | null = null;
-  return {
-    source: 'file',
-    read: async ({ fresh = false } = {}) => {
-      const found = await markOf(path);
-      if (found === null || (found === mark && !fresh)) return text;
-      const content = await readText(path);
-      if (content === null) return text;
-      if (content !== text) readAt = new Date();
-      text = content;
-      mark = found;
-      return text;
-    },
-    refreshedAt: () => readAt,
-  };
+/** What a place says of a key that it has taken. */
+export interface WrittenSecret {
+  /** How the place names this version of it, null where it has no versions. */
+  version: string | null;
 }
 
-/** What changes with the file's content; null where there is nothing to read. */
-async function markOf(path: string): Promise<string | null> {
-  const found = await stat(path, { bigint: true }).catch(() => null);
-  if (found === null || !found.isFile() || found.size > MAX_FILE_BYTES) return null;
-  return `${found.dev}.${found.ino}.${found.size}.${found.mtimeNs}.${found.ctimeNs}`;
-}
+/** A place could not be read or written. The message holds neither a key nor what opens the place. */
+export class SecretStoreError extends Error {
+  override name = 'SecretStoreError';
 
-async function readText(path: string): Promise<string | null> {
-  const content = await readFile(path, 'utf8').catch(() => '');
-  return content.trim() || null;
+  /**
+   * @param isRefusal whether the place has answered that it will not; otherwise it did not answer as it should, and what
+   *   was to be written may be there or not
+   */
+  constructor(
+    message: string,
+    readonly isRefusal: boolean,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }

@@ -1,23 +1,19 @@
-import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { fromEnv, fromFile } from './secret-provider.js';
-
-describe('fromEnv', () => {
-  it('gives the variable without the white space around it', async () => {
-    const provider = fromEnv('KEY', { KEY: ' s3cret\n' });
-    expect(provider.refreshedAt()).toBeNull();
-    await expect(provider.read()).resolves.toBe('s3cret');
-    expect([provider.source, provider.refreshedAt()]).toEqual(['env', expect.any(Date)]);
-    expect(inspect(provider, { depth: 9, showHidden: true })).not.toContain('s3cret');
-  });
-
-  it('gives null where the variable is missing or empty', async () => {
-    await expect(fromEnv('KEY', {}).read()).resolves.toBeNull();
-    await expect(fromEnv('KEY', { KEY: ' ' }).read()).resolves.toBeNull();
-  });
-});
+import { fromFile } from './from-file.js';
 
 describe('fromFile', () => {
   let folder: string;
@@ -43,6 +39,22 @@ describe('fromFile', () => {
     await expect(provider.read()).resolves.toBe('seven');
   });
 
+  it('follows a mounted secret of Kubernetes: a link to a link to a folder that is exchanged', async () => {
+    const publish = async (name: string, key: string): Promise<void> => {
+      await mkdir(join(folder, name));
+      await writeFile(join(folder, name, 'key'), key);
+      await symlink(name, join(folder, '..data_tmp'));
+      await rename(join(folder, '..data_tmp'), join(folder, '..data'));
+    };
+    await publish('..2027_01_31', 'one');
+    await symlink(join('..data', 'key'), path);
+    const provider = fromFile(path);
+    await expect(provider.read()).resolves.toBe('one');
+    await publish('..2027_02_01', 'two');
+    await rm(join(folder, '..2027_01_31'), { recursive: true });
+    await expect(provider.read()).resolves.toBe('two');
+  });
+
   it('sees a change behind an unchanged size and time when a fresh read is asked for', async () => {
     const provider = fromFile(path);
     const time = new Date(0);
@@ -66,6 +78,27 @@ describe('fromFile', () => {
     await expect(provider.read({ fresh: true })).resolves.toBe('one');
     await writeFile(path, 'two');
     await expect(provider.read()).resolves.toBe('two');
+  });
+
+  it('puts a key into the file whole, for its owner only or as it is told', async () => {
+    const { version } = await fromFile(path).write('one');
+    expect(version).toMatch(/^[0-9a-f]{8}$/);
+    expect(await readFile(path, 'utf8')).toBe('one\n');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    await fromFile(path, { mode: 0o640 }).write('two');
+    await expect(fromFile(path).read()).resolves.toBe('two');
+    expect((await stat(path)).mode & 0o777).toBe(0o640);
+    expect(await readdir(folder)).toEqual(['key']);
+  });
+
+  it('says that it cannot, and leaves nothing behind, where the file cannot be put in its place', async () => {
+    await mkdir(path);
+    const error: unknown = await fromFile(path)
+      .write('s3cret')
+      .catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ name: 'SecretStoreError', isRefusal: true });
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('s3cret');
+    expect(await readdir(folder)).toEqual(['key']);
   });
 
   it('shows no key to who prints it', async () => {

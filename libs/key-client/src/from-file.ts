@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { describeKey } from './describe-key.js';
+import {
+  SecretStoreError,
+  type WritableSecretProvider,
+  type WrittenSecret,
+} from './secret-provider.js';
+
+const MAX_FILE_BYTES = 4_096;
+
+/**
+ * The key in a file, without the white space around it. The file is looked at on each use and read again when it was
+ * changed, replaced, or reached through symbolic links that now lead elsewhere, as Kubernetes does it. While it is missing,
+ * empty, too large or not to be read, the key read last stays in use: that is how a file looks in the middle of being written.
+ *
+ * @param mode of the file once it is written here: for its owner only by default
+ */
+export function fromFile(
+  path: string,
+  { mode = 0o600 }: { mode?: number } = {},
+): WritableSecretProvider {
+  let text: string | null = null;
+  let mark = '';
+  let readAt: Date | null = null;
+  return {
+    source: 'file',
+    read: async ({ fresh = false } = {}) => {
+      const found = await markOf(path);
+      if (found === null || (found === mark && !fresh)) return text;
+      const content = await readText(path);
+      if (content === null) return text;
+      if (content !== text) readAt = new Date();
+      text = content;
+      mark = found;
+      return text;
+    },
+    refreshedAt: () => readAt,
+    write: (secret) => writeWhole(path, secret, mode),
+  };
+}
+
+/** What changes with the file's content; null where there is nothing to read. */
+async function markOf(path: string): Promise<string | null> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  if (found === null || !found.isFile() || found.size > MAX_FILE_BYTES) return null;
+  return `${found.dev}.${found.ino}.${found.size}.${found.mtimeNs}.${found.ctimeNs}`;
+}
+
+async function readText(path: string): Promise<string | null> {
+  const content = await readFile(path, 'utf8').catch(() => '');
+  return content.trim() || null;
+}
+
+/** Whole or not at all, and on the disk before it takes its place. */
+async function writeWhole(path: string, secret: string, mode: number): Promise<WrittenSecret> {
+  const draft = `${path}.${randomBytes(6).toString('hex')}.new`;
+  try {
+    const file = await open(draft, 'wx', mode);
+    try {
+      // Not as the umask has it: who reads the file may be another one of the group.
+      await file.chmod(mode);
+      await file.writeFile(`${secret}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+    return { version: describeKey(secret).secretVersion };
+  } catch (error) {
+    await rm(draft, { force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    throw new SecretStoreError(`The file cannot be written (${code ?? 'unknown'})`, true);
+  }
+}
