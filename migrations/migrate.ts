@@ -1,8 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
+import { credentialsOf, writable } from '#postgres';
 // Past the library's door, which would bring the whole of Nest into a process that only migrates.
 import { loadConfig } from '../libs/server/src/load-config.js';
 import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
@@ -68,20 +69,21 @@ export async function revertLast(ownerUrl: string): Promise<void> {
 }
 
 function runtimeRoles({ ownerUrl, loginUrl, keyServiceUrl }: MigrateOptions): RuntimeRole[] {
-  const owner = new URL(ownerUrl).username;
+  const owner = credentialsOf(ownerUrl).name;
   const wanted: { url: string | undefined; group: string }[] = [
     { url: loginUrl, group: GROUPS[0] },
     { url: keyServiceUrl, group: GROUPS[1] },
   ];
   return wanted.filter(
-    (role): role is RuntimeRole => role.url !== undefined && new URL(role.url).username !== owner,
+    (role): role is RuntimeRole => role.url !== undefined && credentialsOf(role.url).name !== owner,
   );
 }
 
 /** Runs `work` while no other migration runs on this database. */
 async function alone<T>(ownerUrl: string, work: (owner: Client) => Promise<T>): Promise<T> {
+  const { connectionString, Client } = writable(ownerUrl);
   const owner = new Client({
-    connectionString: ownerUrl,
+    connectionString,
     application_name: 'keyward-migrations',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
@@ -97,9 +99,11 @@ async function alone<T>(ownerUrl: string, work: (owner: Client) => Promise<T>): 
 }
 
 async function withDataSource<T>(url: string, work: (db: DataSource) => Promise<T>): Promise<T> {
+  const { connectionString, Client } = writable(url);
   const db = new DataSource({
     type: 'postgres',
-    url,
+    url: connectionString,
+    extra: { Client },
     migrations: MIGRATIONS,
     migrationsTableName: 'keyward_migrations',
     installExtensions: false,

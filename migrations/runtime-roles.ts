@@ -1,5 +1,6 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
-import { Client, escapeIdentifier, escapeLiteral } from 'pg';
+import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
+import { credentialsOf, writable } from '#postgres';
 
 /** Who uses a schema while the platform runs: a login role and the group role that holds its rights. */
 export interface RuntimeRole {
@@ -43,7 +44,7 @@ export async function ensureGroupRoles(
  */
 export async function ensureLoginRole(owner: Client, runtime: RuntimeRole): Promise<void> {
   const { url, group } = runtime;
-  const { name, password } = credentialsOf(url);
+  const { name, password } = wholeCredentialsOf(url);
   const found = await owner.query<{ member: boolean }>(
     `SELECT pg_has_role(rolname, $2, 'USAGE') AS member FROM pg_roles WHERE rolname = $1`,
     [name, group],
@@ -62,17 +63,18 @@ export async function ensureLoginRole(owner: Client, runtime: RuntimeRole): Prom
 
 const RIGHTS = 'LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS';
 
-function credentialsOf(url: string): { name: string; password: string } {
-  const { username, password } = new URL(url);
-  if (username === '' || password === '') {
+function wholeCredentialsOf(url: string): { name: string; password: string } {
+  const credentials = credentialsOf(url);
+  if (credentials.name === '' || credentials.password === '') {
     throw new Error('LOGIN_DATABASE_URL and KEY_SERVICE_DATABASE_URL need a user and a password');
   }
-  return { name: decodeURIComponent(username), password: decodeURIComponent(password) };
+  return credentials;
 }
 
 async function canLogIn(url: string): Promise<boolean> {
+  const { connectionString, Client } = writable(url);
   const client = new Client({
-    connectionString: url,
+    connectionString,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
   try {
@@ -98,7 +100,7 @@ function passwordOf(password: string): string {
 }
 
 function statementsFor({ url, group }: RuntimeRole): string[] {
-  const name = escapeIdentifier(credentialsOf(url).name);
+  const name = escapeIdentifier(wholeCredentialsOf(url).name);
   return [
     `CREATE ROLE ${name} ${RIGHTS} PASSWORD '<the password of its URL>'`,
     `GRANT ${escapeIdentifier(group)} TO ${name}`,

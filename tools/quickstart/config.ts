@@ -5,6 +5,8 @@ import { newPassword, username } from '#contracts';
 import { parseConfig } from '../../libs/server/src/load-config.js';
 import { port } from '../../libs/server/src/server-env.js';
 
+const databaseUrl = z.string().startsWith('postgres');
+
 /** What may be set for `npm start`, in the process environment. */
 const quickstartEnv = z.object({
   NODE_ENV: z.string().optional(),
@@ -15,11 +17,11 @@ const quickstartEnv = z.object({
   KEY_SERVICE_PORT: port.default(4002),
   SERVICE_A_PORT: port.default(4003),
   SERVICE_B_PORT: port.default(4004),
-  /** A PostgreSQL to use instead of the embedded one, with the right to create schemas and roles. */
-  DATABASE_URL: z.url().optional(),
-  MIGRATION_DATABASE_URL: z.url().optional(),
-  LOGIN_DATABASE_URL: z.url().optional(),
-  KEY_SERVICE_DATABASE_URL: z.url().optional(),
+  /** A PostgreSQL, of one or several servers, to use instead of the embedded one, with the right to create schemas and roles. */
+  DATABASE_URL: databaseUrl.optional(),
+  MIGRATION_DATABASE_URL: databaseUrl.optional(),
+  LOGIN_DATABASE_URL: databaseUrl.optional(),
+  KEY_SERVICE_DATABASE_URL: databaseUrl.optional(),
   /** A Redis to use instead of one of the platform's own. */
   REDIS_URL: z.string().startsWith('redis').optional(),
   ADMIN_USERNAME: username.default('admin'),

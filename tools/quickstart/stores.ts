@@ -1,4 +1,4 @@
-import { Client } from 'pg';
+import { asRole, writable } from '#postgres';
 import type { Stores } from './apps.js';
 import type { QuickstartConfig } from './config.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
@@ -38,7 +38,8 @@ export async function openStores(options: StoresOptions): Promise<Stores> {
  * Provisioning is left out where this database was provisioned before.
  */
 export async function fingerprint(ownerUrl: string): Promise<string | null> {
-  const client = new Client({ connectionString: ownerUrl, connectionTimeoutMillis: 10_000 });
+  const { connectionString, Client } = writable(ownerUrl);
+  const client = new Client({ connectionString, connectionTimeoutMillis: 10_000 });
   await client.connect();
   try {
     const { rows } = await client.query<{ name: string }>(
@@ -94,11 +95,4 @@ async function openRedis(options: StoresOptions): Promise<string | undefined> {
   state.redisPort = port;
   writeState(home, state);
   return server.url;
-}
-
-function asRole(ownerUrl: string, name: string, password: string): string {
-  const url = new URL(ownerUrl);
-  url.username = name;
-  url.password = password;
-  return url.href;
 }

@@ -1,6 +1,7 @@
 import { Pool } from 'pg';
 import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
 import type { Logger } from 'pino';
+import { writable } from '#postgres';
 import { ConfigError, isOutage } from '#server';
 import type { KeyServiceEnv } from './config.js';
 
@@ -14,12 +15,14 @@ export function createDataSource(
   url: string,
   entities: MixedList<Function | EntitySchema>,
 ): DataSource {
+  const { connectionString, Client } = writable(url);
   return new DataSource({
     type: 'postgres',
-    url,
+    url: connectionString,
     entities,
     applicationName: 'keyward key-service',
     extra: {
+      Client,
       max: 10,
       connectionTimeoutMillis: 2_000,
       statement_timeout: 5_000,
@@ -42,7 +45,7 @@ export function createPool(
   { statementMs = 1_000 } = {},
 ): Pool {
   const pool = new Pool({
-    connectionString: url,
+    ...writable(url),
     application_name: 'keyward verify',
     max,
     connectionTimeoutMillis: 500,

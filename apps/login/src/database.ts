@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm';
 import type { Logger } from 'pino';
+import { writable } from '#postgres';
 import { ConfigError, isOutage } from '#server';
 import { ClientEntity } from './clients/client.entity.js';
 import { SigningKeyEntity } from './tokens/signing-key.entity.js';
@@ -9,14 +10,16 @@ const READY_WITHIN_MS = 1_000;
 
 /** Login's connections: at most 10; 2 s to get one, 5 s a statement, then the caller is answered 503. */
 export function createDataSource(url: string, log: Logger): DataSource {
+  const { connectionString, Client } = writable(url);
   return new DataSource({
     type: 'postgres',
-    url,
+    url: connectionString,
     entities: [ClientEntity, SigningKeyEntity, UserEntity],
     applicationName: 'keyward login',
     installExtensions: false,
     poolErrorHandler: (error: unknown) => log.debug({ err: error }, 'a database connection ended'),
     extra: {
+      Client,
       max: 10,
       connectionTimeoutMillis: 2_000,
       statement_timeout: 5_000,

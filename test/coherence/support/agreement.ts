@@ -1,4 +1,5 @@
 import type { Cluster } from './cluster.js';
+import type { Stores } from './stores.js';
 
 interface LogRow {
   seq: string;
@@ -27,7 +28,7 @@ const STATE_AFTER: Record<string, string> = {
  *
  * @returns what does not agree, in words; nothing where everything does
  */
-export async function disagreements(cluster: Cluster): Promise<string[]> {
+export async function disagreements(cluster: Cluster<Stores>): Promise<string[]> {
   const log = await cluster.sql<LogRow>(
     'SELECT seq, action, target_type, target_id, key_version FROM keys.change_log ORDER BY seq',
   );
@@ -67,14 +68,14 @@ function keyAgainstLog(key: KeyRow, log: readonly LogRow[]): string[] {
   ];
 }
 
-async function cacheAgainstRows({ redis, sql }: Cluster, keys: readonly KeyRow[]) {
+async function cacheAgainstRows({ redis, sql }: Cluster<Stores>, keys: readonly KeyRow[]) {
   const [now] = await sql<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
   const versions = new Map(keys.map((key) => [key.id, key.version]));
-  const names = await redis.admin.keys('kw:{*}:rec');
+  const names = await redis.names('kw:{*}:rec');
   const wrong = await Promise.all(
     names.map(async (name) => {
       const id = name.slice('kw:{'.length, -'}:rec'.length);
-      const entry = await redis.admin.get(name);
+      const entry = await redis.get(name);
       return entry === null ? [] : entryAgainstRow(entry, versions.get(id) ?? 0, now!.epoch);
     }),
   );

@@ -1,18 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { Pool, type QueryResultRow } from 'pg';
+import { serversIn, writable } from '#postgres';
 import { startIssuer } from '../../../apps/key-service/src/testing/issuer.js';
 import { migrate } from '../../../migrations/migrate.js';
 import { startAppProcess, type AppProcess } from '../../support/app-process.js';
-import { startPostgres } from '../../support/postgres.js';
+import { startPostgres, type TestPostgres } from '../../support/postgres.js';
 import { startProxy, type Proxy } from '../../support/proxy.js';
 import { call, closeConnections, type Answer } from './http.js';
 import { startDumpingRedis, type DumpingRedis } from './redis.js';
+import type { Stores } from './stores.js';
+
+/** One server of each, which a test can stop and start. */
+export interface OneEach extends Stores {
+  postgres: TestPostgres;
+  redis: DumpingRedis;
+}
 
 const MAIN = new URL('../../../apps/key-service/src/main.js', import.meta.url);
 
 /** A key service process with links of its own to PostgreSQL and Redis. */
 export interface Replica {
   url: string;
+  /** A link can be broken where its store is one server; else it is none, and does nothing. */
   postgres: Proxy;
   redis: Proxy;
   /** All it has logged so far. */
@@ -21,14 +30,13 @@ export interface Replica {
   stop: () => Promise<unknown>;
 }
 
-/** Key service replicas on one PostgreSQL and one Redis, each behind links that a test can break. */
-export interface Cluster {
+/** Key service replicas on one database and one cache, behind links that a test can break where they are one server each. */
+export interface Cluster<S extends Stores = OneEach> {
   replicas: readonly Replica[];
-  redis: DumpingRedis;
+  redis: S['redis'];
+  postgres: S['postgres'];
   /** Rows of a query as the owner of the database, past all links. */
   sql: <T extends QueryResultRow>(text: string, values?: unknown[]) => Promise<T[]>;
-  /** Stops PostgreSQL, or starts it again with its data. */
-  postgres: { stop: () => Promise<void>; start: () => Promise<void> };
   /** A request of an admin to one replica. */
   manage: <T>(replica: number, order: string, more?: ManageOptions) => Promise<Answer<T>>;
   /** A request of service-a to one replica. */
@@ -51,18 +59,21 @@ export interface ClusterOptions {
   replicas?: number;
   /** More variables for each replica. */
   env?: Record<string, string>;
+  /** More variables for each replica. */
 }
 
 /** Starts PostgreSQL, Redis, an issuer of tokens and the replicas, and waits until all listen. */
-export async function startCluster({
-  replicas: count = 3,
-  env = {},
-}: ClusterOptions = {}): Promise<Cluster> {
-  const [postgres, redis, issuer] = await Promise.all([
-    startPostgres(),
-    startDumpingRedis(),
-    startIssuer(),
-  ]);
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const [postgres, redis] = await Promise.all([startPostgres(), startDumpingRedis()]);
+  return startClusterOn({ postgres, redis }, options);
+}
+
+/** The same on stores of any kind, which are removed with the cluster. */
+export async function startClusterOn<S extends Stores>(
+  { postgres, redis }: S,
+  { replicas: count = 3, env = {} }: ClusterOptions = {},
+): Promise<Cluster<S>> {
+  const issuer = await startIssuer();
   const runtimeUrl = postgres.urlFor('key_service', 'only-for-this-test');
   await migrate({ ownerUrl: postgres.url, keyServiceUrl: runtimeUrl });
   const shared = {
@@ -77,7 +88,7 @@ export async function startCluster({
   const replicas = await Promise.all(
     Array.from({ length: count }, () => startReplica(urls, shared)),
   );
-  const pool = new Pool({ connectionString: postgres.url, max: 4 });
+  const pool = new Pool({ ...writable(postgres.url), max: 4 });
   pool.on('error', () => undefined);
   const tokens = {
     admin: renewed(() => issuer.person('usr_admin')),
@@ -92,8 +103,8 @@ export async function startCluster({
   return {
     replicas,
     redis,
-    sql: async (text, values) => (await pool.query(text, values)).rows,
-    postgres: { stop: postgres.stop, start: postgres.start },
+    sql: async (text, values) => (await anew(() => pool.query(text, values))).rows,
+    postgres,
     manage: (replica, order, more = {}) => send(tokens.admin, { replica, order, ...more }),
     ask: (replica, order, body, headers = {}) =>
       send(tokens.service, { replica, order, body, headers }),
@@ -118,7 +129,11 @@ async function startReplica(
   urls: { postgres: string; redis: string },
   env: Record<string, string>,
 ): Promise<Replica> {
-  const [postgres, redis] = await Promise.all([startProxy(urls.postgres), startProxy(urls.redis)]);
+  const isOne = serversIn(urls.postgres).length === 1;
+  const [postgres, redis] = await Promise.all([
+    isOne ? startProxy(urls.postgres) : NO_LINK,
+    urls.redis.startsWith('redis://') ? startProxy(urls.redis) : NO_LINK,
+  ]);
   const app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', {
     ...env,
     KEY_SERVICE_DATABASE_URL: postgres.through(urls.postgres),
@@ -136,6 +151,19 @@ async function startReplica(
   };
 }
 
+/** Where a store is several servers, which name each other: there is nothing to be put between. */
+const NO_LINK: Proxy = {
+  host: '',
+  port: 0,
+  through: (url) => url,
+  cut: () => undefined,
+  refuse: () => undefined,
+  blackhole: () => undefined,
+  hold: () => undefined,
+  delay: () => undefined,
+  close: () => Promise.resolve(),
+};
+
 function healReplica({ postgres, redis }: Replica): void {
   for (const link of [postgres, redis]) {
     link.refuse(false);
@@ -143,6 +171,11 @@ function healReplica({ postgres, redis }: Replica): void {
     link.hold(false);
     link.delay(0);
   }
+}
+
+/** Once more where it fails: after a failover the first connection is made to the server that was the primary. */
+function anew<T>(work: () => Promise<T>): Promise<T> {
+  return work().catch(work);
 }
 
 /** A token that is made anew before it ends. */

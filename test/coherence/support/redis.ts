@@ -6,10 +6,10 @@ import { partOf, untilUp, type Part } from '../../../tools/quickstart/part.js';
 import { freePort } from '../../../tools/quickstart/ports.js';
 import { spawnTied } from '../../../tools/quickstart/tied-process.js';
 import { tempDir } from '../../support/temp-dir.js';
+import type { SomeRedis } from './stores.js';
 
 /** A Redis that can come back with what it held at some time in the past. */
-export interface DumpingRedis {
-  url: string;
+export interface DumpingRedis extends SomeRedis {
   /** A connection of the test's own as administrator; it comes back by itself after a restart. */
   admin: Redis;
   /** Keeps what it holds now as the dump that the next start loads. */
@@ -18,7 +18,6 @@ export interface DumpingRedis {
   stop: () => Promise<void>;
   /** Starts it on the same port with the last dump, if there is one. */
   start: () => Promise<void>;
-  remove: () => Promise<void>;
 }
 
 const STOP = { signal: 'SIGKILL', patienceMs: 5_000, force: 'SIGKILL' } as const;
@@ -38,6 +37,8 @@ export async function startDumpingRedis(): Promise<DumpingRedis> {
   return {
     url: `redis://:${password}@127.0.0.1:${port}`,
     admin,
+    get: (name) => admin.get(name),
+    names: (pattern) => admin.keys(pattern),
     dump: async () => {
       await admin.save();
       copyFileSync(join(dir.path, 'now.rdb'), join(dir.path, 'kept.rdb'));

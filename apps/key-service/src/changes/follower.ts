@@ -1,5 +1,6 @@
-import { Client, type Pool } from 'pg';
+import type { Client, Pool } from 'pg';
 import type { Logger } from 'pino';
+import { writable } from '#postgres';
 import type { Markers } from './marker.js';
 
 /** A row of the change log as those who follow it need it. */
@@ -105,8 +106,9 @@ export class Follower {
 
   private async listen(): Promise<void> {
     while (!this.isStopped) {
+      const { connectionString, Client } = writable(this.options.databaseUrl);
       const client = new Client({
-        connectionString: this.options.databaseUrl,
+        connectionString,
         application_name: 'keyward changes',
         connectionTimeoutMillis: 2_000,
         keepAlive: true,

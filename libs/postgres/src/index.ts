@@ -1,0 +1,2 @@
+export { asRole, credentialsOf, serversIn } from './server-list.js';
+export { writable, type Writable } from './writable-client.js';

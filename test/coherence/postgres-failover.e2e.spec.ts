@@ -1,0 +1,120 @@
+import type { IssuedKey } from '#contracts';
+import { startPostgresPair, type PostgresPair } from '../support/postgres-pair.js';
+import { disagreements } from './support/agreement.js';
+import { startClusterOn, type Cluster } from './support/cluster.js';
+import { startDumpingRedis, type DumpingRedis } from './support/redis.js';
+import { watch, type Watched } from './support/watch.js';
+import { codeOf, createWorld, until, type World } from './support/world.js';
+
+const REPLICAS = [0, 1, 2];
+const all = <T>(value: T) => REPLICAS.map(() => value);
+
+let postgres: PostgresPair;
+let cluster: Cluster<{ postgres: PostgresPair; redis: DumpingRedis }>;
+let world: World;
+/** Secrets of keys that were told revoked, at any time. */
+const revoked: string[] = [];
+
+beforeAll(async () => {
+  const stores = await Promise.all([startPostgresPair(), startDumpingRedis()]);
+  [postgres] = stores;
+  cluster = await startClusterOn({ postgres, redis: stores[1] });
+  world = await createWorld(cluster);
+}, 120_000);
+afterAll(() => cluster?.stop(), 60_000);
+
+async function warmKey(): Promise<IssuedKey> {
+  const issued = await world.issue();
+  await world.warm(issued.secret);
+  return issued;
+}
+
+function watched(name: string, secret: string, mayBe: Watched['mayBe']): Watched {
+  return { name, ask: (replica) => world.verify(replica, secret), mayBe };
+}
+
+/** Mutations through every replica until each has done one; what they answer meanwhile is 503. */
+async function untilChangesWork(): Promise<void> {
+  for (const replica of REPLICAS) {
+    await until(`a change through replica ${replica}`, async () => {
+      const { status, body } = await cluster.manage<IssuedKey>(replica, 'POST /v1/keys', {
+        body: { name: 'new', consumer: 'service-b', grants: GRANTS },
+      });
+      expect([201, 503]).toContain(status);
+      if (status !== 201) return false;
+      const { key, secret } = body;
+      const done = await world.revoke(replica, key.id);
+      if (done.status !== 200 || !done.body.propagation!.confirmed) return false;
+      revoked.push(secret);
+      expect(await world.codes(secret)).toEqual(all('REVOKED'));
+      return true;
+    });
+  }
+}
+
+const GRANTS = [{ service: 'service-a', scopes: ['reports:read'] }];
+
+async function expectNothingLost(): Promise<void> {
+  for (const secret of revoked) expect(await world.codes(secret)).toEqual(all('REVOKED'));
+  expect(await disagreements(cluster)).toEqual([]);
+}
+
+test('the primary is killed and the standby promoted: known keys go on, changes work again within 10 s, nothing confirmed is lost', async () => {
+  const warm = await warmKey();
+  const before = await Promise.all(REPLICAS.map((one) => world.issue({}, one)));
+  for (const { key, secret } of before) {
+    expect((await world.revoke(0, key.id)).body.propagation?.confirmed).toBe(true);
+    revoked.push(secret);
+  }
+  const watching = watch(3, [
+    watched('warm', warm.secret, () => ['VALID']),
+    ...before.map(({ secret }, i) => watched(`revoked ${i}`, secret, () => ['REVOKED', 503])),
+  ]);
+  await postgres.kill('first');
+  await postgres.promote('second');
+  await untilChangesWork();
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  expect(watching.counts['warm VALID']).toBeGreaterThan(50);
+  await expectNothingLost();
+}, 60_000);
+
+test('the primary goes on with its connections but takes no writes, and the standby is promoted: nobody reads from it any more', async () => {
+  await postgres.follow('first');
+  const keys = await Promise.all(REPLICAS.map((one) => world.issue({}, one)));
+  const warm = await warmKey();
+  let deadMs = Infinity;
+  const watching = watch(3, [
+    watched('warm', warm.secret, () => ['VALID']),
+    ...keys.map(({ secret }, i) =>
+      watched(`key ${i}`, secret, (startedMs) =>
+        startedMs > deadMs ? ['REVOKED', 503] : ['VALID', 'REVOKED', 503],
+      ),
+    ),
+  ]);
+  await postgres.caughtUp('first');
+  await postgres.demote('second');
+  await postgres.promote('first');
+  await untilChangesWork();
+  // what the old primary still says of these is that they are active
+  for (const [replica, { key, secret }] of keys.entries()) {
+    expect((await world.revoke(replica, key.id)).body.propagation?.confirmed).toBe(true);
+    revoked.push(secret);
+    const { body } = await world.verify((replica + 1) % 3, secret);
+    expect(body.code).toBe('REVOKED');
+  }
+  deadMs = performance.now();
+  const [stale] = await postgres.on<{ count: string }>(
+    'second',
+    "SELECT count(*) FROM keys.key WHERE id = ANY ($1) AND state = 'active'",
+    [keys.map(({ key }) => key.id)],
+  );
+  expect(stale).toEqual({ count: '3' });
+  await until('all to be well', async () =>
+    (await world.codes(warm.secret)).every((code) => code === 'VALID'),
+  );
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  expect(codeOf(await world.verify(0, keys[0]!.secret))).toBe('REVOKED');
+  await expectNothingLost();
+}, 60_000);
