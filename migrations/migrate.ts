@@ -13,6 +13,7 @@ import { Quotas1700000003010 } from './1700000003010-quotas.js';
 import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
 import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
+import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 
 /** Every change of either schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -22,6 +23,7 @@ export const MIGRATIONS = [
   Management1700000003020,
   Usage1700000003030,
   ReplicaEpoch1700000003090,
+  SigningFamilies1700000004500,
 ];
 
 /** Roles that hold the rights of an app: login's and the key service's. */

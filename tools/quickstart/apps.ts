@@ -25,7 +25,7 @@ export const APPS = {
 export type AppName = keyof typeof APPS;
 export const APP_NAMES = Object.keys(APPS) as AppName[];
 
-const SHARED = ['HOST', 'LOGIN_URL', 'TOKEN_ISSUER', 'KEYWARD_HOME'];
+const SHARED = ['HOST', 'LOGIN_URL', 'TOKEN_ISSUER', 'JWT_ALGORITHM', 'JWT_SECRET', 'KEYWARD_HOME'];
 
 /** Connection strings that the apps run with. */
 export interface Stores {
@@ -87,6 +87,8 @@ export function platformEnvOf(
     ...(config.KEY_PEPPER_CURRENT !== undefined && {
       KEY_PEPPER_CURRENT: config.KEY_PEPPER_CURRENT,
     }),
+    JWT_ALGORITHM: config.JWT_ALGORITHM,
+    ...(config.JWT_ALGORITHM === 'HS256' && { JWT_SECRET: secrets.JWT_SECRET }),
     LOGIN_URL: urls.login,
     TOKEN_ISSUER: urls.login,
     KEY_SERVICE_URL: urls.keyService,

@@ -4,6 +4,7 @@ import { newPassword, username } from '#contracts';
 // Past the library's door, which would bring the whole of Nest into a process that only starts others.
 import { parseConfig } from '../../libs/server/src/load-config.js';
 import { port } from '../../libs/server/src/server-env.js';
+import { tokenEnv } from '../../libs/server/src/token-env.js';
 
 const databaseUrl = z.string().startsWith('postgres');
 
@@ -27,6 +28,9 @@ const quickstartEnv = z.object({
   ADMIN_USERNAME: username.default('admin'),
   /** First password of the admin; random by default. Later starts leave the password alone. */
   ADMIN_PASSWORD: newPassword.optional(),
+  /** Family that access tokens are signed in. */
+  JWT_ALGORITHM: tokenEnv.shape.JWT_ALGORITHM,
+  JWT_SECRET: z.string().optional(),
   LOGIN_SECRET: z.string().optional(),
   KEY_SERVICE_SECRET: z.string().optional(),
   KEY_PEPPERS: z.string().optional(),

@@ -8,6 +8,8 @@ export interface Secrets {
   KEY_SERVICE_SECRET: string;
   KEY_PEPPERS: string;
   SERVICE_A_CLIENT_SECRET: string;
+  /** Used with JWT_ALGORITHM=HS256 only. */
+  JWT_SECRET: string;
 }
 
 /** Who else has a password, made once and remembered in the state. */
@@ -37,11 +39,12 @@ export function secretsOf(
     KEY_SERVICE_SECRET: secret(),
     KEY_PEPPERS: `1:${secret()}`,
     SERVICE_A_CLIENT_SECRET: clientSecret(),
+    JWT_SECRET: secret(),
   };
   const given: Partial<Record<string, unknown>> = config;
   const entries = Object.entries(made).map(([name, fresh]) => {
     const known = given[name] ?? stored[name];
-    if (known === undefined && isProvisioned) {
+    if (known === undefined && isProvisioned && name !== 'JWT_SECRET') {
       throw new Error(
         `${name} is missing in the file env of ${config.KEYWARD_HOME}, and a new one would not open the data there; restore the file, or remove the folder to start afresh`,
       );

@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { loadConfig, port, secretBytes, serverEnv } from '#server';
+import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
 
 /** Settings of the key service. */
 export const keyServiceEnv = serverEnv
+  .extend(tokenEnv.shape)
   .extend({
     KEY_SERVICE_PORT: port.default(4002),
     /** PostgreSQL as the runtime role; several hosts may be named, the writable one is used. */
@@ -25,6 +26,7 @@ export const keyServiceEnv = serverEnv
     /** How long known keys go on while PostgreSQL does not answer, in seconds. */
     GRACE_SECONDS: z.coerce.number().int().min(0).max(3_600).default(300),
   })
+  .superRefine(checkTokenEnv)
   .refine((env) => env.NODE_ENV !== 'production' || env.REDIS_URL !== undefined, {
     path: ['REDIS_URL'],
     error: 'is required in production',

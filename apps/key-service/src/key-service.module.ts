@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { JwtGuardModule } from '#jwt-guard';
+import { tokenKeysOf } from '#server';
 import { AccessModule } from './access/access.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
@@ -24,7 +25,7 @@ export class KeyServiceModule {
         JwtGuardModule.forRoot({
           issuer: issuerOf(env),
           audience: 'key-service',
-          jwksUrl: `${env.LOGIN_URL}/.well-known/jwks.json`,
+          ...tokenKeysOf(env, `${env.LOGIN_URL}/.well-known/jwks.json`),
         }),
         AccessModule,
         CatalogModule,

@@ -1,12 +1,12 @@
 import { realpathSync } from 'node:fs';
 import { z } from 'zod';
 import { createClientBody, username } from '#contracts';
-import { ConfigError, createLogger, loadConfig } from '#server';
+import { checkTokenEnv, ConfigError, createLogger, loadConfig, tokenEnv } from '#server';
 import { insertClient } from './clients/clients.js';
 import { databaseUrlOf, namesDatabase, NO_DATABASE, storeEnv } from './config.js';
 import { connectWithin, createDataSource } from './database.js';
 import { digestOf, loginSecretsOf } from './secrets.js';
-import { SigningKeys } from './tokens/signing-keys.js';
+import { createTokenKeys } from './tokens/create-token-keys.js';
 import { faultOfContext, faultOfLength } from './users/password-policy.js';
 import { insertUser } from './users/users.js';
 
@@ -18,6 +18,7 @@ const firstClient = createClientBody.extend({
 export const bootstrapEnv = z
   .object({
     ...storeEnv.shape,
+    ...tokenEnv.shape,
     ADMIN_USERNAME: z.string().default('admin').pipe(username),
     ADMIN_PASSWORD: z
       .string({ error: 'is required' })
@@ -40,6 +41,7 @@ export const bootstrapEnv = z
       })
       .pipe(z.array(firstClient).max(20)),
   })
+  .superRefine(checkTokenEnv)
   .refine(namesDatabase, NO_DATABASE);
 
 /** What was missing and is there now. */
@@ -60,7 +62,7 @@ export async function bootstrap(env: z.infer<typeof bootstrapEnv>): Promise<Boot
   const db = createDataSource(databaseUrlOf(env), log);
   await connectWithin(30_000, log, async () => {
     if (!db.isInitialized) await db.initialize();
-    await new SigningKeys(db, secrets.signingKeys).start();
+    await createTokenKeys(env, db, secrets.signingKeys).start();
   });
   try {
     return await db.transaction(async (manager) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { loadConfig, port, secretBytes, serverEnv } from '#server';
+import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
 
 /** What login needs of its database and secret, for its server and for {@link file://./bootstrap.ts}. */
 export const storeEnv = z.object({
@@ -23,6 +23,7 @@ export const NO_DATABASE = {
 /** Settings of login. */
 export const loginEnv = serverEnv
   .extend(storeEnv.shape)
+  .extend(tokenEnv.shape)
   .extend({
     LOGIN_PORT: port.default(4001),
     /** Redis for the counting of guesses; without it each process counts for itself. */
@@ -39,6 +40,7 @@ export const loginEnv = serverEnv
     path: ['REDIS_URL'],
     error: 'is required in production',
   })
+  .superRefine(checkTokenEnv)
   .refine(namesDatabase, NO_DATABASE);
 export type LoginEnv = z.infer<typeof loginEnv>;
 

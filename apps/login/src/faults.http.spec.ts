@@ -156,6 +156,9 @@ describe('settings', () => {
     ['REDIS_URL', { NODE_ENV: 'production' }],
     ['LOGIN_DATABASE_URL', { LOGIN_DATABASE_URL: '' }],
     ['TOKEN_ISSUER', { TOKEN_ISSUER: 'login' }],
+    ['JWT_ALGORITHM', { JWT_ALGORITHM: 'none' }],
+    ['JWT_SECRET', { JWT_ALGORITHM: 'HS256' }],
+    ['JWT_SECRET', { JWT_ALGORITHM: 'HS256', JWT_SECRET: 'c2hvcnQ=' }],
   ])('a bad %s stops the start and is named', async (name, env: Env) => {
     await expect(lab.start(env)).rejects.toThrow(name);
   });

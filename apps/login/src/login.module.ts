@@ -3,6 +3,7 @@ import { ThrottlerModule } from '@nestjs/throttler';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
 import { JwtGuardModule } from '#jwt-guard';
+import { tokenKeysOf } from '#server';
 import { ClientTokens } from './clients/client-tokens.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { Clients } from './clients/clients.js';
@@ -15,7 +16,7 @@ import { SessionsController } from './sessions/sessions.controller.js';
 import { Sessions } from './sessions/sessions.js';
 import { StoresModule } from './stores.module.js';
 import { SigningKeysController } from './tokens/signing-keys.controller.js';
-import { SigningKeys } from './tokens/signing-keys.js';
+import { TokenKeys } from './tokens/token-keys.js';
 import { WellKnownController } from './tokens/well-known.controller.js';
 import { UsersController } from './users/users.controller.js';
 import { Users } from './users/users.js';
@@ -29,11 +30,11 @@ export class LoginModule {
       imports: [
         StoresModule.forRoot(env, log),
         JwtGuardModule.forRootAsync({
-          inject: [SigningKeys, DataSource],
-          useFactory: (keys: SigningKeys, db: DataSource) => ({
+          inject: [TokenKeys, DataSource],
+          useFactory: (keys: TokenKeys, db: DataSource) => ({
             issuer: issuerOf(env),
             audience: 'login',
-            jwksUrl: () => keys.jwks(),
+            ...tokenKeysOf(env, () => keys.jwks()),
             isLive: (caller) => isSessionLive(db, caller),
           }),
         }),

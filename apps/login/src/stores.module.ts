@@ -13,7 +13,8 @@ import { ENV, LOG, SECRETS } from './injection.js';
 import { loginSecretsOf } from './secrets.js';
 import { LimitStorage } from './sessions/limit-storage.js';
 import { AccessTokens } from './tokens/access-tokens.js';
-import { SigningKeys } from './tokens/signing-keys.js';
+import { createTokenKeys } from './tokens/create-token-keys.js';
+import { TokenKeys } from './tokens/token-keys.js';
 
 const START_WITHIN_MS = 30_000;
 
@@ -22,7 +23,7 @@ const START_WITHIN_MS = 30_000;
 export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly db: DataSource,
-    private readonly keys: SigningKeys,
+    private readonly keys: TokenKeys,
     private readonly limits: LimitStorage,
     @Inject(LOG) private readonly log: Logger,
   ) {}
@@ -30,13 +31,13 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   static forRoot(env: LoginEnv, log: Logger): DynamicModule {
     const db = createDataSource(databaseUrlOf(env), log);
     const secrets = loginSecretsOf(env.LOGIN_SECRET);
-    const keys = new SigningKeys(db, secrets.signingKeys);
+    const keys = createTokenKeys(env, db, secrets.signingKeys);
     const providers = [
       { provide: ENV, useValue: env },
       { provide: LOG, useValue: log },
       { provide: SECRETS, useValue: secrets },
       { provide: DataSource, useValue: db },
-      { provide: SigningKeys, useValue: keys },
+      { provide: TokenKeys, useValue: keys },
       { provide: AccessTokens, useValue: new AccessTokens(keys, issuerOf(env)) },
       { provide: LimitStorage, useValue: new LimitStorage(env.REDIS_URL, log) },
     ];

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { slug } from '#contracts';
-import { port, serverEnv } from '#server';
+import { checkTokenEnv, port, serverEnv, tokenEnv } from '#server';
 
 const baseUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 
 /** Settings of service-a. */
 export const serviceAEnv = serverEnv
+  .extend(tokenEnv.shape)
   .extend({
     SERVICE_A_PORT: port.default(4003),
     /** Base URL of login: logins are forwarded there, tokens and their keys come from there. */
@@ -21,5 +22,6 @@ export const serviceAEnv = serverEnv
     SERVICE_A_CLIENT_ID: slug,
     SERVICE_A_CLIENT_SECRET: z.string().min(1),
   })
+  .superRefine(checkTokenEnv)
   .transform((env) => ({ ...env, TOKEN_ISSUER: env.TOKEN_ISSUER ?? env.LOGIN_URL }));
 export type ServiceAConfig = z.infer<typeof serviceAEnv>;

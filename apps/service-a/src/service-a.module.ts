@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { JwtGuardModule } from '#jwt-guard';
 import { createServiceToken, KeyGuardModule } from '#key-guard';
+import { tokenKeysOf } from '#server';
 import type { ServiceAConfig } from './config.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginForwarder } from './login/login.forwarder.js';
@@ -36,7 +37,7 @@ export class ServiceAModule {
         JwtGuardModule.forRoot({
           issuer: config.TOKEN_ISSUER,
           audience: SERVICE,
-          jwksUrl: `${loginUrl}/.well-known/jwks.json`,
+          ...tokenKeysOf(config, `${loginUrl}/.well-known/jwks.json`),
         }),
         KeyGuardModule.forRoot({ urls: config.KEY_SERVICE_URL, token, service: SERVICE }),
       ],

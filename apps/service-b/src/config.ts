@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { port, serverEnv } from '#server';
+import { checkTokenEnv, port, serverEnv, tokenEnv } from '#server';
 
 const baseUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 
 /** Settings of service-b. */
 export const serviceBEnv = serverEnv
+  .extend(tokenEnv.shape)
   .extend({
     SERVICE_B_PORT: port.default(4004),
     /** Base URL of login: the keys of users' tokens come from there. */
@@ -22,5 +23,6 @@ export const serviceBEnv = serverEnv
     path: ['SERVICE_B_API_KEY'],
     error: 'set this or SERVICE_B_API_KEY_FILE',
   })
+  .superRefine(checkTokenEnv)
   .transform((env) => ({ ...env, TOKEN_ISSUER: env.TOKEN_ISSUER ?? env.LOGIN_URL }));
 export type ServiceBConfig = z.infer<typeof serviceBEnv>;

@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { JwtGuardModule } from '#jwt-guard';
 import { createKeyClient, fromEnv, fromFile, type SecretProvider } from '#key-client';
+import { tokenKeysOf } from '#server';
 import type { ServiceBConfig } from './config.js';
 import { KeyStatusController, SECRET_PROVIDER } from './summary/key-status.controller.js';
 import { createReportsClient } from './summary/reports.client.js';
@@ -27,7 +28,7 @@ export class ServiceBModule {
         JwtGuardModule.forRoot({
           issuer: config.TOKEN_ISSUER,
           audience: 'service-b',
-          jwksUrl: `${config.LOGIN_URL.replace(/\/+$/, '')}/.well-known/jwks.json`,
+          ...tokenKeysOf(config, `${config.LOGIN_URL.replace(/\/+$/, '')}/.well-known/jwks.json`),
         }),
       ],
       controllers: [SummaryController, KeyStatusController],

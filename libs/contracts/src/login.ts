@@ -177,18 +177,20 @@ export const oauthError = z
   .meta({ id: 'OAuthError' });
 export type OAuthError = z.infer<typeof oauthError>;
 
-/** `GET /.well-known/jwks.json`: public members only. */
+/** `GET /.well-known/jwks.json`: public members only, none where tokens are signed with a shared secret. */
 export const jwks = z
   .object({
     keys: z.array(
       z.object({
-        kty: z.string(),
-        crv: z.string(),
-        x: z.string(),
-        y: z.string(),
+        kty: z.enum(['EC', 'RSA', 'OKP']),
         kid: z.string(),
         alg: z.string(),
         use: z.string(),
+        crv: z.string().optional(),
+        x: z.string().optional(),
+        y: z.string().optional(),
+        n: z.string().optional(),
+        e: z.string().optional(),
       }),
     ),
   })
@@ -208,6 +210,13 @@ export const serverMetadata = z
   })
   .meta({ id: 'ServerMetadata' });
 export type ServerMetadata = z.infer<typeof serverMetadata>;
+
+/** `POST /v1/signing-keys/rotate`; `compromised` ends the present key, and all tokens that it has signed, at once. */
+export const rotateSigningKeyBody = z
+  .strictObject({ compromised: z.boolean().default(false) })
+  .default({ compromised: false })
+  .meta({ id: 'RotateSigningKeyBody' });
+export type RotateSigningKeyBody = z.infer<typeof rotateSigningKeyBody>;
 
 /** Answer of `POST /v1/signing-keys/rotate`: the key that signs now. */
 export const rotatedSigningKey = z.object({ kid: z.string() }).meta({ id: 'RotatedSigningKey' });

@@ -6,4 +6,11 @@ export { invalidField, ProblemException } from './problem-exception.js';
 export { sendProblem, toldOf } from './problem.filter.js';
 export { SchemaPipe, parserOf } from './schema.pipe.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';
+export {
+  checkTokenEnv,
+  tokenEnv,
+  tokenKeysOf,
+  type TokenEnv,
+  type TokenKeysSource,
+} from './token-env.js';
 export { port, secretBytes, serverEnv, type ServerEnv } from './server-env.js';

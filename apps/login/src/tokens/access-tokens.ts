@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { AUDIENCES, type Claims } from '#contracts';
 import { ACCESS_TOKEN_SECONDS } from './access-token-life.js';
-import type { SigningKeys } from './signing-keys.js';
+import type { TokenKeys } from './token-keys.js';
 
 /** Who a person's token speaks of. */
 export interface Person {
@@ -15,7 +15,7 @@ export interface Person {
 /** Issues access tokens (RFC 9068) that are good for 10 minutes. */
 export class AccessTokens {
   constructor(
-    private readonly keys: SigningKeys,
+    private readonly keys: TokenKeys,
     private readonly issuer: string,
   ) {}
 
@@ -41,15 +41,15 @@ export class AccessTokens {
   }
 
   private async sign(subject: string, claims: Partial<Claims>): Promise<string> {
-    const { kid, privateKey } = await this.keys.current();
+    const { algorithm, kid, key } = await this.keys.current();
     const issuedAt = Math.floor(Date.now() / 1_000);
     return new SignJWT(claims)
-      .setProtectedHeader({ alg: 'ES256', kid, typ: 'at+jwt' })
+      .setProtectedHeader({ alg: algorithm, ...(kid !== undefined && { kid }), typ: 'at+jwt' })
       .setIssuer(this.issuer)
       .setSubject(subject)
       .setJti(randomBytes(16).toString('base64url'))
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + ACCESS_TOKEN_SECONDS)
-      .sign(privateKey);
+      .sign(key);
   }
 }

@@ -8,7 +8,7 @@ export class SigningKeyEntity {
   kid!: string;
 
   @Column('text')
-  algorithm!: 'ES256';
+  algorithm!: 'ES256' | 'RS256' | 'EdDSA';
 
   @Column('text')
   state!: 'next' | 'current' | 'retired';

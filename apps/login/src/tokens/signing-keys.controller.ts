@@ -1,11 +1,16 @@
-import { Controller, HttpCode, Inject, Post } from '@nestjs/common';
+import { Body, Controller, HttpCode, Inject, Post } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { Logger } from 'pino';
-import { rotatedSigningKey, type RotatedSigningKey } from '#contracts';
+import {
+  rotatedSigningKey,
+  rotateSigningKeyBody,
+  type RotatedSigningKey,
+  type RotateSigningKeyBody,
+} from '#contracts';
 import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
 import { LOG } from '../injection.js';
 import { securityEvent } from '../security-events.js';
-import { SigningKeys } from './signing-keys.js';
+import { TokenKeys } from './token-keys.js';
 
 /** Roll-over of the keys of access tokens. */
 @ApiTags('Signing keys')
@@ -13,17 +18,24 @@ import { SigningKeys } from './signing-keys.js';
 @FullAdmin()
 export class SigningKeysController {
   constructor(
-    private readonly keys: SigningKeys,
+    private readonly keys: TokenKeys,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
   @Post('rotate')
   @HttpCode(200)
-  @ApiOperation({ summary: 'Sign with the next key; tokens of the old one stay good' })
+  @ApiOperation({
+    summary:
+      'Sign with the next key; tokens of the old one stay good, but of a compromised one they end',
+  })
   @ApiResponse({ status: 200, standardSchema: rotatedSigningKey })
-  async rotate(@ByAdmin() { admin, from }: By): Promise<RotatedSigningKey> {
-    const kid = await this.keys.rotate();
-    securityEvent(this.log, 'signing-key.rotated', { actor: admin.sub, kid, ...from });
+  async rotate(
+    @Body({ schema: rotateSigningKeyBody }) { compromised }: RotateSigningKeyBody,
+    @ByAdmin() { admin, from }: By,
+  ): Promise<RotatedSigningKey> {
+    const kid = await this.keys.rotate(compromised);
+    const reason = compromised ? 'compromised' : 'rotation';
+    securityEvent(this.log, 'signing-key.rotated', { actor: admin.sub, kid, reason, ...from });
     return { kid };
   }
 }

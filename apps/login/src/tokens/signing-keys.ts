@@ -1,17 +1,13 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { ConflictException } from '@nestjs/common';
-import { calculateJwkThumbprint, type JWK } from 'jose';
+import type { JWK } from 'jose';
 import type { DataSource, EntityManager } from 'typeorm';
 import { ConfigError } from '#server';
 import { ACCESS_TOKEN_SECONDS } from './access-token-life.js';
+import { newKeyPair } from './new-key-pair.js';
 import { seal, unseal } from './sealing.js';
 import { SigningKeyEntity } from './signing-key.entity.js';
-
-/** The key that signs now. */
-export interface Signer {
-  kid: string;
-  privateKey: KeyObject;
-}
+import { TokenKeys, type Signer } from './token-keys.js';
 
 /** How long a key is published before it signs: verifiers may hold a set for 10 minutes. */
 export const PUBLISH_AHEAD_MS = 630_000;
@@ -25,9 +21,9 @@ const ADVISORY_LOCK = 7_259_310_042;
 /**
  * The keys of access tokens: one signs, the next is already published, retired ones stay published until no token of
  * theirs is good. All replicas share them through the database and read them again every 30 s; what was read last serves
- * while the database is away.
+ * while the database is away. Keys of another family, from when login was set to that, are left alone: not used, not published.
  */
-export class SigningKeys {
+export class SigningKeys extends TokenKeys {
   private keys: SigningKeyEntity[] = [];
   private signer: Signer | undefined;
   private readAtMs = -Infinity;
@@ -35,29 +31,29 @@ export class SigningKeys {
 
   constructor(
     private readonly db: DataSource,
-    private readonly sealingKey: Buffer,
+    private readonly by: { algorithm: SigningKeyEntity['algorithm']; sealingKey: Buffer },
     private readonly now: () => number = Date.now,
-  ) {}
+  ) {
+    super();
+  }
 
   /**
    * Makes the first keys where there are none, and reads what is there.
    *
    * @throws ConfigError where LOGIN_SECRET does not open the keys
    */
-  async start(): Promise<void> {
+  override async start(): Promise<void> {
     await this.alone((manager) => this.fillUp(manager));
     await this.read();
   }
 
-  /** The key to sign with. */
-  async current(): Promise<Signer> {
+  override async current(): Promise<Signer> {
     await this.refresh();
     if (!this.signer) throw new Error('There is no signing key yet');
     return this.signer;
   }
 
-  /** The public keys as a JSON Web Key Set (RFC 7517). */
-  async jwks(): Promise<{ keys: JWK[] }> {
+  override async jwks(): Promise<{ keys: JWK[] }> {
     await this.refresh();
     const endedBefore = this.now() - RETIRED_MS;
     const published = this.keys.filter(
@@ -67,19 +63,21 @@ export class SigningKeys {
   }
 
   /**
-   * Rolls over: the next key signs, the current one is retired, and another next is published. Replicas follow within 30 s.
+   * The next key signs, the current one is retired, and another next is published. Replicas follow within 30 s. A
+   * compromised key is not retired but removed: guards forget it within 60 s more.
    *
-   * @returns kid of the key that signs now
-   * @throws ConflictException where the next key has not been published long enough
+   * @throws ConflictException where the next key has not been published long enough, unless that must not matter
    */
-  async rotate(): Promise<string> {
+  override async rotate(isCompromised: boolean): Promise<string> {
+    const { algorithm } = this.by;
     const kid = await this.alone(async (manager) => {
       const keys = manager.getRepository(SigningKeyEntity);
-      const next = await keys.findOneByOrFail({ state: 'next' });
+      const next = await keys.findOneByOrFail({ algorithm, state: 'next' });
       const waitMs = next.createdAt.getTime() + PUBLISH_AHEAD_MS - this.now();
-      if (waitMs > 0) throw tooEarly(waitMs);
-      const now = new Date(this.now());
-      await keys.update({ state: 'current' }, { state: 'retired', retiredAt: now });
+      if (waitMs > 0 && !isCompromised) throw tooEarly(waitMs);
+      const retired = { state: 'retired', retiredAt: new Date(this.now()) } as const;
+      if (isCompromised) await keys.delete({ algorithm, state: 'current' });
+      else await keys.update({ algorithm, state: 'current' }, retired);
       await keys.update({ kid: next.kid }, { state: 'current' });
       await manager.query('DELETE FROM login.signing_key WHERE retired_at < $1', [
         new Date(this.now() - RETIRED_MS),
@@ -100,23 +98,23 @@ export class SigningKeys {
 
   private async fillUp(manager: EntityManager): Promise<void> {
     const keys = manager.getRepository(SigningKeyEntity);
+    const { algorithm } = this.by;
     for (const state of ['current', 'next'] as const) {
-      if (await keys.existsBy({ state })) continue;
+      if (await keys.existsBy({ algorithm, state })) continue;
       await keys.insert(await this.makeKey(state));
     }
   }
 
   private async makeKey(state: 'current' | 'next'): Promise<SigningKeyEntity> {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const jwk = publicKey.export({ format: 'jwk' }) as JWK;
-    const kid = await calculateJwkThumbprint(jwk);
+    const { algorithm, sealingKey } = this.by;
+    const { kid, publicJwk, privateKey } = await newKeyPair(algorithm);
     const secret = privateKey.export({ format: 'der', type: 'pkcs8' });
     return {
       kid,
-      algorithm: 'ES256',
+      algorithm,
       state,
-      publicJwk: { ...jwk, kid, alg: 'ES256', use: 'sig' },
-      privateSealed: seal(this.sealingKey, placeOf(kid), secret),
+      publicJwk,
+      privateSealed: seal(sealingKey, placeOf(kid), secret),
       createdAt: new Date(this.now()),
       retiredAt: null,
     };
@@ -136,18 +134,20 @@ export class SigningKeys {
 
   private async read(): Promise<void> {
     this.readAtMs = this.now();
+    const { algorithm } = this.by;
     const keys = await this.db
       .getRepository(SigningKeyEntity)
-      .find({ order: { createdAt: 'ASC' } });
+      .find({ where: { algorithm }, order: { createdAt: 'ASC' } });
     const current = keys.find((one) => one.state === 'current');
     if (current && current.kid !== this.signer?.kid) this.signer = this.open(current);
     this.keys = keys;
   }
 
-  private open({ kid, privateSealed }: SigningKeyEntity): Signer {
+  private open({ kid, algorithm, privateSealed }: SigningKeyEntity): Signer {
     try {
-      const key = unseal(this.sealingKey, placeOf(kid), privateSealed);
-      return { kid, privateKey: createPrivateKey({ key, format: 'der', type: 'pkcs8' }) };
+      const der = unseal(this.by.sealingKey, placeOf(kid), privateSealed);
+      const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+      return { algorithm, kid, key };
     } catch (cause) {
       const hint = 'LOGIN_SECRET is not the one that the signing keys were sealed with';
       throw new ConfigError(hint, { cause });

@@ -4,7 +4,7 @@ import { jwks, serverMetadata, tokenScope, type Jwks, type ServerMetadata } from
 import { Public } from '#jwt-guard';
 import { issuerOf, type LoginEnv } from '../config.js';
 import { ENV } from '../injection.js';
-import { SigningKeys } from './signing-keys.js';
+import { TokenKeys } from './token-keys.js';
 
 const CACHED = 'public, max-age=300';
 
@@ -14,7 +14,7 @@ const CACHED = 'public, max-age=300';
 @Public()
 export class WellKnownController {
   constructor(
-    private readonly keys: SigningKeys,
+    private readonly keys: TokenKeys,
     @Inject(ENV) private readonly env: LoginEnv,
   ) {}
 
