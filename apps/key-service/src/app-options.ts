@@ -6,6 +6,7 @@ import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
 import { INTROSPECT_PATH } from './introspection/introspection.controller.js';
 import { KeyServiceModule } from './key-service.module.js';
+import { Leases } from './lease/leases.js';
 import { Stores } from './stores.js';
 import { registerUsage, describeUsage, USAGE_PATH } from './usage/usage.route.js';
 import { UsageIntake } from './usage/usage-intake.js';
@@ -39,7 +40,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     routes: (app, fastify) => {
       const tokens = app.get<TokenVerifier>(TOKEN_VERIFIER);
       const { follower, hotPool: pool } = app.get(Stores);
-      registerVerify(fastify, app.get(Verifier), tokens);
+      registerVerify(fastify, { verifier: app.get(Verifier), leases: app.get(Leases), tokens });
       registerFeed(fastify, { follower, pool, tokens });
       registerUsage(fastify, app.get(UsageIntake), tokens);
     },

@@ -8,6 +8,7 @@ import { issuerOf, type KeyServiceEnv } from './config.js';
 import { ExplainModule } from './explain/explain.module.js';
 import { IntrospectionModule } from './introspection/introspection.module.js';
 import { KeysModule } from './keys/keys.module.js';
+import { LeaseModule } from './lease/lease.module.js';
 import { SelfModule } from './self/self.module.js';
 import { StoresModule } from './stores.module.js';
 import { UsageModule } from './usage/usage.module.js';
@@ -32,6 +33,7 @@ export class KeyServiceModule {
         KeysModule,
         UsageModule.forRoot(env),
         verifying,
+        LeaseModule.forRoot(verifying),
         ExplainModule.forRoot(verifying),
         IntrospectionModule.forRoot(verifying),
         SelfModule.forRoot(verifying),

@@ -7,6 +7,7 @@ export * from './explain.js';
 export * from './introspection.js';
 export * from './keys.js';
 export * from './legacy-scheme.js';
+export * from './lease.js';
 export * from './login.js';
 export * from './mask.js';
 export * from './primitives.js';

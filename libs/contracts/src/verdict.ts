@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { rateLimit } from './catalog.js';
 import type { ErrorCode } from './error-codes.js';
+import { lease, leaseWish } from './lease.js';
 import { instantOut, metadata, scope, slug } from './primitives.js';
 
 /** Every outcome of a verification, in no order. `VALID` allows, all others refuse. */
@@ -86,6 +87,8 @@ export const verdict = z
       version: z.int(),
       stale: z.boolean().optional(),
     }),
+    /** Where the question asked for it and the key itself is alive. */
+    lease: lease.optional(),
   })
   .meta({ id: 'Verdict' });
 export type Verdict = z.infer<typeof verdict>;
@@ -110,6 +113,8 @@ export const verifyBody = z
     clientIp: z.union([z.ipv4(), z.ipv6()]).optional(),
     cost: z.int().min(1).max(1_000_000).optional(),
     dryRun: z.boolean().optional(),
+    /** Asks for what a guard needs to decide on the key by itself for a while. */
+    lease: leaseWish.optional(),
   })
   .meta({ id: 'VerifyBody' });
 export type VerifyBody = z.infer<typeof verifyBody>;

@@ -13,6 +13,9 @@ const HEARTBEAT_MS = 500;
 const MAX_STREAMS = 1_000;
 const MAX_REPLAY = 10_000;
 const REPLAY_PAGE = 1_000;
+/** Replicas hear of a change within a quarter of a second of each other. */
+const BEHIND_MS = 1_000;
+const BEHIND_STEP_MS = 20;
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
 export interface FeedParts {
@@ -26,6 +29,7 @@ export interface FeedParts {
  *
  * - `hello {now}` once: the server's time, stamped after the request came in, so that the client can place `at` on its own clock
  * - `change {seq, keyId, version, action}` in order; `Last-Event-ID` goes on after any number
+ * - `policy {seq}` where the service itself was changed: terms of its policy that were told before are void
  * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
  * - `reset {seq}`: the gap is too large (over 10,000 rows) or the number is not ours; forget everything, go on from `seq`
  *
@@ -60,6 +64,7 @@ export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
 class FeedStream {
   private sentTo = 0;
   private sentProvenMs = 0;
+  private isStopped = false;
   private unsubscribe: () => void = () => undefined;
   private readonly timers: NodeJS.Timeout[] = [];
 
@@ -78,6 +83,8 @@ class FeedStream {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
+      // nothing comes after a stream, and a stopping app must not wait for the connection
+      connection: 'close',
     });
     this.send('hello', { now: new Date().toISOString() });
     const early: Change[] = [];
@@ -87,6 +94,7 @@ class FeedStream {
     } finally {
       stopCollecting();
     }
+    if (this.isStopped) return;
     this.tell(early);
     this.unsubscribe = this.follower.subscribe((changes) => this.tell(changes));
     this.beat();
@@ -102,11 +110,13 @@ class FeedStream {
   }
 
   stop(): void {
+    this.isStopped = true;
     this.unsubscribe();
     for (const timer of this.timers) clearTimeout(timer);
   }
 
   private async replay(after: number | null, pool: Pool): Promise<void> {
+    await this.catchUp(after);
     const head = this.follower.seq;
     this.sentTo = after ?? head;
     if (after === null || after === head) return;
@@ -122,12 +132,20 @@ class FeedStream {
     }
   }
 
+  /** Another replica may have told the client of changes that are still on their way to this one. */
+  private async catchUp(after: number | null): Promise<void> {
+    const isBehind = () => after !== null && after > this.follower.seq && !this.isStopped;
+    for (const endMs = performance.now() + BEHIND_MS; isBehind() && performance.now() < endMs;)
+      await new Promise((resolve) => setTimeout(resolve, BEHIND_STEP_MS));
+  }
+
   private tell(changes: readonly Change[]): void {
     for (const { seq, keyId, keyVersion: version, action, services } of changes) {
       if (seq <= this.sentTo) continue;
       this.sentTo = seq;
-      if (keyId !== null && services.includes(this.caller.sub))
-        this.send('change', { seq, keyId, version, action }, seq);
+      if (!services.includes(this.caller.sub)) continue;
+      if (keyId === null) this.send('policy', { seq }, seq);
+      else this.send('change', { seq, keyId, version, action }, seq);
     }
   }
 

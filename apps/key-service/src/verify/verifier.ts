@@ -82,20 +82,22 @@ export class Verifier {
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   async verify(question: Question): Promise<Verdict> {
-    const verdict = await this.verdictOn(question);
+    const { verdict } = await this.decideOn(question);
     this.parts.usage.count(question, verdict);
     return verdict;
   }
 
-  private async verdictOn(question: Question): Promise<Verdict> {
+  /** The same without counting it as usage, and with the record that was gone by where the verdict says anything of the key. */
+  async decideOn(question: Question): Promise<{ verdict: Verdict; record: KeyRecord | null }> {
     const nowMs = this.parts.material.now();
     const key = parseKeyText(question.text);
-    if (key === null) return bareRefusal('MALFORMED', this.originOf(nowMs));
+    if (key === null)
+      return { verdict: bareRefusal('MALFORMED', this.originOf(nowMs)), record: null };
     const { opened, spent, origin } = await this.answer(key, question);
     // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
     if (opened === null || opened.decision.code === 'NOT_FOUND')
-      return bareRefusal('NOT_FOUND', origin);
-    return verdictOf({ ...opened, spent, origin, nowMs });
+      return { verdict: bareRefusal('NOT_FOUND', origin), record: null };
+    return { verdict: verdictOf({ ...opened, spent, origin, nowMs }), record: opened.record };
   }
 
   /** The key itself where it may do what is asked, else null. Spends nothing. @throws as {@link Verifier.verify} */

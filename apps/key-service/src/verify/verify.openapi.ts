@@ -21,7 +21,8 @@ export function describeVerify(document: OpenAPIObject): void {
     body: verifyBatchBody,
     answer: {
       status: 200,
-      description: 'The verdicts, in the order of the requests',
+      description:
+        'The verdicts, in the order of the requests; null where nobody can decide and the body said `partial`',
       schema: verifyBatchAnswer,
     },
   });

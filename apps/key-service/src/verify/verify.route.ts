@@ -1,7 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { verifyBatchBody, verifyBody, type Claims, type VerifyBody } from '#contracts';
+import {
+  verifyBatchBody,
+  verifyBody,
+  type Claims,
+  type LeaseWish,
+  type Verdict,
+  type VerifyBody,
+} from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
 import { ProblemException, parserOf } from '#server';
+import type { Leases } from '../lease/leases.js';
 import { serviceCaller } from '../service-caller.js';
 import { Gate } from './gate.js';
 import { unavailable } from './unavailable.js';
@@ -10,6 +18,13 @@ import type { Question, Verifier } from './verifier.js';
 /** Paths of the hot routes; their good answers are not logged one by one. */
 export const VERIFY_PATH = '/v1/keys/verify';
 export const VERIFY_BATCH_PATH = '/v1/keys/verify-batch';
+
+/** What the hot routes work with. */
+export interface VerifyParts {
+  verifier: Verifier;
+  leases: Pick<Leases, 'verify'>;
+  tokens: TokenVerifier;
+}
 
 /** Batches under way at once: more of them would make each other wait for Redis longer than a command may take. */
 const MAX_BATCHES = 8;
@@ -21,26 +36,37 @@ const MAX_BATCHES = 8;
  */
 export function registerVerify(
   fastify: FastifyInstance,
-  verifier: Verifier,
-  tokens: TokenVerifier,
+  { verifier, leases, tokens }: VerifyParts,
 ): void {
+  const verify = (question: Question, wish: LeaseWish | undefined): Promise<Verdict> =>
+    wish === undefined ? verifier.verify(question) : leases.verify(question, wish);
   const bodyOf = parserOf(verifyBody);
   fastify.post(VERIFY_PATH, async (request, reply) => {
     const caller = await serviceCaller(request, tokens);
-    const question = questionOf(bodyOf(request.body), caller, request);
-    return answered(verifier.verify(question), reply);
+    const body = bodyOf(request.body);
+    return answered(verify(questionOf(body, caller, request), body.lease), reply);
   });
   const batches = new Gate(MAX_BATCHES);
   const batchOf = parserOf(verifyBatchBody);
   fastify.post(VERIFY_BATCH_PATH, async (request, reply) => {
     const caller = await serviceCaller(request, tokens);
-    const { requests } = batchOf(request.body);
+    const { requests, partial = false } = batchOf(request.body);
     const questions = requests.map((one) => questionOf(one, caller, request));
-    const deciding = batches.pass(async () => ({
-      results: await Promise.all(questions.map((one) => verifier.verify(one))),
-    }));
+    const deciding = batches.pass(async () => {
+      const verdicts = questions.map((one, i) => verify(one, requests[i]!.lease));
+      return { results: await (partial ? decidedOf(verdicts) : Promise.all(verdicts)) };
+    });
     return answered(deciding, reply);
   });
+}
+
+/** Verdicts, and null where nobody could decide. @throws where nobody could on any of them */
+async function decidedOf(verdicts: Promise<Verdict>[]): Promise<(Verdict | null)[]> {
+  const settled = await Promise.allSettled(verdicts);
+  const first = settled[0]!;
+  if (first.status === 'rejected' && settled.every((one) => one.status === 'rejected'))
+    throw first.reason;
+  return settled.map((one) => (one.status === 'fulfilled' ? one.value : null));
 }
 
 function questionOf(body: VerifyBody, caller: Claims, { headers }: FastifyRequest): Question {
