@@ -1,5 +1,3 @@
-import './messages.js';
-
 export * from './catalog.js';
 export * from './claims.js';
 export * from './error-codes.js';
@@ -10,6 +8,7 @@ export * from './legacy-scheme.js';
 export * from './lease.js';
 export * from './login.js';
 export * from './mask.js';
+export * from './messages.js';
 export * from './primitives.js';
 export * from './propagation.js';
 export * from './problem.js';

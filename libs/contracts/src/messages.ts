@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 
 type Issue = Parameters<z.core.$ZodErrorMap>[0];
 
@@ -14,7 +14,6 @@ const NOUNS: Record<string, string> = {
 
 /**
  * What zod says where a schema has no message of its own: what would be right, in plain words, and never what was sent.
- * Importing this module sets it for the process.
  */
 export const plainMessages: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
@@ -42,5 +41,3 @@ function boundOf(issue: Issue, word: string, bound: number | bigint): string {
   const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '';
   return `Use ${word} ${bound}${unit}`;
 }
-
-z.config({ customError: plainMessages });

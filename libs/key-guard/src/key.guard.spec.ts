@@ -94,7 +94,7 @@ describe('KeyGuard', () => {
     await start(ThingsController);
     const response = await call(headers).expect(401);
     expect(response.headers['www-authenticate']).toBe('ApiKey');
-    expect(response.body).toMatchObject({ errorCode: 'API_KEY_MISSING' });
+    expect(response.body).toMatchObject({ code: 'API_KEY_MISSING' });
     expect(keyService.seen).toEqual([]);
   });
 
@@ -131,7 +131,7 @@ describe('KeyGuard', () => {
     await start(ThingsController);
     answer(verdictOf(code as VerdictCode));
     const response = await call().expect(status);
-    expect(response.body).toMatchObject({ errorCode });
+    expect(response.body).toMatchObject({ code: errorCode });
     expect(response.headers['retry-after']).toBe(status === 429 ? '60' : undefined);
   });
 
@@ -181,7 +181,7 @@ describe('KeyGuard', () => {
     await start(ThingsController);
     set();
     const response = await call().expect(503);
-    expect(response.body).toMatchObject({ errorCode: 'VERIFICATION_UNAVAILABLE' });
+    expect(response.body).toMatchObject({ code: 'VERIFICATION_UNAVAILABLE' });
     expect(response.headers['retry-after']).toBe('1');
   });
 

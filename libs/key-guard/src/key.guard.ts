@@ -1,14 +1,8 @@
-import {
-  BadRequestException,
-  Inject,
-  Injectable,
-  ServiceUnavailableException,
-  type CanActivate,
-  type ExecutionContext,
-} from '@nestjs/common';
+import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { HttpAdapterHost, Reflector } from '@nestjs/core';
 import type { TracedRequest, Verdict } from '#contracts';
 import { keepVerdict } from './api-key.js';
+import { KeyRefused } from './key-refused.js';
 import { VerificationUnavailable, type KeyVerifier } from './key-verifier.js';
 import { missingKey, refusalOf } from './refusal.js';
 import { REQUIRED_SCOPES } from './require-scope.js';
@@ -72,9 +66,7 @@ export class KeyGuard implements CanActivate {
 function keyOf(request: GuardedRequest, say: Say): string {
   const key = request.headers['x-api-key'];
   if (key !== undefined && request.headers['authorization'] !== undefined) {
-    throw new BadRequestException('Send x-api-key or Authorization, not both', {
-      errorCode: 'INVALID_HEADER',
-    });
+    throw new KeyRefused('INVALID_HEADER', 'Send x-api-key or Authorization, not both');
   }
   if (typeof key !== 'string' || key.trim() === '') {
     say({ 'WWW-Authenticate': 'ApiKey' });
@@ -94,8 +86,5 @@ function addressOf(ip: string): string {
 function toldOf(error: unknown, say: Say): unknown {
   if (!(error instanceof VerificationUnavailable)) return error;
   say({ 'Retry-After': '1' });
-  return new ServiceUnavailableException('Keep the key and try again shortly', {
-    errorCode: 'VERIFICATION_UNAVAILABLE',
-    cause: error,
-  });
+  return new KeyRefused('VERIFICATION_UNAVAILABLE', 'Keep the key and try again shortly', error);
 }

@@ -1,5 +1,5 @@
-import { HttpException, UnauthorizedException } from '@nestjs/common';
-import { PROBLEM_OF_REFUSAL, problemOf, type Refusal } from '#contracts';
+import { PROBLEM_OF_REFUSAL, type Refusal } from '#contracts';
+import { KeyRefused } from './key-refused.js';
 
 type RefusalCode = (typeof PROBLEM_OF_REFUSAL)[Refusal];
 
@@ -21,14 +21,12 @@ const DETAILS = {
  * What a caller is told of a refused key. A malformed key, an unknown one, a wrong secret and a key of another service are
  * one and the same answer.
  */
-export function refusalOf(code: Refusal): HttpException {
+export function refusalOf(code: Refusal): KeyRefused {
   const errorCode = PROBLEM_OF_REFUSAL[code];
-  return new HttpException(DETAILS[errorCode], problemOf(errorCode).status, { errorCode });
+  return new KeyRefused(errorCode, DETAILS[errorCode]);
 }
 
 /** What a caller without a key is told. */
-export function missingKey(): HttpException {
-  return new UnauthorizedException('Send the key in the x-api-key header', {
-    errorCode: 'API_KEY_MISSING',
-  });
+export function missingKey(): KeyRefused {
+  return new KeyRefused('API_KEY_MISSING', 'Send the key in the x-api-key header');
 }

@@ -1,9 +1,10 @@
 import { applyDecorators, SetMetadata } from '@nestjs/common';
-import { ApiSecurity } from '@nestjs/swagger';
 import { scopes as scopeList } from '#contracts';
 
 /** Where {@link RequireScope} leaves the scopes of a route or controller. */
 export const REQUIRED_SCOPES = 'keyward:required-scopes';
+/** Where @nestjs/swagger reads which credentials a route takes; an app without it needs no such package. */
+const API_SECURITY = 'swagger/apiSecurity';
 
 /**
  * Names the scopes that a key must have, all of them, for a route that `KeyGuard` guards.
@@ -14,5 +15,8 @@ export function RequireScope(...scopes: string[]): MethodDecorator & ClassDecora
   const parsed = scopeList.min(1, 'Name at least one scope').safeParse(scopes);
   if (!parsed.success)
     throw new Error(`@RequireScope: ${parsed.error.issues.map((one) => one.message).join('; ')}`);
-  return applyDecorators(SetMetadata(REQUIRED_SCOPES, parsed.data), ApiSecurity('apiKey'));
+  return applyDecorators(
+    SetMetadata(REQUIRED_SCOPES, parsed.data),
+    SetMetadata(API_SECURITY, [{ apiKey: [] }]),
+  );
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import './plain-messages.js';
 
 /** A setting is missing or wrong. The message names every variable and what it needs, never a value. */
 export class ConfigError extends Error {

@@ -1,6 +1,7 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { core, z, ZodType } from 'zod';
 import { maskSecrets, type FieldError } from '#contracts';
+import './plain-messages.js';
 import { ProblemException } from './problem-exception.js';
 
 /**
