@@ -1,7 +1,11 @@
 export { describeKey, type KeyDescription } from './describe-key.js';
+export type { AwsOptions } from './aws-secrets.js';
+export { connectVault, type VaultConnection, type VaultOptions } from './connect-vault.js';
+export { fromAws, type FromAwsOptions } from './from-aws.js';
 export { fromEnv } from './from-env.js';
 export { fromFile } from './from-file.js';
 export { fromFunction, type FromFunctionOptions } from './from-function.js';
+export { fromVault, type FromVaultOptions, type VaultSecret } from './from-vault.js';
 export type { HoldOptions } from './hold-secret.js';
 export {
   createKeyClient,
@@ -16,3 +20,5 @@ export {
   type WritableSecretProvider,
   type WrittenSecret,
 } from './secret-provider.js';
+export type { VaultPlace } from './vault-call.js';
+export type { Credential, VaultAuth } from './vault-token.js';
