@@ -7,7 +7,7 @@ import { ServiceBModule } from './service-b.module.js';
 export function appOptions(config: ServiceBConfig, log: Logger): AppOptions {
   return {
     name: 'service-b',
-    module: ServiceBModule.forRoot(config),
+    module: ServiceBModule.forRoot(config, log),
     env: config,
     log,
     port: config.SERVICE_B_PORT,

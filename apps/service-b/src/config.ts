@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { checkTokenEnv, port, serverEnv, tokenEnv } from '#server';
+import { keyProviderShape, missingFor } from './key-provider.js';
 
 const baseUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 
@@ -14,14 +15,11 @@ export const serviceBEnv = serverEnv
     TOKEN_ISSUER: z.string().min(1).optional(),
     /** Base URL of the service that this one reads reports from. */
     SERVICE_A_URL: baseUrl,
-    /** The key for service-a ... */
-    SERVICE_B_API_KEY: z.string().optional(),
-    /** ... or a file with it, which wins, may come later and is read again when it changes. */
-    SERVICE_B_API_KEY_FILE: z.string().min(1).optional(),
+    ...keyProviderShape,
   })
-  .refine((env) => (env.SERVICE_B_API_KEY_FILE ?? env.SERVICE_B_API_KEY) !== undefined, {
-    path: ['SERVICE_B_API_KEY'],
-    error: 'set this or SERVICE_B_API_KEY_FILE',
+  .check(({ value, issues }) => {
+    for (const { path, error } of missingFor(value))
+      issues.push({ code: 'custom', input: undefined, path: [path], message: error });
   })
   .superRefine(checkTokenEnv)
   .transform((env) => ({ ...env, TOKEN_ISSUER: env.TOKEN_ISSUER ?? env.LOGIN_URL }));

@@ -1,8 +1,10 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import type { Logger } from 'pino';
 import { JwtGuardModule } from '#jwt-guard';
-import { createKeyClient, fromEnv, fromFile, type SecretProvider } from '#key-client';
+import { createKeyClient } from '#key-client';
 import { tokenKeysOf } from '#server';
 import type { ServiceBConfig } from './config.js';
+import { secretOf } from './key-provider.js';
 import { KeyStatusController, SECRET_PROVIDER } from './summary/key-status.controller.js';
 import { createReportsClient } from './summary/reports.client.js';
 import { REPORTS_CLIENT, SummaryController } from './summary/summary.controller.js';
@@ -13,8 +15,8 @@ const TIMEOUT_MS = 3_000;
 /** service-b, wired. */
 @Module({})
 export class ServiceBModule {
-  static forRoot(config: ServiceBConfig): DynamicModule {
-    const secret = secretOf(config);
+  static forRoot(config: ServiceBConfig, log: Logger): DynamicModule {
+    const secret = secretOf(config, log);
     const client = createKeyClient({
       baseUrl: config.SERVICE_A_URL,
       secret,
@@ -38,9 +40,4 @@ export class ServiceBModule {
       ],
     };
   }
-}
-
-function secretOf(config: ServiceBConfig): SecretProvider {
-  const path = config.SERVICE_B_API_KEY_FILE;
-  return path === undefined ? fromEnv('SERVICE_B_API_KEY', config) : fromFile(path);
 }

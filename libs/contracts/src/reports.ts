@@ -41,8 +41,11 @@ export const keyInUse = z
   .object({
     configured: z.boolean(),
     keyId: z.string().nullable(),
+    /** Tells secrets of one key apart: 8 hexadecimal digits of the text's SHA-256. */
     secretVersion: z.string().nullable(),
+    /** Provider that it comes from: `env`, `file`, `vault` or `aws`. */
     source: z.string(),
+    /** When it was last read there. */
     refreshedAt: instantOut.nullable(),
   })
   .meta({ id: 'KeyInUse' });

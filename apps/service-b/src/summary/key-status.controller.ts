@@ -3,6 +3,7 @@ import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { keyInUse, type KeyInUse } from '#contracts';
 import { Roles } from '#jwt-guard';
 import { describeKey, type SecretProvider } from '#key-client';
+import { ProblemException } from '#server';
 
 /** Injection token of the {@link SecretProvider}. */
 export const SECRET_PROVIDER = Symbol('SecretProvider');
@@ -15,10 +16,18 @@ export class KeyStatusController {
 
   @Get()
   @Roles('admin')
-  @ApiOperation({ summary: 'Tell which key and secret this service uses, and where from' })
+  @ApiOperation({
+    summary: 'Tell which key and secret this service uses, where from, and since when',
+  })
   @ApiResponse({ status: 200, standardSchema: keyInUse })
   async read(): Promise<KeyInUse> {
-    const text = await this.secret.read();
+    const text = await this.secret.read().catch((cause: unknown) => {
+      const detail = `The key cannot be read (${this.secret.source}); see the log`;
+      throw new ProblemException('SERVICE_UNAVAILABLE', detail, {
+        headers: { 'retry-after': '1' },
+        cause,
+      });
+    });
     const { keyId, secretVersion } = text === null ? NO_KEY : describeKey(text);
     return {
       configured: text !== null,
