@@ -2,9 +2,9 @@ import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import {
   changedKey,
-  issuedKey,
   keyPage,
-  rotatedKey,
+  repeatedIssuedKey,
+  repeatedRotatedKey,
   traceHeaders,
   type ListKeysQuery,
   type ProvisionKeyBody,
@@ -33,11 +33,11 @@ export class KeyProvisioner {
     private readonly token: ServiceToken,
   ) {}
 
-  async create(given: ProvisionKeyBody, from: FastifyRequest): Answer<typeof issuedKey> {
+  async create(given: ProvisionKeyBody, from: FastifyRequest): Answer<typeof repeatedIssuedKey> {
     const { scopes, ...rest } = given;
     const body = { ...rest, grants: [{ service: SERVICE, scopes }] };
     const call = { method: 'POST', path: '/v1/keys', body } as const;
-    return await this.call(call, issuedKey, from).catch((error: unknown) => {
+    return await this.call(call, repeatedIssuedKey, from).catch((error: unknown) => {
       throw toOwnBody(error);
     });
   }
@@ -50,8 +50,9 @@ export class KeyProvisioner {
     return this.call({ method: 'GET', path }, keyPage, from);
   }
 
-  rotate(id: string, body: RotateKeyBody, from: FastifyRequest): Answer<typeof rotatedKey> {
-    return this.call({ method: 'POST', path: `/v1/keys/${id}/rotate`, body }, rotatedKey, from);
+  rotate(id: string, body: RotateKeyBody, from: FastifyRequest): Answer<typeof repeatedRotatedKey> {
+    const call = { method: 'POST', path: `/v1/keys/${id}/rotate`, body } as const;
+    return this.call(call, repeatedRotatedKey, from);
   }
 
   revoke(id: string, body: RevokeKeyBody, from: FastifyRequest): Answer<typeof changedKey> {
@@ -84,13 +85,19 @@ export class KeyProvisioner {
   }
 }
 
+/** What the caller asks of the key service beside the body. */
+const PASSED_ON = ['idempotency-key', 'if-match'] as const;
+
 function headersOf(from: FastifyRequest, token: string): Record<string, string> {
-  const idempotencyKey = from.headers['idempotency-key'];
+  const given = PASSED_ON.flatMap((name) => {
+    const value = from.headers[name];
+    return typeof value === 'string' ? [[name, value]] : [];
+  });
   return {
     ...traceHeaders(from),
     authorization: `Bearer ${token}`,
     'x-actor-token': bearerToken(from) ?? '',
     'x-forwarded-for': from.ip,
-    ...(typeof idempotencyKey === 'string' && { 'idempotency-key': idempotencyKey }),
+    ...(Object.fromEntries(given) as Record<string, string>),
   };
 }

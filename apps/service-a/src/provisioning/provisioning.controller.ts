@@ -3,13 +3,13 @@ import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import {
   changedKey,
-  issuedKey,
   keyId,
   keyPage,
   listKeysQuery,
   provisionKeyBody,
+  repeatedIssuedKey,
+  repeatedRotatedKey,
   revokeKeyBody,
-  rotatedKey,
   rotateKeyBody,
   type ListKeysQuery,
   type ProvisionKeyBody,
@@ -21,7 +21,14 @@ import type { UpstreamAnswer } from '../upstream.js';
 import { KeyProvisioner } from './key-provisioner.js';
 
 const listOwnKeysQuery = listKeysQuery.omit({ service: true });
-const Idempotent = () => ApiHeader({ name: 'Idempotency-Key', required: false });
+const Idempotent = () =>
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description:
+      'Sent again within 24 hours, with the same body, it gets the same answer and nothing is done twice; ' +
+      'after 10 minutes the answer comes without its secret',
+  });
 
 /** Keys for this service, made at the key service for whoever is an admin there. */
 @ApiTags('api-keys')
@@ -33,7 +40,7 @@ export class ProvisioningController {
   @Post()
   @Idempotent()
   @ApiOperation({ summary: 'Make a key for this service; its secret is shown this once' })
-  @ApiResponse({ status: 201, standardSchema: issuedKey })
+  @ApiResponse({ status: 201, standardSchema: repeatedIssuedKey })
   async create(
     @Body({ schema: provisionKeyBody }) body: ProvisionKeyBody,
     @Req() request: FastifyRequest,
@@ -56,8 +63,13 @@ export class ProvisioningController {
   @Post(':id/rotate')
   @HttpCode(200)
   @Idempotent()
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag of the version to rotate',
+  })
   @ApiOperation({ summary: 'Give a key a new secret; the old one goes on for the overlap' })
-  @ApiResponse({ status: 200, standardSchema: rotatedKey })
+  @ApiResponse({ status: 200, standardSchema: repeatedRotatedKey })
   async rotate(
     @Param('id', { schema: keyId }) id: string,
     @Body({ schema: rotateKeyBody.prefault({}) }) body: RotateKeyBody,
@@ -82,7 +94,7 @@ export class ProvisioningController {
 }
 
 /** Headers that say something of the answer itself. */
-const PASSED_ON = ['idempotency-replayed', 'keyward-propagation'];
+const PASSED_ON = ['etag', 'idempotency-replayed', 'keyward-propagation'];
 
 function passOn<T>({ data, headers }: UpstreamAnswer<T>, reply: FastifyReply): T {
   for (const name of PASSED_ON) {

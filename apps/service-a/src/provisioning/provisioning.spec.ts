@@ -81,6 +81,35 @@ describe('keys made through service-a', () => {
     });
   });
 
+  it('passes on that an answer was given before, then without its secret too', async () => {
+    const replayed = { 'idempotency-replayed': 'true', etag: '"1"' };
+    const previous = { validUntil: '2026-11-02T12:00:00.000Z' };
+    around.keyService.routes({
+      'POST /v1/keys': (_seen, response) => sendJson(response, 201, { key }, replayed),
+      [`POST /v1/keys/${id}/rotate`]: (_seen, response) =>
+        sendJson(response, 200, { key, previous }, replayed),
+    });
+    const created = await post('/v1/api-keys', body).set('idempotency-key', 'a').expect(201);
+    expect(created.body).toEqual({ key });
+    const path = `/v1/api-keys/${id}/rotate`;
+    const rotated = await post(path, {}).set('idempotency-key', 'b').expect(200);
+    expect(rotated.body).toEqual({ key, previous });
+    for (const { headers } of [created, rotated]) expect(headers).toMatchObject(replayed);
+    const passed = around.keyService.seen.map((one) => one.headers['idempotency-key']);
+    expect(passed).toEqual(['a', 'b']);
+  });
+
+  it('rotates only the version that the caller names', async () => {
+    around.keyService.routes({
+      [`POST /v1/keys/${id}/rotate`]: (_seen, response) =>
+        sendProblem(response, 412, 'VERSION_MISMATCH'),
+    });
+    const path = `/v1/api-keys/${id}/rotate`;
+    const response = await post(path, {}).set('if-match', '"7"').expect(412);
+    expect(response.body).toMatchObject({ code: 'VERSION_MISMATCH' });
+    expect(around.keyService.seen[0]!.headers['if-match']).toBe('"7"');
+  });
+
   it('lists the keys of this service', async () => {
     const page = { data: [key], nextCursor: 'next' };
     around.keyService.routes({
