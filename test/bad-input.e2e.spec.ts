@@ -6,6 +6,7 @@ import {
   closeRaw,
   sendBytes,
   sendRaw,
+  sendSlowly,
   type RawAnswer,
   type RawRequest,
 } from './support/raw-http.js';
@@ -33,6 +34,7 @@ let credentials: Record<Route['access'], readonly (readonly [string, string])[]>
 let serviceToken: string;
 let ids: Record<string, string>;
 let before: unknown;
+let slow: ReturnType<typeof sendSlowly>[];
 
 beforeAll(async () => {
   scene = await startScene();
@@ -64,6 +66,15 @@ beforeAll(async () => {
   ];
   routes = await routesOf(scene);
   before = await contents();
+  // they take their time: looked at in the end
+  const { keyService, serviceA } = scene.platform.quickstart;
+  slow = [
+    sendSlowly(serviceA, 'GET /v1/reports HTTP/1.1\r\nhost: a\r\nx-slow: '),
+    sendSlowly(
+      keyService,
+      'POST /v1/keys/verify HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n',
+    ),
+  ];
 });
 afterAll(async () => {
   closeRaw();
@@ -967,6 +978,12 @@ describe('bytes on the wire', () => {
     expect(answers.slice(5).map(({ status }) => status)).toEqual([400]);
     expect(closed).toBe(true);
   });
+
+  it('who sends headers or a body a byte at a time is hung up on within 30 s, with 408', async () => {
+    const ends = await Promise.all(slow);
+    expect(ends.filter(({ ms }) => ms > 30_000)).toEqual([]);
+    expect(ends.map(({ text }) => text.slice(0, 12))).toEqual(['HTTP/1.1 408', 'HTTP/1.1 408']);
+  }, 40_000);
 
   it('a service serves on after all of it', async () => {
     for (const service of SERVICE_NAMES)

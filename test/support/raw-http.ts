@@ -99,6 +99,28 @@ export function sendBytes(
   });
 }
 
+/**
+ * Opens a connection, says the beginning of a request, and goes on a byte at a time, never to an end.
+ *
+ * @returns how long the service bore with it, in milliseconds, and what it said before it hung up
+ */
+export function sendSlowly(base: string, begin: string): Promise<{ ms: number; text: string }> {
+  const { hostname, port } = new URL(base);
+  const startedMs = performance.now();
+  return new Promise((resolve) => {
+    const socket = createConnection({ host: hostname, port: Number(port) });
+    let text = '';
+    const drip = setInterval(() => socket.write('x'), 1_000);
+    socket.on('data', (chunk) => (text += chunk.toString()));
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearInterval(drip);
+      resolve({ ms: performance.now() - startedMs, text });
+    });
+    socket.write(begin);
+  });
+}
+
 /** The answers on one connection, one after the other; each must say its length. */
 export function answersIn(text: string): RawAnswer[] {
   const answers: RawAnswer[] = [];

@@ -107,15 +107,10 @@ export type PatchKeyBody = z.infer<typeof patchKeyBody>;
 export const keyStatus = z.enum(['active', 'disabled', 'revoked', 'expired']);
 export type KeyStatus = z.infer<typeof keyStatus>;
 
-export const REVOCATION_REASONS = [
-  'unspecified',
-  'compromised',
-  'leaked',
-  'superseded',
-  'retired',
-  'consumer_left',
-  'policy',
-] as const;
+/** Why a key is revoked: 1 to 128 characters of the caller's own; `comment` has room for more. */
+export const revocationReason = displayName.meta({
+  examples: ['compromised', 'leaked', 'superseded', 'retired'],
+});
 
 /** A key as management routes show it. Nothing here opens anything: the secret is never in it. */
 export const key = z
@@ -188,7 +183,7 @@ export const repeatedRotatedKey = rotatedKey
 
 /** `POST /v1/keys/{id}/revoke`. */
 export const revokeKeyBody = z
-  .strictObject({ reason: z.enum(REVOCATION_REASONS), comment: remark.optional() })
+  .strictObject({ reason: revocationReason, comment: remark.optional() })
   .meta({ id: 'RevokeKeyBody' });
 export type RevokeKeyBody = z.infer<typeof revokeKeyBody>;
 

@@ -33,7 +33,7 @@ const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
 export const displayName = z
   .string()
   .min(1)
-  .max(128)
+  .regex(/^.{0,128}$/su, 'Use at most 128 characters')
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'Leave out control characters and line breaks')
   .regex(/\S/u, 'Use at least one visible character')
   .refine(holdsNoSecret, NO_SECRET);

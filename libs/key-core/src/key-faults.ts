@@ -107,9 +107,12 @@ export function addressFaults(
     }));
 }
 
-/** Whether a limit's rate is not above that of another. Exact: the products stay below 2^53. */
+/** Whether neither the rate of a limit nor what it lets through at once is above that of another. Exact: the products stay below 2^53. */
 export function isWithin(limit: RateLimit, most: RateLimit): boolean {
-  return limit.limit * most.windowSeconds <= most.limit * limit.windowSeconds;
+  return (
+    limit.limit <= most.limit &&
+    limit.limit * most.windowSeconds <= most.limit * limit.windowSeconds
+  );
 }
 
 /** Defaults that are within the maxima of their own policy: of one that is above, the maximum itself. */

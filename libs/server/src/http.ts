@@ -9,6 +9,15 @@ import type { ServerEnv } from './server-env.js';
 
 const KIB = 1024;
 
+/** What is set of Node's own server. */
+const NODE_HTTP = {
+  headersTimeout: 15_000,
+  maxHeaderSize: 16 * KIB,
+  requireHostHeader: false,
+  // how often the limits of time are looked at: by default every 30 s, which would be added to them
+  connectionsCheckingInterval: 2_000,
+};
+
 /** What an app may set of its HTTP side. */
 export interface HttpOptions {
   /** Paths that take a form instead of JSON. */
@@ -46,10 +55,10 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIdOf,
     bodyLimit: 64 * KIB,
-    requestTimeout: 30_000,
+    requestTimeout: 25_000,
     connectionTimeout: 60_000,
     keepAliveTimeout: 72_000,
-    http: { headersTimeout: 15_000, maxHeaderSize: 16 * KIB, requireHostHeader: false },
+    http: NODE_HTTP,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     trustProxy: env.TRUST_PROXY.length > 0 ? env.TRUST_PROXY : false,

@@ -14,6 +14,24 @@ import { SchemaPipe } from './schema.pipe.js';
 import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
 
+/** What pages of a listed origin may send and read. */
+const CORS = {
+  methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+  exposedHeaders: [
+    'Deprecation',
+    'ETag',
+    'Idempotency-Replayed',
+    'Keyward-Propagation',
+    'Location',
+    'RateLimit',
+    'RateLimit-Policy',
+    'Retry-After',
+    'Sunset',
+    'X-Request-Id',
+  ],
+  maxAge: 600,
+};
+
 /** An app to be started. */
 export interface AppOptions {
   /** Name of the app, in logs and messages. */
@@ -46,7 +64,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
     bodyParser: false,
     abortOnError: false,
     ...(options.env.CORS_ORIGINS.length > 0 && {
-      cors: { origin: options.env.CORS_ORIGINS, maxAge: 600 },
+      cors: { ...CORS, origin: options.env.CORS_ORIGINS },
     }),
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));

@@ -46,7 +46,9 @@ describe('the policy of a service', () => {
     expect(missing.text).toContain(`${slug} requires a limit named burst of at most 10 in 1 s`);
     const high = await create({ rateLimits: [{ ...burst, limit: 11 }] });
     expect(problemIn(high)).toEqual(violated('/rateLimits/0'));
-    const key = await issue({ rateLimits: [{ ...burst, limit: 60, windowSeconds: 10 }] });
+    const wide = await create({ rateLimits: [{ ...burst, limit: 60, windowSeconds: 10 }] });
+    expect(problemIn(wide)).toEqual(violated('/rateLimits/0'));
+    const key = await issue({ rateLimits: [{ ...burst, windowSeconds: 10 }] });
     expect(problemIn(await patchKey(key.id, 1, { rateLimits: [] }))).toEqual(
       violated('/rateLimits'),
     );

@@ -1,4 +1,13 @@
-import { Body, Controller, Get, Headers, HttpCode, Post, UseGuards } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  HttpCode,
+  Post,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import {
   changedKey,
@@ -12,6 +21,8 @@ import {
 import { Public } from '#jwt-guard';
 import { By } from '../access/by.js';
 import type { Principal } from '../access/principal.js';
+import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from '../keys/keys.js';
 import { heldKey } from './holder.js';
@@ -23,6 +34,7 @@ import { HolderGuard } from './holder.guard.js';
 @Controller('v1/self')
 @Public()
 @UseGuards(HolderGuard)
+@UseInterceptors(TaggedInterceptor)
 export class SelfController {
   constructor(private readonly keys: Keys) {}
 
@@ -36,7 +48,12 @@ export class SelfController {
   @Post('rotate')
   @HttpCode(200)
   @Repeatable()
-  @ApiOperation({ summary: 'Give the key that is presented a new secret' })
+  @UseInterceptors(PropagationInterceptor)
+  @ApiOperation({
+    summary: 'Give the key that is presented a new secret',
+    description:
+      'With `overlapSeconds: 0` the presented secret ends at once: where the answer is lost, only an admin can help. Leave an overlap to be able to ask again.',
+  })
   @ApiHeader({
     name: 'If-Match',
     required: false,

@@ -27,7 +27,7 @@ describe('/v1/self', () => {
   it('shows the holder its key, as its admins see it', async () => {
     const { key, secret } = await seeded.issue({ quota: { limit: 5 } });
     const { status, body, headers } = await self('get', '', secret);
-    expect([status, headers['cache-control']]).toEqual([200, 'no-store']);
+    expect([status, headers['cache-control'], headers['etag']]).toEqual([200, 'no-store', '"1"']);
     expect(body).toEqual(key);
   });
 
@@ -36,6 +36,9 @@ describe('/v1/self', () => {
     const answer = await self('post', '/rotate', secret).send({ overlapSeconds: 60 });
     expect(answer.status).toBe(200);
     const rotated = answer.body as RotatedKey;
+    expect(Object.keys(rotated)).toEqual(['key', 'secret', 'previous']);
+    const { etag, 'keyward-propagation': reached } = answer.headers;
+    expect([etag, reached]).toEqual(['"2"', 'confirmed']);
     expect(rotated.key).toMatchObject({ id: key.id, version: 2 });
     expect(await seeded.codeOf(rotated.secret)).toBe('VALID');
     expect(await seeded.codeOf(secret)).toBe('VALID');
