@@ -7,12 +7,22 @@ import type { KeyServiceEnv } from './config.js';
 import { INTROSPECT_PATH } from './introspection/introspection.controller.js';
 import { KeyServiceModule } from './key-service.module.js';
 import { Leases } from './lease/leases.js';
+import { IMPORTS_PATH } from './migration/imports.controller.js';
+import { ImportRules } from './migration/import-rules.js';
+import {
+  describeMigration,
+  MIGRATION_PATH,
+  registerMigration,
+} from './migration/migration.route.js';
 import { Stores } from './stores.js';
 import { registerUsage, describeUsage, USAGE_PATH } from './usage/usage.route.js';
 import { UsageIntake } from './usage/usage-intake.js';
 import { registerVerify, VERIFY_BATCH_PATH, VERIFY_PATH } from './verify/verify.route.js';
 import { describeVerify } from './verify/verify.openapi.js';
 import { Verifier } from './verify/verifier.js';
+
+/** A thousand keys with all that may be said of them. */
+const IMPORT_BODY_BYTES = 8 * 1_024 * 1_024;
 
 /** The key service as the server library starts it. */
 export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
@@ -25,7 +35,8 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     portVariable: 'KEY_SERVICE_PORT',
     http: {
       keyPaths: [VERIFY_PATH, VERIFY_BATCH_PATH, INTROSPECT_PATH],
-      quietPaths: [VERIFY_PATH, VERIFY_BATCH_PATH, USAGE_PATH],
+      quietPaths: [VERIFY_PATH, VERIFY_BATCH_PATH, USAGE_PATH, MIGRATION_PATH],
+      bodyLimits: { [IMPORTS_PATH]: IMPORT_BODY_BYTES },
       formPaths: [INTROSPECT_PATH],
     },
     openApi: {
@@ -34,6 +45,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
       complete: (document) => {
         describeVerify(document);
         describeUsage(document);
+        describeMigration(document);
       },
     },
     isReady: (app) => app.get(Fence).isReady(),
@@ -43,6 +55,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
       registerVerify(fastify, { verifier: app.get(Verifier), leases: app.get(Leases), tokens });
       registerFeed(fastify, { follower, pool, tokens });
       registerUsage(fastify, app.get(UsageIntake), tokens);
+      registerMigration(fastify, { rules: app.get(ImportRules), pool, tokens });
     },
   };
 }

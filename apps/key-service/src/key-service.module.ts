@@ -7,6 +7,7 @@ import { CatalogModule } from './catalog/catalog.module.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
 import { ExplainModule } from './explain/explain.module.js';
 import { IntrospectionModule } from './introspection/introspection.module.js';
+import { MigrationModule } from './migration/migration.module.js';
 import { KeysModule } from './keys/keys.module.js';
 import { LeaseModule } from './lease/lease.module.js';
 import { SelfModule } from './self/self.module.js';
@@ -32,6 +33,7 @@ export class KeyServiceModule {
         CatalogModule,
         KeysModule,
         UsageModule.forRoot(env),
+        MigrationModule.forRoot(env),
         verifying,
         LeaseModule.forRoot(verifying),
         ExplainModule.forRoot(verifying),

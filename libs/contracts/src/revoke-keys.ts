@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { importId } from './imports.js';
 import { keyId, revokeKeyBody } from './keys.js';
 import { displayName, instant, slug } from './primitives.js';
 import { propagation } from './propagation.js';
@@ -12,6 +13,10 @@ const filter = z
     service: slug.optional(),
     tag: displayName.max(64).optional(),
     createdBefore: instant.optional(),
+    /** Keys of an import. */
+    import: importId.optional(),
+    /** Imported keys whose hash was flagged as weak, or those whose hash was not. */
+    weak: z.boolean().optional(),
   })
   .refine((members) => Object.keys(members).length > 0, 'Name at least one member');
 

@@ -51,6 +51,11 @@ export function parseKeyText(text: string): KeyText | null {
   };
 }
 
+/** 16 base62 characters that nobody else has drawn, 95 bits: what follows `key_` in an id. */
+export function randomId(random: (bytes: number) => Buffer): string {
+  return randomBase62(ID_LENGTH, random);
+}
+
 /**
  * Makes the text of a key with a fresh secret of 256 bits and, unless one is given, a fresh id of 95 bits.
  *
@@ -60,7 +65,7 @@ export function parseKeyText(text: string): KeyText | null {
 export function makeKeyText(options: KeyTextOptions, random: (bytes: number) => Buffer): KeyText {
   const { prefix, environment, keyId } = options;
   if (keyId !== undefined && !KEY_ID.test(keyId)) throw new RangeError('Not the id of a key');
-  const id = keyId?.slice('key_'.length) ?? randomBase62(ID_LENGTH, random);
+  const id = keyId?.slice('key_'.length) ?? randomId(random);
   const bytes = random(SECRET_BYTES);
   if (bytes.length !== SECRET_BYTES) throw new RangeError('The source gave too few random bytes');
   const body = `${prefix}_${environment}_${id}_${base62OfBytes(bytes, SECRET_LENGTH)}`;

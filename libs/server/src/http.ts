@@ -24,6 +24,8 @@ export interface HttpOptions {
   formPaths?: readonly string[];
   /** Paths whose bodies may hold keys; elsewhere a key in the body is refused. */
   keyPaths?: readonly string[];
+  /** Paths that take larger bodies than others, in bytes. */
+  bodyLimits?: Readonly<Record<string, number>>;
   /** Paths whose good answers are not logged one by one. */
   quietPaths?: readonly string[];
 }
@@ -71,6 +73,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   }) as unknown as FastifyInstance;
   answerForNode(fastify.server);
   const routes = collectRoutes(fastify);
+  widenBodies(fastify, options.bodyLimits ?? {});
   let draining = false;
   fastify.decorate('drain', () => {
     draining = true;
@@ -83,6 +86,16 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     methodsOf: (path) => routes.filter((one) => one.pattern.test(path)).map((one) => one.method),
     health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
   };
+}
+
+function widenBodies(
+  fastify: FastifyInstance,
+  limits: NonNullable<HttpOptions['bodyLimits']>,
+): void {
+  fastify.addHook('onRoute', (route) => {
+    const limit = limits[route.url];
+    if (limit !== undefined) route.bodyLimit = limit;
+  });
 }
 
 function registerHooks(fastify: FastifyInstance, quietPaths: ReadonlySet<string>): void {

@@ -1,4 +1,4 @@
-import type { Key } from '#contracts';
+import type { ImportedKeys, Key } from '#contracts';
 import { startManagement, type ManagementApp, type Method } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -9,6 +9,8 @@ let tokens: Record<string, string>;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
+  const made = await management.call('post', '/v1/imports', world.admin).send(importBody);
+  importId = (made.body as ImportedKeys).import.id;
   const { person, service } = management.issuer;
   tokens = {
     admin: world.admin,
@@ -62,6 +64,11 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
     ['revoke keys', 'post', () => '/v1/keys/revoke', () => bulkRevocation],
     ['disable a key', 'post', (id) => `/v1/keys/${id}/disable`],
     ['enable a key', 'post', (id) => `/v1/keys/${id}/enable`],
+    ['import keys', 'post', () => '/v1/imports', () => importBody],
+    ['list imports', 'get', () => '/v1/imports'],
+    ['read an import', 'get', () => `/v1/imports/${importId}`],
+    ['read parity', 'get', () => `/v1/imports/${importId}/parity`],
+    ['move an import', 'patch', () => `/v1/imports/${importId}`, () => ({ mode: 'shadow' })],
     [
       'explain a key',
       'post',
@@ -75,12 +82,17 @@ const FOR_OTHERS = [
   'post /v1/keys/verify-batch',
   'post /v1/introspect',
   'post /v1/usage',
+  'get /v1/migration',
+  'post /v1/migration/parity',
   'get /v1/self',
   'post /v1/self/rotate',
   'post /v1/self/revoke',
 ];
 /** Of keys that nobody has: who may ask it gets 200, whatever is theirs. */
 const bulkRevocation = { filter: { tag: 'held-by-none' }, reason: 'policy' };
+let importId = '';
+/** An import into which nothing goes. */
+const importBody = { service: 'service-a', scheme: { algorithm: 'sha256' }, items: [{}] };
 let number = 0;
 const fresh = () => `made-${++number}`;
 
@@ -102,6 +114,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list services': 200,
       'list consumers': 200,
       'list keys': 200,
+      'list imports': 200,
       'read a consumer': 200,
       'explain a key': 404,
       'read usage': 200,
@@ -127,6 +140,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list services': 200,
       'list consumers': 200,
       'list keys': 200,
+      'list imports': 200,
       'read a consumer': 200,
       'read usage': 200,
       'add a service': 403,
@@ -134,6 +148,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'revoke keys': 200,
       'change a consumer': 403,
       'issue a key': 400,
+      'import keys': 400,
     },
   ],
   [
@@ -144,6 +159,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'list services': 200,
       'list consumers': 200,
       'list keys': 200,
+      'list imports': 200,
       'read a consumer': 200,
       'read usage': 200,
       'add a service': 403,
@@ -151,6 +167,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'revoke keys': 200,
       'change a consumer': 403,
       'issue a key': 400,
+      'import keys': 400,
     },
   ],
 ];
@@ -164,7 +181,9 @@ describe('every route for everybody', () => {
       .filter((route) => !FOR_OTHERS.includes(route));
     const listed = ROUTES.map(
       ([, method, path]) =>
-        `${method} ${path('{id}').replace(/(services|consumers)\/[^/]+/, '$1/{slug}')}`,
+        `${method} ${path('{id}')
+          .replace(/(services|consumers)\/[^/]+/, '$1/{slug}')
+          .replace(/imports\/[^/]+/, 'imports/{id}')}`,
     );
     expect(served.toSorted()).toEqual(listed.toSorted());
   });

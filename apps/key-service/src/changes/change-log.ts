@@ -14,7 +14,7 @@ export interface NewChange {
   via: string | null;
   /** `key.revoked`, `consumer.disabled`, ... */
   action: string;
-  targetType: 'key' | 'service' | 'consumer';
+  targetType: 'key' | 'service' | 'consumer' | 'import';
   targetId: string;
   /** Version of the key from now on; null where the target is no key. */
   keyVersion: number | null;

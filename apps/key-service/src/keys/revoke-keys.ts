@@ -46,18 +46,27 @@ export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Muta
   };
 }
 
+type Filter = RevokeKeysBody['filter'];
+
+/** What each member of a filter demands of a key `k`; `value` is the place of its value. */
+const CONDITIONS = {
+  consumer: (value) => `k.consumer = ${value}`,
+  service: (value) => `k.id IN (SELECT key_id FROM keys.key_grant WHERE service = ${value})`,
+  tag: (value) => `k.tags @> ARRAY[${value}]::text[]`,
+  createdBefore: (value) => `k.created_at < ${value}::timestamptz`,
+  import: (value) => `k.id IN (SELECT key_id FROM keys.imported_key WHERE import_id = ${value})`,
+  weak: (value) => `k.id IN (SELECT key_id FROM keys.imported_key WHERE weak = ${value})`,
+} as const satisfies Record<keyof Filter, (value: string) => string>;
+
 /** Oldest first; locked in that order unless it is a dry run, as everything that locks several keys does. */
 function findMatching({ manager, by }: Work, body: RevokeKeysBody): Promise<{ id: string }[]> {
-  const { consumer, service, tag, createdBefore } = body.filter;
   const parameters: unknown[] = [];
   const bind = (value: unknown) => `$${parameters.push(value)}`;
   const conditions = [`k.state <> 'revoked'`];
-  if (consumer !== undefined) conditions.push(`k.consumer = ${bind(consumer)}`);
-  if (service !== undefined)
-    conditions.push(`k.id IN (SELECT key_id FROM keys.key_grant WHERE service = ${bind(service)})`);
-  if (tag !== undefined) conditions.push(`k.tags @> ARRAY[${bind(tag)}]::text[]`);
-  if (createdBefore !== undefined)
-    conditions.push(`k.created_at < ${bind(new Date(createdBefore))}`);
+  for (const [name, condition] of Object.entries(CONDITIONS)) {
+    const value = body.filter[name as keyof typeof CONDITIONS];
+    if (value !== undefined) conditions.push(condition(bind(value)));
+  }
   if (by.services !== null)
     conditions.push(`NOT EXISTS (SELECT FROM keys.key_grant o
       WHERE o.key_id = k.id AND o.service <> ALL(${bind(by.services)}))`);

@@ -43,8 +43,9 @@ export async function rotateKey(
   await refuseInactive(work, key, nowMs);
   const current = await refuseOverlapping(work, key, nowMs);
   const validUntil = await endOf(work, { key, grants }, { ...body, nowMs });
-  const { prefix, number } = current;
+  const { number } = current;
   const { environment } = key;
+  const prefix = await prefixOf(work, { key, grants }, current);
   const text = makeKeyText({ prefix, environment, keyId: key.id }, material.random);
   const ended = validUntil.getTime() <= nowMs;
   await manager.update(SecretEntity, { keyId: key.id, number }, { validUntil, ended });
@@ -66,6 +67,17 @@ export async function rotateKey(
     changes: [change],
     touched: [touchedOf(rotated)],
   };
+}
+
+/** An imported key has none of ours until now: it gets its service's. */
+async function prefixOf(
+  work: Work,
+  { key, grants }: LockedKey,
+  current: SecretEntity,
+): Promise<string> {
+  if (key.origin === 'issued' || current.number > 1) return current.prefix;
+  const [service] = await lockRuling(work, grants);
+  return service!.policy.keyPrefix;
 }
 
 async function refuseInactive({ manager }: Work, key: KeyEntity, nowMs: number): Promise<void> {

@@ -13,8 +13,13 @@ export class SecretEntity {
   @Column('bytea', { select: false })
   digest!: Buffer;
 
+  /** 0 for an imported one until it is first used: its digest equals none. */
   @Column('integer', { name: 'pepper_version' })
   pepperVersion!: number;
+
+  /** Sealed, for exports; null where the text was never seen since there are exports. */
+  @Column('bytea', { select: false, nullable: true })
+  portable!: Buffer | null;
 
   @Column('text')
   prefix!: string;

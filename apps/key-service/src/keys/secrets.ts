@@ -1,4 +1,5 @@
 import { digestKey, type KeyText } from '#key-core';
+import { sealPortable } from './portable.js';
 import { SecretEntity } from './secret.entity.js';
 import type { Work } from './work.js';
 
@@ -9,11 +10,12 @@ export async function addSecret(
   { number, atMs }: { number: number; atMs: number },
 ): Promise<void> {
   const { version, bytes } = material.peppers.current;
+  const place = { keyId: text.keyId, number };
   await manager.insert(SecretEntity, {
-    keyId: text.keyId,
-    number,
+    ...place,
     digest: digestKey(bytes, text.text),
     pepperVersion: version,
+    portable: sealPortable(bytes, text.text, { place, random: material.random }),
     prefix: text.prefix,
     last4: text.last4,
     createdAt: new Date(atMs),

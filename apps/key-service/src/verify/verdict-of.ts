@@ -25,6 +25,12 @@ export function bareRefusal(code: 'MALFORMED' | 'NOT_FOUND', origin: Origin): Ve
   };
 }
 
+/** A refusal of who presents more imported keys than can be looked at now; it says nothing of any key. */
+export function busyRefusal(origin: Origin): Verdict {
+  const decision = decisionOf({ ...origin, ttlSeconds: 0 }, 0);
+  return { valid: false, code: 'RATE_LIMITED', retryAfterSeconds: 1, decision };
+}
+
 /** What a verdict is made of. */
 export interface Basis {
   record: KeyRecord;

@@ -1,23 +1,17 @@
 import type { Logger } from 'pino';
 import type { Environment, ScopeRequirement, Verdict } from '#contracts';
-import {
-  decide,
-  parseKeyText,
-  type Decision,
-  type KeyRecord,
-  type KeyText,
-  type SecretRecord,
-} from '#key-core';
+import { decide, parseKeyText, type Decision, type KeyRecord, type SecretRecord } from '#key-core';
 import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
+import type { ForeignKeys, PresentedKey } from './foreign-keys.js';
 import { secretIn } from './presented-secret.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
 import type { Spender } from './spender.js';
 import { NO_SPENDING, type Spending, type Spent } from './spending.js';
-import { bareRefusal, verdictOf, type Origin } from './verdict-of.js';
+import { bareRefusal, busyRefusal, verdictOf, type Origin } from './verdict-of.js';
 
 /** A question about a presented key. */
 export interface Question {
@@ -40,6 +34,7 @@ export interface VerifierParts {
   spender: Spender;
   fence: Fence;
   usage: Pick<Usage, 'count'>;
+  foreign: ForeignKeys;
   material: KeyMaterial;
   cacheTtlSeconds: number;
   log: Logger;
@@ -90,10 +85,11 @@ export class Verifier {
   /** The same without counting it as usage, and with the record that was gone by where the verdict says anything of the key. */
   async decideOn(question: Question): Promise<{ verdict: Verdict; record: KeyRecord | null }> {
     const nowMs = this.parts.material.now();
-    const key = parseKeyText(question.text);
-    if (key === null)
+    const answer = await this.answerTo(question);
+    if (answer === null)
       return { verdict: bareRefusal('MALFORMED', this.originOf(nowMs)), record: null };
-    const { opened, spent, origin } = await this.answer(key, question);
+    if (answer === 'busy') return { verdict: busyRefusal(this.originOf(nowMs)), record: null };
+    const { opened, spent, origin } = answer;
     // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
     if (opened === null || opened.decision.code === 'NOT_FOUND')
       return { verdict: bareRefusal('NOT_FOUND', origin), record: null };
@@ -102,13 +98,32 @@ export class Verifier {
 
   /** The key itself where it may do what is asked, else null. Spends nothing. @throws as {@link Verifier.verify} */
   async look(question: Omit<Question, 'cost' | 'isDry'>): Promise<OpenedKey | null> {
-    const key = parseKeyText(question.text);
-    if (key === null) return null;
-    const { opened } = await this.answer(key, { ...question, cost: 0, isDry: true });
-    return opened?.decision.code === 'VALID' ? opened : null;
+    const answer = await this.answerTo({ ...question, cost: 0, isDry: true }, false);
+    if (answer === 'busy') throw new Error('Too many imported keys are being looked at');
+    return answer?.opened?.decision.code === 'VALID' ? answer.opened : null;
   }
 
-  private answer(key: KeyText, question: Question): Promise<Answer> {
+  /**
+   * First as a key of ours, which costs less; then as one that another platform may have made. Null where it is neither.
+   *
+   * @param isDry whether keys count that are on trial only
+   */
+  private async answerTo(
+    question: Question,
+    isDry = question.isDry,
+  ): Promise<Answer | 'busy' | null> {
+    const { foreign, material } = this.parts;
+    const given = { ...question, isDry };
+    const key = parseKeyText(question.text);
+    const own = key && (await this.answer(key, question));
+    if (own?.opened || !foreign.mayBe(given)) return own;
+    const found = await foreign.find(given);
+    if (found === 'busy') return found;
+    if (found !== null) return this.answer(found, question);
+    return own ?? { opened: null, spent: null, origin: this.originOf(material.now()) };
+  }
+
+  private answer(key: PresentedKey, question: Question): Promise<Answer> {
     const { cache, fence } = this.parts;
     const epoch = fence.trustedEpoch();
     if (question.isFresh || epoch === null || !cache?.isUsable)
@@ -116,7 +131,7 @@ export class Verifier {
     return this.fromCache(key, question, epoch);
   }
 
-  private async fromCache(key: KeyText, question: Question, epoch: number): Promise<Answer> {
+  private async fromCache(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
     const known = this.known.get(key.keyId);
     // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
     const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs(key);
@@ -124,7 +139,7 @@ export class Verifier {
     return answer ?? (await this.askAnew(key, question, epoch));
   }
 
-  private async askAnew(key: KeyText, question: Question, epoch: number): Promise<Answer> {
+  private async askAnew(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
     const { cache, log } = this.parts;
     const { keyId } = key;
     const tag = RecordCache.newerThan(this.oldestMs(key));
@@ -141,7 +156,11 @@ export class Verifier {
   }
 
   /** The answer by a known entry, or null where Redis does not confirm it. */
-  private async ask(key: KeyText, question: Question, known: CacheEntry): Promise<Answer | null> {
+  private async ask(
+    key: PresentedKey,
+    question: Question,
+    known: CacheEntry,
+  ): Promise<Answer | null> {
     const { keyId } = key;
     const { opened, spending } = this.judge(known.record, key, question);
     const { tag, epoch, record } = known;
@@ -161,7 +180,11 @@ export class Verifier {
     }
   }
 
-  private async fromStore(key: KeyText, question: Question, token: string | null): Promise<Answer> {
+  private async fromStore(
+    key: PresentedKey,
+    question: Question,
+    token: string | null,
+  ): Promise<Answer> {
     const { store, cache, log } = this.parts;
     let read;
     try {
@@ -181,7 +204,7 @@ export class Verifier {
   }
 
   /** PostgreSQL does not answer: what the cache holds may go on for the grace; what it does not hold nobody can decide. */
-  private async inGrace(key: KeyText, question: Question, cause: unknown): Promise<Answer> {
+  private async inGrace(key: PresentedKey, question: Question, cause: unknown): Promise<Answer> {
     const epoch = this.parts.fence.noteDatabaseAway();
     const { cache } = this.parts;
     if (epoch === null || question.isFresh || !cache?.isUsable) throw cause;
@@ -194,7 +217,7 @@ export class Verifier {
 
   /** The answer by a record that was just read. */
   private async spendFor(
-    key: KeyText,
+    key: PresentedKey,
     question: Question,
     { record, origin }: { record: KeyRecord | null; origin: Origin },
   ): Promise<Answer> {
@@ -204,7 +227,7 @@ export class Verifier {
     return spent === null ? this.fromStore(key, question, null) : { opened, spent, origin };
   }
 
-  private judge(record: KeyRecord | null, key: KeyText, question: Question): Judged {
+  private judge(record: KeyRecord | null, key: PresentedKey, question: Question): Judged {
     const { peppers, now } = this.parts.material;
     const secret = secretIn(record, key, peppers);
     if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
@@ -222,7 +245,7 @@ export class Verifier {
    * An entry that was read from the store before this is read anew, as long as there is a store to read. Not the same for all
    * keys, so that those which were read together do not come again together.
    */
-  private oldestMs({ keyId }: KeyText): number {
+  private oldestMs({ keyId }: PresentedKey): number {
     const { fence, material, cacheTtlSeconds } = this.parts;
     if (fence.isDatabaseAway) return 0;
     const lifeMs = cacheTtlSeconds * (1_000 - 3 * (keyId.charCodeAt(keyId.length - 1) % 32));

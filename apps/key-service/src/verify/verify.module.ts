@@ -6,6 +6,7 @@ import { QuotaLedger } from '../quota/quota-ledger.js';
 import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
 import { Usage } from '../usage/usage.js';
+import { FOREIGN_KEYS, type ForeignKeys } from './foreign-keys.js';
 import { LocalLimits } from './local-limits.js';
 import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
@@ -21,9 +22,12 @@ export class VerifyModule {
   static forRoot(env: KeyServiceEnv): DynamicModule {
     const parts = {
       provide: PARTS,
-      inject: [Stores, Usage, KEY_MATERIAL, LOG],
-      useFactory: (stores: Stores, usage: Usage, material: KeyMaterial, log: Logger) =>
-        wire(stores, env, { usage, material, log }),
+      inject: [Stores, Usage, FOREIGN_KEYS, KEY_MATERIAL, LOG],
+      useFactory: (
+        stores: Stores,
+        usage: Usage,
+        ...[foreign, material, log]: [ForeignKeys, KeyMaterial, Logger]
+      ) => wire(stores, env, { usage, foreign, material, log }),
     };
     const exported = [
       { provide: RecordStore, inject: [PARTS], useFactory: (wired: Wired) => wired.store },
@@ -39,7 +43,7 @@ type Wired = ReturnType<typeof wire>;
 function wire(
   { hotPool, link, fence }: Stores,
   { CACHE_TTL_SECONDS: ttlSeconds, GRACE_SECONDS: graceSeconds }: KeyServiceEnv,
-  options: { usage: Usage; material: KeyMaterial; log: Logger },
+  options: { usage: Usage; foreign: ForeignKeys; material: KeyMaterial; log: Logger },
 ) {
   const { cacheKey: macKey, now } = options.material;
   const store = new RecordStore(hotPool);

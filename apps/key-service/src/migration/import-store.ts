@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { ConflictException } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { CreateImportBody, ImportMode, KeyImport } from '#contracts';
+import { randomId } from '#key-core';
+import { canonicalJson } from '../idempotency/once.js';
+import { seal } from '../idempotency/seal.js';
+import type { Work } from '../keys/work.js';
+import { importSecretsOf, type ImportSecrets } from './import-secrets.js';
+import { schemePlace } from './import-rules.js';
+
+/** A row of `keys.import`. */
+export interface ImportRow {
+  id: string;
+  service: string;
+  source: string;
+  mode: ImportMode;
+  algorithm: string;
+  scheme_digest: Buffer;
+  pepper_version: number;
+  version: number;
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+}
+
+/** An import that is being added to, and what its rows are sealed with. */
+export interface OpenImport {
+  row: ImportRow;
+  secrets: ImportSecrets;
+  isNew: boolean;
+}
+
+/**
+ * The import of a service and source, made where there is none, its service locked against other imports until the end of the
+ * transaction.
+ *
+ * @throws ConflictException where the source is there with another scheme, or its pepper is missing
+ */
+export async function openImport(work: Work, body: CreateImportBody): Promise<OpenImport> {
+  const { manager, material } = work;
+  const { service, source } = body;
+  await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 7259310))`, [service]);
+  const found = await findImport(manager, 'service = $1 AND source = $2', [service, source]);
+  const digest = createHash('sha256').update(canonicalJson(body.scheme)).digest();
+  if (found === null) return makeImport(work, body, digest);
+  if (!found.scheme_digest.equals(digest))
+    throw conflict(`The source ${source} was begun with another scheme; use another source`);
+  const pepper = material.peppers.get(found.pepper_version);
+  if (pepper === undefined) throw conflict('The pepper that this source was begun with is missing');
+  return { row: found, secrets: importSecretsOf(pepper), isNew: false };
+}
+
+/** One import, or null. */
+export async function findImport(
+  manager: EntityManager,
+  condition: string,
+  values: readonly unknown[],
+): Promise<ImportRow | null> {
+  const text = `SELECT * FROM keys.import WHERE ${condition} FOR UPDATE`;
+  const [row] = await manager.query<ImportRow[]>(text, [...values]);
+  return row ?? null;
+}
+
+/** Imports as they are answered, the oldest first; `services` null for all. */
+export async function showImports(
+  manager: EntityManager,
+  filter: { id?: string | undefined; services: readonly string[] | null },
+): Promise<KeyImport[]> {
+  const rows = await manager.query<(ImportRow & Counts)[]>(SHOW, [
+    filter.id ?? null,
+    filter.services,
+  ]);
+  return rows.map((row) => ({
+    id: row.id,
+    service: row.service,
+    source: row.source,
+    mode: row.mode,
+    algorithm: row.algorithm,
+    counts: { keys: row.keys, upgraded: row.upgraded, weak: row.weak, revoked: row.revoked },
+    createdAt: row.created_at.toISOString(),
+    createdBy: row.created_by,
+    updatedAt: row.updated_at.toISOString(),
+    version: row.version,
+  }));
+}
+
+interface Counts {
+  keys: number;
+  upgraded: number;
+  weak: number;
+  revoked: number;
+}
+
+const SHOW = `
+  SELECT i.*, c.* FROM keys.import i CROSS JOIN LATERAL (
+    SELECT count(*)::int AS keys, count(k.upgraded_at)::int AS upgraded,
+      (count(*) FILTER (WHERE k.weak))::int AS weak, (count(*) FILTER (WHERE key.state = 'revoked'))::int AS revoked
+    FROM keys.imported_key k JOIN keys.key ON key.id = k.key_id WHERE k.import_id = i.id) c
+  WHERE ($1::text IS NULL OR i.id = $1) AND ($2::text[] IS NULL OR i.service = ANY ($2))
+  ORDER BY i.created_at, i.id`;
+
+async function makeImport(
+  { manager, material, by }: Work,
+  { service, source, mode, scheme }: CreateImportBody,
+  digest: Buffer,
+): Promise<OpenImport> {
+  const { version, bytes } = material.peppers.current;
+  const secrets = importSecretsOf(bytes);
+  const id = `imp_${randomId(material.random)}`;
+  const at = new Date(material.now());
+  const sealed = seal(JSON.stringify(scheme), {
+    key: secrets.sealKey,
+    place: schemePlace(id, service),
+    random: material.random,
+  });
+  const [row] = await manager.query<ImportRow[]>(
+    `INSERT INTO keys.import (id, service, source, mode, sealed_scheme, scheme_digest, algorithm, pepper_version,
+       created_at, created_by, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9) RETURNING *`,
+    [id, service, source, mode, sealed, digest, scheme.algorithm, version, at, by.actor],
+  );
+  return { row: row!, secrets, isNew: true };
+}
+
+function conflict(detail: string): ConflictException {
+  return new ConflictException(detail, { errorCode: 'CONFLICT' });
+}

@@ -1,0 +1,221 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { digestKey, sameDigest, UnknownPepper, type Peppers } from '#key-core';
+import {
+  fastDigest,
+  fitsShape,
+  hashedPart,
+  isFast,
+  locatorIn,
+  readFastDigest,
+  type SlowAlgorithm,
+} from '#key-core/legacy';
+import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
+import type { Attempts } from './attempts.js';
+import type { Candidate, Candidates } from './candidates.js';
+import type { ImportRule, ImportRules } from './import-rules.js';
+import { lookupOf, openHash } from './import-secrets.js';
+import type { SlowPool } from './slow-pool.js';
+import type { SeenSecret } from './upgrade-secret.js';
+
+export interface ImportedKeysParts {
+  rules: ImportRules;
+  candidates: Candidates;
+  attempts: Attempts;
+  pool: SlowPool;
+  peppers: Peppers;
+  /** Gives a secret a digest of our own; may fail. */
+  upgrade: (seen: SeenSecret) => Promise<unknown>;
+  now: () => number;
+  log: Logger;
+}
+
+/** What a text would be found by, were it a key of an import. */
+interface Trace {
+  rule: ImportRule;
+  part: string;
+  lookup: Buffer;
+  /** Null where the hash has a salt. */
+  digest: Buffer | null;
+}
+
+type Found = PresentedKey | null | 'busy';
+
+/** Which secret of which key a text is. */
+interface Remembered {
+  keyId: string;
+  secretNumber: number;
+  /** From when on an upgrade is to be tried; null where there is none to do. */
+  upgradeAtMs: number | null;
+}
+
+const REFUSED_MS = 1_000;
+const UPGRADE_AGAIN_MS = 1_000;
+const MAX_REMEMBERED = 50_000;
+
+/**
+ * Finds imported keys. What a text was found to be is remembered, under a digest that only this process can make: a good one
+ * for good, as a secret never changes its text, a bad one for a second. Whether the key may be used is not decided here.
+ *
+ * A text that an import's shape excludes costs nothing, one that no row is kept for a look-up that it shares with others, and only
+ * the right locator costs a slow hash; of those each source has a few, and all of them share threads of their own.
+ */
+export class ImportedKeys implements ForeignKeys {
+  private readonly found = new Map<string, Remembered>();
+  private readonly refusedUntilMs = new Map<string, number>();
+  private readonly underWay = new Map<string, Promise<Found>>();
+  private readonly nameKey = randomBytes(32);
+
+  constructor(private readonly parts: ImportedKeysParts) {}
+
+  mayBe(given: ForeignText): boolean {
+    return this.rulesFor(given).length > 0;
+  }
+
+  async find(given: ForeignText): Promise<Found> {
+    const rules = this.rulesFor(given);
+    if (rules.length === 0) return null;
+    const name = this.nameOf(given, rules);
+    const known = this.found.get(name);
+    if (known !== undefined) return this.again(known, given);
+    if ((this.refusedUntilMs.get(name) ?? 0) > this.parts.now()) return null;
+    let search = this.underWay.get(name);
+    if (search === undefined) {
+      search = this.search(given, rules, name).finally(() => this.underWay.delete(name));
+      this.underWay.set(name, search);
+    }
+    return search;
+  }
+
+  private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
+    const { keyId, secretNumber, upgradeAtMs } = known;
+    const key = { keyId, secretNumber, text };
+    const isDue = !isDry && upgradeAtMs !== null && this.parts.now() >= upgradeAtMs;
+    if (isDue) await this.upgrade(key, known);
+    return key;
+  }
+
+  /** While only the old side counts, the platform knows an imported key in dry runs only. */
+  private rulesFor({ text, service, isDry }: ForeignText): ImportRule[] {
+    return this.parts.rules
+      .of(service)
+      .filter(({ mode, scheme }) => (isDry || mode !== 'shadow') && fitsShape(scheme, text));
+  }
+
+  private nameOf({ text, service }: ForeignText, rules: readonly ImportRule[]): string {
+    const asked = JSON.stringify([service, rules.map((one) => one.id)]);
+    return createHmac('sha256', this.nameKey).update(`${asked}\0${text}`).digest('base64');
+  }
+
+  private async search(
+    given: ForeignText,
+    rules: readonly ImportRule[],
+    name: string,
+  ): Promise<Found> {
+    const traces = rules.map((rule) => traceOf(rule, given.text)).filter((one) => one !== null);
+    const candidates =
+      traces.length === 0 ? [] : await this.parts.candidates.find(lookupsOf(traces));
+    const found = await this.firstThatIs(given, traces, candidates);
+    if (found === 'busy') return found;
+    if (found === null) {
+      remember(this.refusedUntilMs, name, this.parts.now() + REFUSED_MS);
+      return null;
+    }
+    const { keyId, secretNumber } = found;
+    const isRaw = found.pepperVersion === 0;
+    const known: Remembered = { keyId, secretNumber, upgradeAtMs: isRaw ? 0 : null };
+    remember(this.found, name, known);
+    return this.again(known, given);
+  }
+
+  /** Those with a digest of our own first, then by what they cost. */
+  private async firstThatIs(
+    given: ForeignText,
+    traces: readonly Trace[],
+    candidates: readonly Candidate[],
+  ): Promise<Candidate | null | 'busy'> {
+    const own = candidates.find((one) => one.pepperVersion !== 0 && this.isOwn(one, given.text));
+    if (own !== undefined) return own;
+    let answer: null | 'busy' = null;
+    for (const candidate of candidates.filter((one) => one.pepperVersion === 0)) {
+      const trace = traces.find(
+        ({ rule, lookup }) => rule.id === candidate.importId && lookup.equals(candidate.lookup),
+      );
+      const is = trace === undefined ? false : await this.isHash(candidate, trace, given);
+      if (is === true) return candidate;
+      if (is === 'busy') answer = 'busy';
+    }
+    return answer;
+  }
+
+  private isOwn({ pepperVersion, digest }: Candidate, text: string): boolean {
+    const pepper = this.parts.peppers.get(pepperVersion);
+    if (pepper === undefined) throw new UnknownPepper(pepperVersion);
+    return sameDigest(digestKey(pepper, text), digest);
+  }
+
+  /** A row that was not sealed here is none. */
+  private async isHash(
+    { importId, keyId, lookup, sealed }: Candidate,
+    { rule, part, digest }: Trace,
+    given: ForeignText,
+  ): Promise<boolean | 'busy'> {
+    const hash = sealed && openHash(rule.secrets, sealed, { importId, keyId, lookup });
+    if (hash === null) {
+      this.parts.log.error({ keyId }, 'an imported hash was not sealed here: it opens nothing');
+      return false;
+    }
+    const { scheme } = rule;
+    if (digest === null) return this.isSlowHash(hash, { rule, part }, given);
+    const kept = isFast(scheme) ? readFastDigest(scheme, hash) : null;
+    return kept !== null && sameDigest(kept, digest);
+  }
+
+  private async isSlowHash(
+    hash: string,
+    { rule: { scheme }, part }: Pick<Trace, 'rule' | 'part'>,
+    { service, clientIp = '' }: ForeignText,
+  ): Promise<boolean | 'busy'> {
+    const { attempts, pool, now } = this.parts;
+    const source = `${service} ${clientIp}`;
+    if (pool.isFull || !attempts.take(source, now())) return 'busy';
+    const algorithm = scheme.algorithm as SlowAlgorithm;
+    const { preHashed } = scheme;
+    const matches = await pool.matches({ algorithm, hash, part, preHashed });
+    if (matches) attempts.giveBack(source);
+    return matches;
+  }
+
+  private async upgrade(seen: SeenSecret, known: Remembered): Promise<void> {
+    const { upgrade, now, log } = this.parts;
+    known.upgradeAtMs = null;
+    await upgrade(seen).catch((error: unknown) => {
+      known.upgradeAtMs = now() + UPGRADE_AGAIN_MS;
+      log.warn({ err: error, keyId: seen.keyId }, 'an imported hash could not be upgraded');
+    });
+  }
+}
+
+function traceOf(rule: ImportRule, text: string): Trace | null {
+  const { scheme, secrets, service } = rule;
+  const part = hashedPart(scheme, text);
+  if (part === null) return null;
+  if (isFast(scheme)) {
+    const digest = fastDigest(scheme, part);
+    return { rule, part, digest, lookup: lookupOf(secrets, service, { digest }) };
+  }
+  const locator = locatorIn(scheme, text);
+  if (locator === null) return null;
+  return { rule, part, digest: null, lookup: lookupOf(secrets, service, { locator }) };
+}
+
+/** Each once: several imports of a service may find their keys by the same locator. */
+function lookupsOf(traces: readonly Trace[]): Buffer[] {
+  return [...new Map(traces.map(({ lookup }) => [lookup.toString('hex'), lookup])).values()];
+}
+
+/** The oldest go first. */
+function remember<T>(map: Map<string, T>, name: string, value: T): void {
+  map.set(name, value);
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value!);
+}

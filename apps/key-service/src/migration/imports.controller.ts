@@ -1,0 +1,76 @@
+import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  createImportBody,
+  importedKeys,
+  importId,
+  importList,
+  keyImport,
+  listImportsQuery,
+  parityReport,
+  patchImportBody,
+  type CreateImportBody,
+  type ListImportsQuery,
+  type PatchImportBody,
+} from '#contracts';
+import { By } from '../access/by.js';
+import { Audited, Managed } from '../access/managed.js';
+import type { Principal } from '../access/principal.js';
+import { Imports } from './imports.js';
+
+/** Path of the route that takes large bodies. */
+export const IMPORTS_PATH = '/v1/imports';
+
+/** Keys that other platforms have made, on their way here or back. */
+@ApiTags('Imports')
+@Controller(IMPORTS_PATH.slice(1))
+export class ImportsController {
+  constructor(private readonly imports: Imports) {}
+
+  @Post()
+  @HttpCode(200)
+  @Managed()
+  @ApiOperation({
+    summary: 'Import up to 1,000 keys by their hashes; each item has a result of its own',
+  })
+  @ApiResponse({ status: 200, standardSchema: importedKeys })
+  create(@Body({ schema: createImportBody }) body: CreateImportBody, @By() by: Principal) {
+    return this.imports.create(body, by);
+  }
+
+  @Get()
+  @Audited()
+  @ApiOperation({ summary: 'List imports' })
+  @ApiResponse({ status: 200, standardSchema: importList })
+  list(@Query({ schema: listImportsQuery }) query: ListImportsQuery, @By() by: Principal) {
+    return this.imports.list(query, by);
+  }
+
+  @Get(':id')
+  @Audited()
+  @ApiOperation({ summary: 'Read an import and how far it is' })
+  @ApiResponse({ status: 200, standardSchema: keyImport })
+  read(@Param('id', { schema: importId }) id: string, @By() by: Principal) {
+    return this.imports.read(id, by);
+  }
+
+  @Patch(':id')
+  @Managed()
+  @ApiOperation({ summary: 'Say which side counts: move on, or back' })
+  @ApiResponse({ status: 200, standardSchema: keyImport })
+  move(
+    @Param('id', { schema: importId }) id: string,
+    @Body({ schema: patchImportBody }) { mode }: PatchImportBody,
+    @By() by: Principal,
+  ) {
+    return this.imports.move(id, mode, by);
+  }
+
+  @Get(':id/parity')
+  @Audited()
+  @ApiOperation({ summary: 'Compare what the old side and the platform have decided' })
+  @ApiResponse({ status: 200, standardSchema: parityReport })
+  parity(@Param('id', { schema: importId }) id: string, @By() by: Principal) {
+    return this.imports.parity(id, by);
+  }
+}

@@ -1,0 +1,462 @@
+import { createHmac } from 'node:crypto';
+import * as argon2 from 'argon2';
+import { hashSync } from 'bcryptjs';
+import type { ImportedKeys, Key, KeyImport, RotatedKey, VerifyBody } from '#contracts';
+import { startReplicas, type Replicas } from '../testing/replicas.js';
+import { problemIn, seed, type Seed } from '../testing/seed.js';
+import { foreignText, importerOf, itemOf, SALTED, sha256 } from './testing.js';
+
+let replicas: Replicas;
+let seeded: Seed;
+let importKeys: ReturnType<typeof importerOf>;
+
+beforeAll(async () => {
+  replicas = await startReplicas(2);
+  seeded = await seed(replicas);
+  importKeys = importerOf(replicas, seeded.admin);
+}, 60_000);
+
+afterAll(() => replicas?.stop());
+
+const sql = <T>(text: string, values: unknown[] = []): Promise<T[]> =>
+  replicas.postgres.owner.query<T[]>(text, values);
+const verdictOn = async (body: VerifyBody, replica = 0) => (await replicas.ask(replica, body)).body;
+const codeOf = async (key: string, replica = 0): Promise<string> =>
+  (await verdictOn({ key }, replica)).code;
+const upgradesOf = (keyId: string) =>
+  seeded.count('change_log', `target_id = '${keyId}' AND action = 'key.hash_upgraded'`);
+/** The other replica learns of an import by the change log. */
+const known = async (key: string, replica: number): Promise<void> => {
+  while ((await codeOf(key, replica)) !== 'VALID') await new Promise((go) => setTimeout(go, 20));
+};
+const post = (path: string, body: object, token = seeded.admin) =>
+  replicas.call('post', path, token).send(body);
+
+describe('an imported key', () => {
+  const hmacKey = Buffer.alloc(32, 9);
+  const kinds: [string, object, (text: string) => string | Promise<string>][] = [
+    ['sha256', { shape: { prefix: 'old_' } }, sha256],
+    [
+      'hmac-sha256',
+      { key: hmacKey.toString('base64'), encoding: 'base64url', shape: { prefix: 'old_' } },
+      (text) => createHmac('sha256', hmacKey).update(text).digest('base64url'),
+    ],
+    ['bcrypt', SALTED, (text) => hashSync(text, 8)],
+    ['argon2id', SALTED, (text) => argon2.hash(text, { memoryCost: 1_024, timeCost: 1 })],
+  ];
+
+  it.each(kinds)(
+    'by %s opens, on every replica, and has our own digest from its first use on',
+    async (algorithm, rest, hash) => {
+      const text = foreignText(`${algorithm}1`);
+      const locator = 'locator' in rest ? { locator: text.split('.')[0] } : {};
+      const item = { ...itemOf(text, await hash(text)), ...locator };
+      const { results } = await importKeys({
+        source: algorithm,
+        scheme: { algorithm, ...rest },
+        items: [item],
+      });
+      const { keyId } = results[0]!;
+      expect(results).toEqual([
+        { index: 0, item: item.item, status: 'created', keyId, weak: algorithm === 'sha256' },
+      ]);
+      await expect(codeOf(`${text}x`)).resolves.toBe('NOT_FOUND');
+      await expect(
+        seeded.count('secret', `key_id = '${keyId}' AND pepper_version = 0`),
+      ).resolves.toBe(1);
+
+      await expect(verdictOn({ key: text, scopes: ['reports:read'] })).resolves.toEqual(
+        expect.objectContaining({
+          valid: true,
+          code: 'VALID',
+          keyId,
+          secretNumber: 1,
+          consumer: 'service-b',
+        }),
+      );
+      await expect(
+        seeded.count('secret', `key_id = '${keyId}' AND pepper_version = 1`),
+      ).resolves.toBe(1);
+      await expect(
+        seeded.count('legacy_secret', `key_id = '${keyId}' AND sealed IS NULL`),
+      ).resolves.toBe(1);
+      await known(text, 1);
+      await expect(codeOf(text)).resolves.toBe('VALID');
+      for (const wrong of [`${text}x`, text.slice(0, -1), text.replace('s3', 'S3')])
+        await expect(codeOf(wrong, 1)).resolves.toBe('NOT_FOUND');
+      await expect(upgradesOf(keyId!)).resolves.toBe(1);
+    },
+  );
+
+  it('that many present for the first time at once is upgraded once', async () => {
+    const text = foreignText('crowd');
+    const { results } = await importKeys({
+      source: 'bcrypt',
+      scheme: { algorithm: 'bcrypt', ...SALTED },
+      items: [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_crowd' }],
+    });
+    await expect(replicas.flood(20, { key: text })).resolves.toEqual({ VALID: 20 });
+    await expect(upgradesOf(results[0]!.keyId!)).resolves.toBe(1);
+  });
+
+  it('of more than 72 bytes never opens by what bcrypt reads of it', async () => {
+    const text = `old_long.${'k'.repeat(80)}`;
+    await importKeys({
+      source: 'bcrypt',
+      scheme: { algorithm: 'bcrypt', ...SALTED },
+      items: [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_long' }],
+    });
+    for (const tail of ['x', 'k'.repeat(8)])
+      await expect(codeOf(`old_long.${'k'.repeat(63)}${tail}`)).resolves.toBe('NOT_FOUND');
+    await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+  });
+
+  it('opens although its upgrade fails, and is upgraded when that works again', async () => {
+    const text = foreignText('stuck');
+    const { results } = await importKeys({ items: [itemOf(text)] });
+    const keyId = results[0]!.keyId!;
+    await sql('REVOKE INSERT ON keys.change_log FROM keyward_key_service');
+    try {
+      await expect(codeOf(text)).resolves.toBe('VALID');
+      await expect(codeOf(text)).resolves.toBe('VALID');
+      await expect(upgradesOf(keyId)).resolves.toBe(0);
+    } finally {
+      await sql('GRANT INSERT ON keys.change_log TO keyward_key_service');
+    }
+    while ((await upgradesOf(keyId)) === 0) await expect(codeOf(text)).resolves.toBe('VALID');
+  });
+
+  it('is disabled, rotated and revoked as any other', async () => {
+    const text = foreignText('life');
+    const { results } = await importKeys({ items: [itemOf(text)] });
+    const path = `/v1/keys/${results[0]!.keyId}`;
+    const shown = (await replicas.call('get', path, seeded.admin)).body as Key;
+    expect(shown).toMatchObject({ origin: 'imported', status: 'active', expiresAt: null });
+    await expect(codeOf(text)).resolves.toBe('VALID');
+    await post(`${path}/disable`, {});
+    await expect(codeOf(text)).resolves.toBe('DISABLED');
+    await post(`${path}/enable`, {});
+
+    const rotated = (await post(`${path}/rotate`, { overlapSeconds: 3_600 })).body as RotatedKey;
+    expect(rotated.secret).toMatch(/^kw_live_/);
+    await expect(codeOf(rotated.secret)).resolves.toBe('VALID');
+    const old = await verdictOn({ key: text });
+    expect(old).toMatchObject({ code: 'VALID', secretNumber: 1, rotation: { superseded: true } });
+    await post(`${path}/rotation/finish`, {});
+    await expect(codeOf(text)).resolves.toBe('SUPERSEDED');
+    await expect(codeOf(rotated.secret)).resolves.toBe('VALID');
+    await post(`${path}/revoke`, { reason: 'retired' });
+    await expect(codeOf(rotated.secret)).resolves.toBe('REVOKED');
+    await expect(codeOf(text)).resolves.toBe('REVOKED');
+  });
+
+  it('of another service is not found, whatever service asks', async () => {
+    const text = foreignText('apart');
+    const mine = await importKeys({ items: [itemOf(text)] });
+    const theirs = await importKeys({
+      service: 'service-x',
+      items: [{ ...itemOf(text), scopes: ['things:read'] }],
+    });
+    expect(theirs.results[0]!.status).toBe('created');
+    await post(`/v1/keys/${mine.results[0]!.keyId}/revoke`, { reason: 'retired' });
+    await expect(seeded.codeOf(text)).resolves.toBe('REVOKED');
+    await expect(seeded.codeOf(text, 'service-x')).resolves.toBe('VALID');
+  });
+
+  it('that somebody put into the database opens nothing', async () => {
+    const text = foreignText('planted');
+    const real = foreignText('real');
+    const { results } = await importKeys({ items: [itemOf(real), itemOf(foreignText('other'))] });
+    const [target, other] = results.map((one) => one.keyId);
+    await sql(
+      `UPDATE keys.legacy_secret SET lookup = decode($2, 'hex'), sealed = convert_to($2, 'utf8') WHERE key_id = $1`,
+      [target, sha256(text)],
+    );
+    await sql(
+      `UPDATE keys.secret SET digest = decode($2, 'hex'), pepper_version = 1 WHERE key_id = $1`,
+      [target, sha256(text)],
+    );
+    await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+    // nor does a hash that was sealed here for another row
+    await sql(
+      `UPDATE keys.legacy_secret t SET sealed = o.sealed FROM keys.legacy_secret o WHERE t.key_id = $1 AND o.key_id = $2`,
+      [target, other],
+    );
+    await sql(
+      `UPDATE keys.secret SET digest = decode(repeat('00', 32), 'hex'), pepper_version = 0 WHERE key_id = $1`,
+      [target],
+    );
+    await expect(codeOf(foreignText('other'))).resolves.toBe('VALID');
+    await expect(codeOf(real)).resolves.toBe('NOT_FOUND');
+  });
+
+  it('is kept in the database neither as text nor as the hash that came', async () => {
+    const text = foreignText('hidden');
+    await importKeys({ items: [itemOf(text)] });
+    await codeOf(text);
+    const tables = ['import', 'imported_key', 'legacy_secret', 'secret', 'key', 'change_log'];
+    for (const table of tables) {
+      const rows = await sql<{ row: string }>(`SELECT t::text AS row FROM keys.${table} t`);
+      const all = rows.map((one) => one.row).join('\n');
+      for (const form of [text, sha256(text), Buffer.from(text).toString('hex')])
+        expect(all.includes(form)).toBe(false);
+    }
+  });
+});
+
+describe('an import', () => {
+  it('sent again makes nothing twice', async () => {
+    const items = ['again1', 'again2'].map((id) => itemOf(foreignText(id)));
+    const first = await importKeys({ items });
+    const second = await importKeys({ items: items.toReversed() });
+    expect(second).toMatchObject({
+      created: 0,
+      unchanged: 2,
+      failed: 0,
+      import: { id: first.import.id },
+    });
+    const ids = ({ results }: ImportedKeys) => results.map((one) => one.keyId);
+    expect(ids(second)).toEqual(ids(first).toReversed());
+  });
+
+  it('says of each bad item what is wrong with it, and takes the others', async () => {
+    const good = itemOf(foreignText('good1'));
+    const issued = await seeded.issue();
+    const bad: [object | string, { code: string; pointer: string }][] = [
+      [
+        { ...good, item: 'b1', hash: 'zz' },
+        { code: 'INVALID_REQUEST', pointer: '/hash' },
+      ],
+      [
+        { ...good, item: 'b2', hash: sha256('b2'), consumer: 'nobody' },
+        { code: 'INVALID_REQUEST', pointer: '/consumer' },
+      ],
+      [
+        { ...good, item: 'b3', hash: sha256('b3'), scopes: ['nope:read'] },
+        { code: 'POLICY_VIOLATION', pointer: '/scopes/0' },
+      ],
+      [
+        { ...good, item: 'b4', hash: sha256('b4'), id: issued.key.id },
+        { code: 'ALREADY_EXISTS', pointer: '/id' },
+      ],
+      [
+        { ...good, item: 'b5', hash: sha256('b5'), createdBy: 'me' },
+        { code: 'INVALID_REQUEST', pointer: '' },
+      ],
+      [
+        { ...good, item: 'b6', hash: sha256('b6'), expiresAt: '2001-01-01T00:00:00Z' },
+        { code: 'POLICY_VIOLATION', pointer: '/expiresAt' },
+      ],
+      [
+        { ...good, item: 'b7' },
+        { code: 'ALREADY_EXISTS', pointer: '/hash' },
+      ],
+      [
+        { ...good, item: 'b8', hash: sha256('b8'), locator: 'x' },
+        { code: 'INVALID_REQUEST', pointer: '/locator' },
+      ],
+      [
+        { ...good, name: 'not the same' },
+        { code: 'CONFLICT', pointer: '/item' },
+      ],
+    ];
+    const last = itemOf(foreignText('good2'));
+    const done = await importKeys({ items: [good, ...bad.map(([item]) => item as object), last] });
+    expect(done).toMatchObject({ created: 2, unchanged: 0, failed: bad.length });
+    const faults = done.results
+      .slice(1, -1)
+      .map(({ error }) => ({ code: error!.code, pointer: error!.pointer }));
+    expect(faults).toEqual(bad.map(([, fault]) => fault));
+    await expect(codeOf(foreignText('good1'))).resolves.toBe('VALID');
+    await expect(codeOf(foreignText('good2'))).resolves.toBe('VALID');
+  });
+
+  it('takes a thousand keys of 8 MiB in one call, one of them bad, and no more', async () => {
+    const items = Array.from({ length: 1_000 }, (_, i) => ({
+      ...itemOf(foreignText(`bulk${i}`)),
+      item: `bulk-${i}`,
+      metadata: { note: 'x'.repeat(7_500) },
+    }));
+    items[500]!.hash = 'bad';
+    const done = await importKeys({ source: 'bulk', items });
+    expect(done).toMatchObject({ created: 999, failed: 1, import: { counts: { keys: 999 } } });
+    expect(done.results[500]).toMatchObject({ status: 'failed', item: 'bulk-500' });
+    await expect(codeOf(foreignText('bulk999'))).resolves.toBe('VALID');
+    const body = { service: 'service-a', scheme: { algorithm: 'sha256' } };
+    const more = await post('/v1/imports', { ...body, items: Array(1_001).fill({}) });
+    expect(problemIn(more)).toEqual({ status: 400, code: 'INVALID_REQUEST', pointers: ['/items'] });
+    const huge = await post('/v1/imports', {
+      ...body,
+      items: [{ note: 'x'.repeat(9 * 1_024 * 1_024) }],
+    });
+    expect(problemIn(huge)).toEqual({ status: 413, code: 'BODY_TOO_LARGE' });
+  }, 60_000);
+
+  it('takes at most five keys of one locator', async () => {
+    const items = Array.from({ length: 6 }, (_, i) => ({
+      ...itemOf(`old_same.${i}`, hashSync(`old_same.secret${i}`, 8)),
+      item: `same-${i}`,
+      locator: 'old_same',
+    }));
+    const done = await importKeys({
+      source: 'bcrypt',
+      scheme: { algorithm: 'bcrypt', ...SALTED },
+      items,
+    });
+    expect(done.results.map((one) => one.status)).toEqual([...Array(5).fill('created'), 'failed']);
+    await expect(codeOf('old_same.secret4')).resolves.toBe('VALID');
+  });
+
+  it('flags a fast hash of a secret that may be guessed, and counts it', async () => {
+    const items = [
+      { ...itemOf(foreignText('weak')), item: 'weak' },
+      { ...itemOf(foreignText('strong')), item: 'strong', entropyBits: 128 },
+    ];
+    const done = await importKeys({ source: 'mixed', items });
+    expect(done.results.map((one) => one.weak)).toEqual([true, false]);
+    expect(done.import.counts).toEqual({ keys: 2, upgraded: 0, weak: 1, revoked: 0 });
+    const dropped = await post('/v1/keys/revoke', {
+      filter: { import: done.import.id, weak: true },
+      reason: 'policy',
+    });
+    expect(dropped.body).toMatchObject({
+      matched: 1,
+      revoked: 1,
+      keyIds: [done.results[0]!.keyId],
+    });
+    await expect(codeOf(foreignText('weak'))).resolves.toBe('REVOKED');
+    await expect(codeOf(foreignText('strong'))).resolves.toBe('VALID');
+  });
+
+  it('is not for who may not touch its service', async () => {
+    const limited = await replicas.issuer.person('usr_limited', { services: ['service-x'] });
+    const auditor = await replicas.issuer.person('usr_auditor', { roles: ['auditor'] });
+    const body = { service: 'service-a', scheme: { algorithm: 'sha256' }, items: [{}] };
+    expect(problemIn(await post('/v1/imports', body, limited))).toMatchObject({
+      status: 400,
+      pointers: ['/service'],
+    });
+    expect(problemIn(await post('/v1/imports', body, auditor))).toMatchObject({ status: 403 });
+    const { import: mine } = await importKeys({ items: [itemOf(foreignText('seen'))] });
+    for (const path of [`/v1/imports/${mine.id}`, `/v1/imports/${mine.id}/parity`])
+      expect((await replicas.call('get', path, limited)).status).toBe(404);
+    expect(
+      (await replicas.call('patch', `/v1/imports/${mine.id}`, limited).send({ mode: 'cutover' }))
+        .status,
+    ).toBe(404);
+    expect((await replicas.call('get', '/v1/imports', limited)).body).toMatchObject({
+      data: [{ service: 'service-x' }],
+    });
+    expect((await replicas.call('get', `/v1/imports/${mine.id}`, auditor)).body).toMatchObject({
+      id: mine.id,
+    });
+  });
+
+  it('keeps the scheme that its source was begun with', async () => {
+    const items = [itemOf(foreignText('scheme'))];
+    const body = { service: 'service-a', scheme: { algorithm: 'sha512' }, items };
+    expect(problemIn(await post('/v1/imports', body))).toEqual({ status: 409, code: 'CONFLICT' });
+  });
+});
+
+describe('the side that counts', () => {
+  const move = async (id: string, mode: string): Promise<KeyImport> =>
+    (await replicas.call('patch', `/v1/imports/${id}`, seeded.admin).send({ mode }))
+      .body as KeyImport;
+  const stateOf = async (service: string) => {
+    const token = await replicas.issuer.service(service, 'keys:verify');
+    return (await replicas.call('get', '/v1/migration', token)).body as unknown;
+  };
+
+  it('is the old one in shadow: the platform answers dry runs, and changes nothing', async () => {
+    const text = foreignText('shadow');
+    const { results, import: made } = await importKeys({
+      source: 'shadowed',
+      mode: 'shadow',
+      items: [itemOf(text)],
+    });
+    const keyId = results[0]!.keyId!;
+    await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+    await expect(verdictOn({ key: text, dryRun: true })).resolves.toMatchObject({
+      code: 'VALID',
+      keyId,
+    });
+    await expect(upgradesOf(keyId)).resolves.toBe(0);
+    await expect(stateOf('service-a')).resolves.toEqual({ service: 'service-a', mode: 'shadow' });
+
+    await expect(move(made.id, 'dual')).resolves.toMatchObject({ mode: 'dual', version: 2 });
+    await expect(codeOf(text)).resolves.toBe('VALID');
+    await expect(upgradesOf(keyId)).resolves.toBe(1);
+    await move(made.id, 'shadow');
+    await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+    await move(made.id, 'cutover');
+    await expect(codeOf(text)).resolves.toBe('VALID');
+    await expect(stateOf('service-a')).resolves.toEqual({ service: 'service-a', mode: 'dual' });
+    await expect(stateOf('service-b')).resolves.toEqual({ service: 'service-b', mode: null });
+  });
+
+  it('is compared with the other by what the service reports, once a batch', async () => {
+    const { import: made, results } = await importKeys({ items: [itemOf(foreignText('parity'))] });
+    const keyId = results[0]!.keyId!;
+    const token = await replicas.issuer.service('service-a', 'keys:verify');
+    const batch = {
+      batchId: '5b0a7a52-5b83-4e05-9b1a-0d1f6a2f4c11',
+      entries: [
+        { keyId, oldCode: 'VALID', centralCode: 'VALID', count: 40 },
+        { keyId, oldCode: 'VALID', centralCode: 'REVOKED', count: 2 },
+        { keyId: null, oldCode: 'NOT_FOUND', centralCode: 'MALFORMED', count: 5 },
+        { keyId: 'key_Central000000001', oldCode: 'NOT_FOUND', centralCode: 'VALID', count: 3 },
+      ],
+    };
+    expect((await post('/v1/migration/parity', batch, token)).body).toEqual({ accepted: 4 });
+    expect((await post('/v1/migration/parity', batch, token)).body).toEqual({ accepted: 0 });
+    const { body } = await replicas.call('get', `/v1/imports/${made.id}/parity`, seeded.admin);
+    const INSTANT: unknown = expect.any(String);
+    const example = (keyId: string | null, [oldCode, centralCode]: string[], count: number) => ({
+      ...{ keyId, oldCode, centralCode, count, lastSeenAt: INSTANT },
+    });
+    expect(body).toEqual({
+      service: 'service-a',
+      since: INSTANT,
+      agree: 45,
+      onlyOld: 2,
+      onlyCentral: 3,
+      examples: {
+        agree: [
+          example(keyId, ['VALID', 'VALID'], 40),
+          example(null, ['NOT_FOUND', 'MALFORMED'], 5),
+        ],
+        onlyOld: [example(keyId, ['VALID', 'REVOKED'], 2)],
+        onlyCentral: [example('key_Central000000001', ['NOT_FOUND', 'VALID'], 3)],
+      },
+    });
+  });
+});
+
+describe('slow hashes', () => {
+  it('are guessed at a few times a second by one source, and the others go on', async () => {
+    const scheme = { algorithm: 'bcrypt', ...SALTED };
+    const texts = Array.from({ length: 40 }, (_, i) => foreignText(`slow${i}`));
+    const hash = hashSync('something else', 8);
+    const items = texts.map((text) => ({ ...itemOf(text, hash), locator: text.split('.')[0] }));
+    const good = foreignText('calm');
+    items.push({ ...itemOf(good, hashSync(good, 8)), locator: 'old_calm' });
+    await importKeys({ source: 'bcrypt', scheme, items });
+    const guesses = await Promise.all(
+      texts.map((key) => replicas.ask(0, { key, clientIp: '203.0.113.9' })),
+    );
+    const codes = guesses.map((one) => one.body.code);
+    expect(new Set(codes)).toEqual(new Set(['NOT_FOUND', 'RATE_LIMITED']));
+    expect(codes.filter((code) => code === 'NOT_FOUND').length).toBeLessThanOrEqual(20);
+    const busy = guesses.find((one) => one.body.code === 'RATE_LIMITED')!;
+    expect(busy.body).toMatchObject({
+      valid: false,
+      retryAfterSeconds: 1,
+      decision: { ttlSeconds: 0 },
+    });
+    expect(busy.body.keyId).toBeUndefined();
+    await expect(verdictOn({ key: good, clientIp: '198.51.100.1' })).resolves.toMatchObject({
+      code: 'VALID',
+    });
+  });
+});

@@ -1,0 +1,95 @@
+import { Inject, Injectable, NotFoundException } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type {
+  CreateImportBody,
+  ImportedKeys,
+  ImportList,
+  ImportMode,
+  KeyImport,
+  ListImportsQuery,
+  ParityReport,
+} from '#contracts';
+import { changeBy } from '../access/change-by.js';
+import { maySee, type Principal } from '../access/principal.js';
+import { Mutations } from '../changes/mutations.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import type { Work } from '../keys/work.js';
+import { Stores } from '../stores.js';
+import { importKeys } from './import-keys.js';
+import { ImportRules } from './import-rules.js';
+import { findImport, showImports } from './import-store.js';
+import { readParity } from './parity.js';
+
+/** Keys that come from elsewhere, and which side counts for them. */
+@Injectable()
+export class Imports {
+  constructor(
+    private readonly mutations: Mutations,
+    private readonly stores: Stores,
+    private readonly rules: ImportRules,
+    @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
+  ) {}
+
+  /** See {@link importKeys}. This replica knows the keys when it returns, the others a moment later. */
+  async create(body: CreateImportBody, by: Principal): Promise<ImportedKeys> {
+    const { result } = await this.mutations.run((manager) =>
+      importKeys(this.workOf(manager, by), body),
+    );
+    await this.rules.refresh();
+    return result;
+  }
+
+  /** Imports that the principal may see. */
+  async list({ service }: ListImportsQuery, by: Principal): Promise<ImportList> {
+    const services = service === undefined ? by.services : maySee(by, [service]) ? [service] : [];
+    return { data: await showImports(this.stores.db.manager, { services }) };
+  }
+
+  /** @throws NotFoundException where there is none, or it is not the principal's to see */
+  async read(id: string, by: Principal): Promise<KeyImport> {
+    const { manager } = this.stores.db;
+    const [found] = await showImports(manager, { id, services: by.services });
+    if (found === undefined) throw noImport(id);
+    return found;
+  }
+
+  /** Moves on or back. @throws NotFoundException as {@link read} */
+  async move(id: string, mode: ImportMode, by: Principal): Promise<KeyImport> {
+    const { result } = await this.mutations.run(async (manager) => {
+      const before = await findImport(manager, 'id = $1', [id]);
+      if (before === null || !maySee(by, [before.service])) throw noImport(id);
+      if (before.mode !== mode) await this.write(manager, id, mode);
+      const [shown] = await showImports(manager, { id, services: null });
+      const change = changeBy(by, {
+        action: 'import.moved',
+        ...{ targetType: 'import', targetId: id, keyVersion: null, services: [before.service] },
+        before: { mode: before.mode },
+        after: { mode },
+      });
+      return { result: shown!, changes: before.mode === mode ? [] : [change], touched: [] };
+    });
+    await this.rules.refresh();
+    return result;
+  }
+
+  /** What both sides have said. @throws NotFoundException as {@link read} */
+  async parity(id: string, by: Principal): Promise<ParityReport> {
+    const { service } = await this.read(id, by);
+    return readParity(this.stores.db.manager, service);
+  }
+
+  private async write(manager: EntityManager, id: string, mode: ImportMode): Promise<void> {
+    await manager.query(
+      'UPDATE keys.import SET mode = $2, version = version + 1, updated_at = $3 WHERE id = $1',
+      [id, mode, new Date(this.material.now())],
+    );
+  }
+
+  private workOf(manager: EntityManager, by: Principal): Work {
+    return { manager, by, material: this.material, link: this.stores.link };
+  }
+}
+
+function noImport(id: string): NotFoundException {
+  return new NotFoundException(`There is no import ${id}`, { errorCode: 'NOT_FOUND' });
+}

@@ -1,0 +1,100 @@
+import {
+  Inject,
+  Module,
+  type DynamicModule,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import { AccessModule } from '../access/access.module.js';
+import { Mutations } from '../changes/mutations.js';
+import type { KeyServiceEnv } from '../config.js';
+import { createPool, databaseUrlOf } from '../database.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { Stores } from '../stores.js';
+import { LOG } from '../tokens.js';
+import { FOREIGN_KEYS } from '../verify/foreign-keys.js';
+import { Attempts } from './attempts.js';
+import { Candidates } from './candidates.js';
+import { ImportedKeys } from './imported-keys.js';
+import { ImportRules } from './import-rules.js';
+import { Imports } from './imports.js';
+import { ImportsController } from './imports.controller.js';
+import { SlowPool } from './slow-pool.js';
+import { upgradeSecret } from './upgrade-secret.js';
+
+/** Connections for looking imported keys up: the hot path's own are not to wait for them. */
+const LOOKUP_POOL = Symbol('LOOKUP_POOL');
+const CONNECTIONS = 2;
+
+/** Keys from other platforms. */
+@Module({})
+export class MigrationModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  private unsubscribe: () => void = () => undefined;
+
+  constructor(
+    private readonly rules: ImportRules,
+    private readonly slowPool: SlowPool,
+    private readonly stores: Stores,
+    @Inject(LOOKUP_POOL) private readonly pool: Pool,
+  ) {}
+
+  static forRoot(env: KeyServiceEnv): DynamicModule {
+    const pool = {
+      provide: LOOKUP_POOL,
+      inject: [LOG],
+      useFactory: (log: Logger) => createPool(databaseUrlOf(env), CONNECTIONS, log),
+    };
+    const rules = {
+      provide: ImportRules,
+      inject: [LOOKUP_POOL, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, { peppers }: KeyMaterial, log: Logger) =>
+        new ImportRules({ pool, peppers, log }),
+    };
+    const foreign = {
+      provide: FOREIGN_KEYS,
+      inject: [ImportRules, SlowPool, LOOKUP_POOL, Mutations, KEY_MATERIAL, LOG],
+      useFactory: (...parts: Parameters<typeof importedKeysOf>) => importedKeysOf(...parts),
+    };
+    return {
+      module: MigrationModule,
+      global: true,
+      imports: [AccessModule],
+      controllers: [ImportsController],
+      providers: [pool, rules, SlowPool, foreign, Imports],
+      exports: [foreign, rules],
+    };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.rules.refresh();
+    this.unsubscribe = this.stores.follower.subscribe((changes) => {
+      if (changes.some(({ action }) => action.startsWith('import.'))) void this.rules.refresh();
+    });
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.unsubscribe();
+    this.rules.stop();
+    await this.slowPool.close();
+    await this.pool.end();
+  }
+}
+
+function importedKeysOf(
+  rules: ImportRules,
+  slowPool: SlowPool,
+  ...[pool, mutations, material, log]: [Pool, Mutations, KeyMaterial, Logger]
+): ImportedKeys {
+  return new ImportedKeys({
+    rules,
+    pool: slowPool,
+    candidates: new Candidates(pool),
+    attempts: new Attempts(),
+    peppers: material.peppers,
+    upgrade: (seen) => upgradeSecret({ mutations, material }, seen),
+    now: () => material.now(),
+    log,
+  });
+}

@@ -1,0 +1,30 @@
+/** Injection token of {@link ForeignKeys}. */
+export const FOREIGN_KEYS = Symbol('FOREIGN_KEYS');
+
+/** A presented text, and the key that it may be. */
+export interface PresentedKey {
+  keyId: string;
+  text: string;
+  /** Number of the key's secret that the text is, where that was made certain already; else its digest has to say so. */
+  secretNumber?: number;
+}
+
+/** A text that may be the key of another platform. */
+export interface ForeignText {
+  text: string;
+  service: string;
+  clientIp?: string | undefined;
+  /** Nothing but the answer comes of it: keys whose old side alone counts are found, too. */
+  isDry: boolean;
+}
+
+/** Knows keys whose texts another platform has made. */
+export interface ForeignKeys {
+  /** Whether a text may be such a key of a service; from memory. */
+  mayBe(given: ForeignText): boolean;
+  /**
+   * @returns the key, null where there is none, or `busy` where so many such texts are being looked at that this one is not
+   * @throws an outage error where PostgreSQL does not answer
+   */
+  find(given: ForeignText): Promise<PresentedKey | null | 'busy'>;
+}

@@ -1,0 +1,195 @@
+import { z } from 'zod';
+import { rateLimits } from './catalog.js';
+import { addressRange, environment, keyId, quota } from './keys.js';
+import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
+import { displayName, instant, instantOut, metadata, scopes, slug, tags } from './primitives.js';
+import { verdictCode } from './verdict.js';
+
+/** Most keys of one call to `POST /v1/imports`. */
+export const MAX_IMPORT_ITEMS = 1_000;
+
+/** Id of an import. */
+export const importId = z
+  .string()
+  .regex(/^imp_[0-9A-Za-z]{16}$/, 'Use an id such as imp_3kTMd7QpXvB2nYcF');
+
+/**
+ * Which side counts for imported keys. `shadow`: only the service's own, the platform answers dry runs; `dual`: either side opens,
+ * and either side refuses; `cutover`: the platform alone.
+ */
+export const importMode = z.enum(['shadow', 'dual', 'cutover']).meta({ id: 'ImportMode' });
+export type ImportMode = z.infer<typeof importMode>;
+
+/** Name of a key at its source: 1 to 128 visible ASCII characters. */
+const itemName = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'Use 1 to 128 visible ASCII characters');
+
+/**
+ * A key to be imported. `item` names it at its source and makes a repetition harmless; `id` is given where the key's text
+ * is a Keyward key, which carries it. `locator` is what the scheme's locator finds in the presented text.
+ */
+export const importItem = z
+  .strictObject({
+    item: itemName,
+    hash: z.string().min(1).max(MAX_LEGACY_HASH_CHARACTERS),
+    locator: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,128}$/, 'Use 1 to 128 visible ASCII characters')
+      .optional(),
+    id: keyId.optional(),
+    name: displayName.optional(),
+    consumer: slug,
+    environment: environment.default('live'),
+    scopes: scopes.min(1),
+    /** Its end as it was at the source, null for none: nothing is set that the holder does not know of. */
+    expiresAt: instant.nullable(),
+    notBefore: instant.optional(),
+    rateLimits: rateLimits.optional(),
+    quota: quota.optional(),
+    ipAllowlist: z.array(addressRange).max(100).default([]),
+    tags: tags.default([]),
+    metadata: metadata.default({}),
+    enabled: z.boolean().default(true),
+    /** Entropy of the secret in bits, where it is known; a fast hash of less than 112 is flagged as weak. */
+    entropyBits: z.int().min(0).max(4_096).optional(),
+    hint: z
+      .strictObject({
+        prefix: z.string().regex(/^[0-9A-Za-z_-]{0,12}$/, 'Use at most 12 letters, digits, _ or -'),
+        last4: z.string().regex(/^[\x21-\x7e]{0,4}$/, 'Use at most 4 visible ASCII characters'),
+      })
+      .optional(),
+  })
+  .meta({ id: 'ImportItem' });
+export type ImportItem = z.infer<typeof importItem>;
+
+/**
+ * `POST /v1/imports`. Calls with the same `service` and `source` add to one import, whose scheme stays as it is. Each item is
+ * looked at by itself (see ImportItem): a bad one gets an error of its own and the others are imported.
+ */
+export const createImportBody = z
+  .strictObject({
+    service: slug,
+    /** Name of the place that the keys come from. */
+    source: slug.default('default'),
+    /** Mode of a new import; one that is there keeps its own. */
+    mode: importMode.default('shadow'),
+    scheme: legacyScheme,
+    items: z.array(z.looseObject({})).min(1).max(MAX_IMPORT_ITEMS),
+  })
+  .meta({ id: 'CreateImportBody' });
+export type CreateImportBody = z.infer<typeof createImportBody>;
+
+/** How it went with one item, in the order in which they were sent. */
+export const importResult = z
+  .object({
+    index: z.int(),
+    item: z.string().nullable(),
+    status: z.enum(['created', 'unchanged', 'failed']),
+    keyId: keyId.optional(),
+    weak: z.boolean().optional(),
+    error: z.object({ code: z.string(), pointer: z.string(), detail: z.string() }).optional(),
+  })
+  .meta({ id: 'ImportResult' });
+export type ImportResult = z.infer<typeof importResult>;
+
+/** An import and how far it is. `upgraded` keys have been used and are kept under the platform's own digest since. */
+export const keyImport = z
+  .object({
+    id: importId,
+    service: slug,
+    source: slug,
+    mode: importMode,
+    algorithm: z.string(),
+    counts: z.object({ keys: z.int(), upgraded: z.int(), weak: z.int(), revoked: z.int() }),
+    createdAt: instantOut,
+    createdBy: z.string(),
+    updatedAt: instantOut,
+    version: z.int(),
+  })
+  .meta({ id: 'KeyImport' });
+export type KeyImport = z.infer<typeof keyImport>;
+
+/** Answer of `POST /v1/imports`. */
+export const importedKeys = z
+  .object({
+    import: keyImport,
+    created: z.int(),
+    unchanged: z.int(),
+    failed: z.int(),
+    results: z.array(importResult).max(MAX_IMPORT_ITEMS),
+  })
+  .meta({ id: 'ImportedKeys' });
+export type ImportedKeys = z.infer<typeof importedKeys>;
+
+/** `GET /v1/imports`: all of them, or those of one service. */
+export const listImportsQuery = z.strictObject({ service: slug.optional() });
+export type ListImportsQuery = z.infer<typeof listImportsQuery>;
+export const importList = z.object({ data: z.array(keyImport) }).meta({ id: 'ImportList' });
+export type ImportList = z.infer<typeof importList>;
+
+/** `PATCH /v1/imports/{id}`: moves on or back. */
+export const patchImportBody = z.strictObject({ mode: importMode }).meta({ id: 'PatchImportBody' });
+export type PatchImportBody = z.infer<typeof patchImportBody>;
+
+/** How both sides decided on the same requests: the same, only the old side let pass, only the platform did. */
+export const PARITY_OUTCOMES = ['agree', 'onlyOld', 'onlyCentral'] as const;
+export const parityOutcome = z.enum(PARITY_OUTCOMES);
+export type ParityOutcome = z.infer<typeof parityOutcome>;
+
+const parityExample = z.object({
+  keyId: z.string().nullable(),
+  oldCode: verdictCode,
+  centralCode: verdictCode,
+  count: z.int(),
+  lastSeenAt: instantOut,
+});
+
+/** Answer of `GET /v1/imports/{id}/parity`, about the service of the import; examples are the most frequent, ten at most. */
+export const parityReport = z
+  .object({
+    service: slug,
+    since: instantOut.nullable(),
+    agree: z.int(),
+    onlyOld: z.int(),
+    onlyCentral: z.int(),
+    examples: z.object({
+      agree: z.array(parityExample),
+      onlyOld: z.array(parityExample),
+      onlyCentral: z.array(parityExample),
+    }),
+  })
+  .meta({ id: 'ParityReport' });
+export type ParityReport = z.infer<typeof parityReport>;
+
+/**
+ * `POST /v1/migration/parity`, by the service whose keys are compared: what both sides said, counted. A batch counts once, however
+ * often it is sent under its `batchId`. `keyId` is the id by which either side knows the key.
+ */
+export const parityBatch = z
+  .strictObject({
+    batchId: z.uuid('Use a UUID, a new one for each batch'),
+    entries: z
+      .array(
+        z.strictObject({
+          keyId: itemName.nullable(),
+          oldCode: verdictCode,
+          centralCode: verdictCode,
+          count: z.int().min(1).max(1_000_000_000),
+        }),
+      )
+      .min(1)
+      .max(1_000),
+  })
+  .meta({ id: 'ParityBatch' });
+export type ParityBatch = z.infer<typeof parityBatch>;
+
+/** Answer of `POST /v1/migration/parity`. */
+export const takenParity = z.object({ accepted: z.int() }).meta({ id: 'TakenParity' });
+
+/**
+ * Answer of `GET /v1/migration`, to the service itself: which side counts for it, the least advanced of its imports saying so;
+ * null where it has none.
+ */
+export const migrationState = z
+  .object({ service: slug, mode: importMode.nullable() })
+  .meta({ id: 'MigrationState' });
+export type MigrationState = z.infer<typeof migrationState>;
