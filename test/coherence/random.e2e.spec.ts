@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { disagreements } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
-import { RandomRunner } from './support/random-run.js';
+import { faultsOf, RandomRunner } from './support/random-run.js';
 import { createWorld, sleep, until, type World } from './support/world.js';
 
 const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
@@ -20,7 +20,10 @@ test(
   `whatever fails, a verification that began after a change was confirmed shows nothing older (COHERENCE_SEED=${SEED})`,
   async () => {
     process.stdout.write(`COHERENCE_SEED=${SEED}\n`);
-    const result = await new RandomRunner(cluster, world, SEED).run(SECONDS);
+    const result = await new RandomRunner(cluster, world, {
+      seed: SEED,
+      faults: faultsOf(cluster),
+    }).run(SECONDS);
     process.stdout.write(
       `${JSON.stringify({ ...result, violations: result.violations.length })}\n`,
     );

@@ -1,4 +1,5 @@
-import type { Cluster } from './cluster.js';
+import type { Cluster, Replica } from './cluster.js';
+import type { Stores } from './stores.js';
 import { KeyRegister, readOf, type Rights } from './register.js';
 import { sleep, type World } from './world.js';
 
@@ -26,7 +27,8 @@ interface Subject {
   secrets: (string | null)[];
 }
 
-interface Fault {
+/** Something that goes wrong for a while. */
+export interface Fault {
   /** Makes it; the function that it returns takes it away. */
   make: (replica: number) => Promise<() => Promise<void> | void>;
   longestMs: number;
@@ -60,10 +62,11 @@ export class RandomRunner {
   private endMs = 0;
 
   constructor(
-    private readonly cluster: Cluster,
+    private readonly cluster: Cluster<Stores>,
     private readonly world: World,
-    seed: number,
+    private readonly chance: { seed: number; faults: Record<string, Fault> },
   ) {
+    const { seed } = chance;
     this.random = randomOf(seed);
     this.result = {
       ...{ seed, seconds: 0, verifications: 0, byCode: {}, changes: 0, confirmed: 0 },
@@ -188,7 +191,7 @@ export class RandomRunner {
   }
 
   private async disturb(): Promise<void> {
-    const faults = Object.entries(faultsOf(this.cluster));
+    const faults = Object.entries(this.chance.faults);
     while (!this.isOver) {
       await sleep(100 + this.pick(700));
       const [name, fault] = faults[this.pick(faults.length)]!;
@@ -264,28 +267,8 @@ function toldOf({ body, headers }: { body: object; headers: Record<string, unkno
   return { bound, secret };
 }
 
-/** Everything that may happen to what the replicas stand on. */
-function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
-  const nothing = () => undefined;
-  const link = (
-    name: 'postgres' | 'redis',
-    way: 'refuse' | 'blackhole' | 'hold',
-    longestMs: number,
-  ): Fault => ({
-    longestMs,
-    make: async (replica) => {
-      const proxy = replicas[replica]![name];
-      proxy[way](true);
-      return () => proxy[way](false);
-    },
-  });
-  const once = (work: () => Promise<unknown>): Fault => ({
-    longestMs: 1,
-    make: async () => {
-      await work();
-      return nothing;
-    },
-  });
+/** Everything that may happen to one PostgreSQL and one Redis, and to the links to them. */
+export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
   return {
     FLUSHALL: once(() => redis.admin.flushall()),
     'evict everything of the keys': once(async () => {
@@ -309,18 +292,51 @@ function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
         };
       },
     },
-    'cut PostgreSQL': link('postgres', 'refuse', 2_500),
-    'silence PostgreSQL': link('postgres', 'blackhole', 1_500),
-    'hold answers of PostgreSQL': link('postgres', 'hold', 800),
-    'cut Redis': link('redis', 'refuse', 1_500),
-    'silence Redis': link('redis', 'blackhole', 800),
-    'hold answers of Redis': link('redis', 'hold', 300),
+    'cut Redis': linkFault(replicas, ['redis', 'refuse'], 1_500),
+    'silence Redis': linkFault(replicas, ['redis', 'blackhole'], 800),
+    'hold answers of Redis': linkFault(replicas, ['redis', 'hold'], 300),
+    ...postgresFaults(replicas),
+  };
+}
+
+/** What may happen to the links to one PostgreSQL. */
+export function postgresFaults(replicas: readonly Replica[]): Record<string, Fault> {
+  return {
+    'cut PostgreSQL': linkFault(replicas, ['postgres', 'refuse'], 2_500),
+    'silence PostgreSQL': linkFault(replicas, ['postgres', 'blackhole'], 1_500),
+    'hold answers of PostgreSQL': linkFault(replicas, ['postgres', 'hold'], 800),
     'cut all from PostgreSQL': {
       longestMs: 800,
       make: async () => {
         for (const { postgres } of replicas) postgres.refuse(true);
         return () => replicas.forEach(({ postgres }) => postgres.refuse(false));
       },
+    },
+  };
+}
+
+/** A fault that is over at once. */
+export function once(work: () => Promise<unknown>): Fault {
+  return {
+    longestMs: 1,
+    make: async () => {
+      await work();
+      return () => undefined;
+    },
+  };
+}
+
+function linkFault(
+  replicas: readonly Replica[],
+  [link, way]: ['postgres' | 'redis', 'refuse' | 'blackhole' | 'hold'],
+  longestMs: number,
+): Fault {
+  return {
+    longestMs,
+    make: async (replica) => {
+      const proxy = replicas[replica]![link];
+      proxy[way](true);
+      return () => proxy[way](false);
     },
   };
 }

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
-import { partOf, untilUp, type Part } from '../../../tools/quickstart/part.js';
+import type { Redis } from 'ioredis';
+import type { Part } from '../../../tools/quickstart/part.js';
 import { freePort } from '../../../tools/quickstart/ports.js';
-import { spawnTied } from '../../../tools/quickstart/tied-process.js';
 import { tempDir } from '../../support/temp-dir.js';
+import { adminOf, launchRedis } from './redis-process.js';
 import type { SomeRedis } from './stores.js';
 
 /** A Redis that can come back with what it held at some time in the past. */
@@ -20,16 +20,13 @@ export interface DumpingRedis extends SomeRedis {
   start: () => Promise<void>;
 }
 
-const STOP = { signal: 'SIGKILL', patienceMs: 5_000, force: 'SIGKILL' } as const;
-
 /** Starts a Redis in a temporary folder on a free port. */
 export async function startDumpingRedis(): Promise<DumpingRedis> {
   const dir = tempDir();
   const port = await freePort();
   const password = randomBytes(12).toString('hex');
-  let server: Part | null = await launch(dir.path, port, password);
-  const admin = new Redis({ port, host: '127.0.0.1', password, retryStrategy: () => 50 });
-  admin.on('error', () => undefined);
+  let server: Part | null = await launchRedis({ dir: dir.path, port, password });
+  const admin = adminOf(port, password);
   const stop = async (): Promise<void> => {
     await server?.stop();
     server = null;
@@ -49,7 +46,7 @@ export async function startDumpingRedis(): Promise<DumpingRedis> {
       const kept = join(dir.path, 'kept.rdb');
       if (existsSync(kept)) copyFileSync(kept, join(dir.path, 'now.rdb'));
       else rmSync(join(dir.path, 'now.rdb'), { force: true });
-      server = await launch(dir.path, port, password);
+      server = await launchRedis({ dir: dir.path, port, password });
     },
     remove: async () => {
       admin.disconnect();
@@ -57,43 +54,4 @@ export async function startDumpingRedis(): Promise<DumpingRedis> {
       dir.remove();
     },
   };
-}
-
-async function launch(dir: string, port: number, password: string): Promise<Part> {
-  const logFile = join(dir, 'redis.log');
-  const output = openSync(logFile, 'a', 0o600);
-  const settings = { bind: '127.0.0.1', port, requirepass: password, dir, dbfilename: 'now.rdb' };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawnTied({
-    command: 'redis-server',
-    args: [...args, '--save', '', '--appendonly', 'no'],
-    cwd: dir,
-    output,
-    endSignal: 'SIGTERM',
-  });
-  closeSync(output);
-  const server = partOf(child, 'redis-server', STOP, () =>
-    readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-8),
-  );
-  await untilUp(server, () => answers(port, password), 15_000);
-  return server;
-}
-
-async function answers(port: number, password: string): Promise<boolean> {
-  const client = new Redis({
-    port,
-    host: '127.0.0.1',
-    password,
-    lazyConnect: true,
-    retryStrategy: () => null,
-  });
-  client.on('error', () => undefined);
-  try {
-    await client.connect();
-    return (await client.ping()) === 'PONG';
-  } catch {
-    return false;
-  } finally {
-    client.disconnect();
-  }
 }

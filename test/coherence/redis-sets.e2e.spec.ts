@@ -1,0 +1,185 @@
+import { randomInt } from 'node:crypto';
+import type { IssuedKey } from '#contracts';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { disagreements } from './support/agreement.js';
+import { startClusterOn, type Cluster } from './support/cluster.js';
+import { postgresFaults, RandomRunner, type Fault } from './support/random-run.js';
+import {
+  catchUp,
+  fallBehind,
+  startRedisCluster,
+  startSentinelSet,
+  type Member,
+  type RedisSet,
+} from './support/redis-set.js';
+import { revokeUnderLoad } from './support/revoke-under-load.js';
+import { watch } from './support/watch.js';
+import { createWorld, sleep, until, type World } from './support/world.js';
+
+const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
+const SECONDS = Number(process.env['COHERENCE_MINUTES'] ?? 0.2) * 60;
+const ALL_REVOKED = ['REVOKED', 'REVOKED', 'REVOKED'];
+
+describe.each([
+  ['a Redis Cluster of three masters', startRedisCluster],
+  ['a Sentinel set', startSentinelSet],
+])('on %s', (_, startRedis) => {
+  let redis: RedisSet;
+  let cluster: Cluster<{ postgres: TestPostgres; redis: RedisSet }>;
+  let world: World;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    const env = { GRACE_SECONDS: '4', CACHE_TTL_SECONDS: '5' };
+    cluster = await startClusterOn({ postgres: await startPostgres(), redis }, { env });
+    world = await createWorld(cluster);
+  }, 120_000);
+  afterAll(() => cluster?.stop(), 60_000);
+  afterEach(() => cluster.heal());
+
+  async function warmKey(): Promise<IssuedKey> {
+    const issued = await world.issue();
+    await world.warm(issued.secret);
+    return issued;
+  }
+
+  test('records are cached, and a revoke is final on every replica when it has returned', async () => {
+    await warmKey();
+    const result = await revokeUnderLoad(world, { revokes: 40, validators: 8 });
+    expect(result).toMatchObject({ revokes: 40, confirmed: 40, stale: 0, wrong: 0 });
+    expect(result.asked).toBeGreaterThan(40);
+    expect(await disagreements(cluster)).toEqual([]);
+  }, 60_000);
+
+  test('limits that a key and its consumer have are counted once for all replicas', async () => {
+    const rateLimits = [
+      { name: 'own', limit: 7, windowSeconds: 3_600 },
+      { name: 'shared', limit: 1_000, windowSeconds: 3_600, sharedBy: 'consumer' },
+    ];
+    const { secret } = await world.issue({ rateLimits });
+    const codes: (string | number)[] = [];
+    for (let i = 0; i < 4; i += 1) codes.push(...(await world.codes(secret)));
+    expect(codes.filter((code) => code === 'VALID')).toHaveLength(7);
+    expect(codes.filter((code) => code === 'RATE_LIMITED')).toHaveLength(5);
+  });
+
+  test('a replica that was promoted with what it held before a revoke is not believed, and used again by itself', async () => {
+    const { secret: live } = await warmKey();
+    const { key, secret } = await warmKey();
+    const name = `kw:{${key.id}}:rec`;
+    const master = await redis.holderOf(name);
+    const heir = (await redis.heirOf(master))!;
+    const entry = await master.admin.get(name);
+    await until('the heir to hold the entry', async () => (await held(heir, name)) === entry);
+    await fallBehind(master, heir);
+    const revoked = await world.revoke(0, key.id);
+    expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
+    expect(await held(heir, name)).toBe(entry);
+    const watching = watch(
+      3,
+      [
+        { name: 'revoked', ask: (one) => world.verify(one, secret), mayBe: () => ['REVOKED'] },
+        { name: 'live', ask: (one) => world.verify(one, live), mayBe: () => ['VALID'] },
+      ],
+      2,
+    );
+    await master.kill();
+    await until('the heir to be promoted', async () => (await redis.masters()).includes(heir));
+    await world.warm(live);
+    const { key: other, secret: second } = await warmKey();
+    expect(await world.revoke(1, other.id)).toMatchObject({
+      body: { propagation: { confirmed: true } },
+    });
+    expect(await world.codes(second)).toEqual(ALL_REVOKED);
+    expect(await world.codes(secret)).toEqual(ALL_REVOKED);
+    await watching.stop();
+    expect(watching.violations).toEqual([]);
+    await master.start();
+    await catchUp(heir);
+    await world.warm((await world.issue()).secret);
+    expect(await disagreements(cluster)).toEqual([]);
+  }, 60_000);
+
+  test(
+    `whatever fails, a verification that began after a change was confirmed shows nothing older (COHERENCE_SEED=${SEED})`,
+    async () => {
+      process.stdout.write(`COHERENCE_SEED=${SEED}\n`);
+      const faults = { ...postgresFaults(cluster.replicas), ...faultsOf(redis) };
+      const result = await new RandomRunner(cluster, world, { seed: SEED, faults }).run(SECONDS);
+      process.stdout.write(
+        `${JSON.stringify({ ...result, violations: result.violations.length })}\n`,
+      );
+      expect(result.violations).toEqual([]);
+      expect(result.verifications).toBeGreaterThan(SECONDS * 10);
+      expect(result.confirmed).toBeGreaterThan(SECONDS / 4);
+      cluster.heal();
+      let secret: string | null = null;
+      await until('the replicas to be well again', async () => {
+        secret = await world.issue().then(
+          (issued) => issued.secret,
+          () => null,
+        );
+        return secret !== null;
+      });
+      await world.warm(secret!);
+      // longer than a change that was held up on its way can still be under way
+      await sleep(2_000);
+      expect(await disagreements(cluster)).toEqual([]);
+    },
+    SECONDS * 1_000 + 60_000,
+  );
+
+  async function held({ admin }: Member, name: string): Promise<string | null> {
+    // a replica of a cluster answers for its master only who says that this will do
+    await admin.call('READONLY').catch(() => undefined);
+    return admin.get(name);
+  }
+});
+
+/** What may happen to the servers of a set: they die with all they hold, lose it, or take no writes. */
+function faultsOf(redis: RedisSet): Record<string, Fault> {
+  const anyMaster = async (replica: number): Promise<Member | undefined> => {
+    const masters = await redis.masters();
+    return masters[replica % masters.length];
+  };
+  return {
+    'FLUSHALL on a master': {
+      longestMs: 1,
+      make: async (replica) => {
+        await (await anyMaster(replica))?.admin.flushall();
+        return () => undefined;
+      },
+    },
+    'kill a master': {
+      longestMs: 3_000,
+      make: async (replica) => {
+        const master = await anyMaster(replica);
+        await master?.kill();
+        return async () => master?.start();
+      },
+    },
+    'kill a master and start it empty': {
+      longestMs: 50,
+      make: async (replica) => {
+        const master = await anyMaster(replica);
+        await master?.kill();
+        return async () => master?.start();
+      },
+    },
+    'promote a replica that has fallen behind': {
+      longestMs: 3_000,
+      make: async (replica) => {
+        const master = await anyMaster(replica);
+        const heir = master && (await redis.heirOf(master));
+        if (heir === undefined) return () => undefined;
+        await fallBehind(master!, heir);
+        await sleep(200);
+        await master!.kill();
+        return async () => {
+          await master!.start();
+          await catchUp(heir);
+        };
+      },
+    },
+  };
+}
