@@ -204,6 +204,18 @@ describe('Redis', () => {
     },
   );
 
+  test('that refused an overwrite makes the cache cold once, and stays in use', async () => {
+    const { secret } = await warmKey();
+    const { key } = await warmKey();
+    const standing = 'SELECT epoch::int, run_ids FROM keys.cache_epoch';
+    const [before] = await cluster.sql<{ epoch: number; run_ids: string[] }>(standing);
+    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
+    expect((await world.revoke(0, key.id)).status).toBe(200);
+    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
+    await world.warm(secret);
+    expect(await cluster.sql(standing)).toEqual([{ ...before, epoch: before!.epoch + 1 }]);
+  });
+
   test('gone: limits are kept by each replica for its share', async () => {
     const limits = { rateLimits: [{ name: 'a', limit: 6, windowSeconds: 3_600 }] };
     const { secret } = await world.issue(limits);

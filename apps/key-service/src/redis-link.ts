@@ -102,15 +102,17 @@ export class RedisLink {
     this.admitted = null;
   }
 
-  /** Makes a script known; it is sent once and called by its digest from then on. */
-  script(lua: string): Script {
+  /** Makes a script known; it is sent once and called by its digest from then on. `patienceMs`: for its answers, 50 by default. */
+  script(lua: string, { patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
     this.scripts += 1;
+    const patience = new Patience(patienceMs);
     const name = `keyward${this.scripts}`;
     this.client.defineCommand(name, { lua: ONLY_ADMITTED + lua });
     const call = (this.client as unknown as Scripted)[name]!.bind(this.client);
     return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
       this.use(
         () => call(keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '') as Promise<T>,
+        patience,
       );
   }
 
@@ -131,13 +133,16 @@ export class RedisLink {
   /**
    * Runs a command while the servers are admitted.
    *
-   * @returns its answer, or null where Redis is not to be used, did not do it within 50 ms, or was lost meanwhile
+   * @returns its answer, or null where Redis is not to be used, did not do it in time, or was lost meanwhile
    */
-  private async use<T>(command: () => Promise<T>): Promise<Answered<T> | null> {
+  private async use<T>(
+    command: () => Promise<T>,
+    patience = this.patience,
+  ): Promise<Answered<T> | null> {
     const { admitted } = this;
     if (admitted === null) return null;
     try {
-      const answer = await this.patience.for(command());
+      const answer = await patience.for(command());
       this.failures = 0;
       return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
     } catch (error) {

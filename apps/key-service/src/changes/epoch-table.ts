@@ -75,20 +75,29 @@ export async function readStanding(
 }
 
 /**
- * Raises the epoch, so that no entry filled before is believed any more, and sets the run ids that belong to it. With
- * `unlessListed` nothing is raised where all of them are listed already.
+ * Raises the epoch, so that no entry filled before is believed any more. The servers that are listed stay so: what they hold
+ * from now on may be believed.
  *
- * @returns the epoch that was raised to, or else the present one
+ * @returns the epoch that was raised to
  */
-export async function raiseEpoch(
-  pool: Pool,
-  runs: readonly string[],
-  { unlessListed = false } = {},
-): Promise<number> {
+export async function raiseEpoch(pool: Pool): Promise<number> {
+  const { rows } = await pool.query<{ epoch: string }>(
+    'UPDATE keys.cache_epoch SET epoch = epoch + 1 RETURNING epoch',
+  );
+  return Number(rows[0]!.epoch);
+}
+
+/**
+ * Lists the run ids of servers that are to be used, and no others, and raises the epoch with it, unless all of them are
+ * listed already.
+ *
+ * @returns the epoch that they belong to
+ */
+export async function listRuns(pool: Pool, runs: readonly string[]): Promise<number> {
   const { rows } = await pool.query<{ epoch: string }>(
     `UPDATE keys.cache_epoch SET epoch = epoch + 1, run_ids = $1
-     WHERE NOT ($2 AND $1::text[] <@ run_ids) RETURNING epoch`,
-    [runs, unlessListed],
+     WHERE NOT $1::text[] <@ run_ids RETURNING epoch`,
+    [runs],
   );
   if (rows[0] !== undefined) return Number(rows[0].epoch);
   const { rows: present } = await pool.query<{ epoch: string }>(

@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
-import { leaveFence, raiseEpoch, readFence, readStanding, type Standing } from './epoch-table.js';
+import {
+  leaveFence,
+  listRuns,
+  raiseEpoch,
+  readFence,
+  readStanding,
+  type Standing,
+} from './epoch-table.js';
 
 /** A reading of the epoch vouches for cache entries this long, counted from its start. */
 const FENCE_MS = 1_000;
@@ -120,7 +127,7 @@ export class Fence {
    * @throws where PostgreSQL does not answer: the raise is not certain then
    */
   async raise(): Promise<boolean> {
-    const epoch = await raiseEpoch(this.options.askPool, []);
+    const epoch = await raiseEpoch(this.options.askPool);
     this.adopt(epoch);
     return this.settle({ epoch, mayLag: true });
   }
@@ -202,7 +209,7 @@ export class Fence {
       return null;
     });
     if (servers === null) return;
-    this.adopt(await raiseEpoch(pool, servers.runs, { unlessListed: true }));
+    this.adopt(await listRuns(pool, servers.runs));
     link.admit(servers);
   }
 

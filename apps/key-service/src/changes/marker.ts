@@ -13,6 +13,8 @@ export function cacheNames(keyId: string): { record: string; fill: string } {
 }
 
 const MARKER_TTL_MS = 120_000;
+/** A mutation waits this long for Redis: raising the epoch instead takes as long, and makes the whole cache cold. */
+const PATIENCE_MS = 250;
 /** Sent together: few enough that Redis answers all of them well within a command's time limit. */
 const BATCH = 200;
 
@@ -20,8 +22,14 @@ const BATCH = 200;
 export class Markers {
   private readonly overwrite: Script;
 
-  constructor(link: RedisLink) {
-    this.overwrite = link.script(readFileSync(new URL('./overwrite.lua', import.meta.url), 'utf8'));
+  constructor(private readonly link: RedisLink) {
+    const lua = readFileSync(new URL('./overwrite.lua', import.meta.url), 'utf8');
+    this.overwrite = link.script(lua, { patienceMs: PATIENCE_MS });
+  }
+
+  /** Whether Redis may be used now. */
+  get isUsable(): boolean {
+    return this.link.runs !== null;
   }
 
   /**

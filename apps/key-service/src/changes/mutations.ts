@@ -87,12 +87,11 @@ export class Mutations {
   /** Where there is no Redis here, other replicas may have one all the same: then they have to hear of a new epoch. */
   private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
     const { markers, fence } = this.parts;
-    const write = async () => (await markers?.write(touched, epoch)) ?? null;
-    let runs = await write();
-    if (runs === null && markers !== null) {
+    let runs = (await markers?.write(touched, epoch)) ?? null;
+    if (runs === null && markers?.isUsable === false) {
       // once more, with Redis admitted anew, before everybody has to give up what is cached
       await fence.poll();
-      runs = await write();
+      runs = await markers.write(touched, epoch);
     }
     return runs === null ? fence.raise() : fence.vouchFor(runs);
   }
