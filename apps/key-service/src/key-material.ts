@@ -13,6 +13,8 @@ export interface KeyMaterial {
   cacheKey: Buffer;
   /** Signs list cursors. */
   cursorKey: Buffer;
+  /** Seed of the key that signs exports. */
+  exportSeed: Buffer;
   /** Encrypts the one-time secrets that an Idempotency-Key may ask for again. */
   idempotencyKey: Buffer;
   random: (bytes: number) => Buffer;
@@ -26,6 +28,7 @@ export function keyMaterialOf(env: KeyServiceEnv): KeyMaterial {
     peppers: peppersOf(env),
     cacheKey: deriveKey(env.KEY_SERVICE_SECRET, 'cache'),
     cursorKey: deriveKey(env.KEY_SERVICE_SECRET, 'cursor'),
+    exportSeed: deriveKey(env.KEY_SERVICE_SECRET, 'export-signature'),
     idempotencyKey: deriveKey(env.KEY_SERVICE_SECRET, 'idempotency'),
     random: randomBytes,
     now: Date.now,

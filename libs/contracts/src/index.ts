@@ -2,6 +2,7 @@ export * from './catalog.js';
 export * from './claims.js';
 export * from './error-codes.js';
 export * from './explain.js';
+export * from './exports.js';
 export * from './imports.js';
 export * from './introspection.js';
 export * from './keys.js';

@@ -3,6 +3,7 @@ export * from './checksum.js';
 export * from './decide.js';
 export * from './derive-key.js';
 export * from './digest.js';
+export * from './export/index.js';
 export * from './ip-ranges.js';
 export * from './key-faults.js';
 export * from './key-text.js';

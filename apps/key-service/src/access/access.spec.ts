@@ -1,4 +1,5 @@
 import type { ImportedKeys, Key } from '#contracts';
+import { newRecipient } from '#key-core';
 import { startManagement, type ManagementApp, type Method } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -65,6 +66,7 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
     ['disable a key', 'post', (id) => `/v1/keys/${id}/disable`],
     ['enable a key', 'post', (id) => `/v1/keys/${id}/enable`],
     ['import keys', 'post', () => '/v1/imports', () => importBody],
+    ['export keys', 'post', () => '/v1/exports', () => exportBody()],
     ['list imports', 'get', () => '/v1/imports'],
     ['read an import', 'get', () => `/v1/imports/${importId}`],
     ['read parity', 'get', () => `/v1/imports/${importId}/parity`],
@@ -82,6 +84,7 @@ const FOR_OTHERS = [
   'post /v1/keys/verify-batch',
   'post /v1/introspect',
   'post /v1/usage',
+  'get /v1/exports/keys',
   'get /v1/migration',
   'post /v1/migration/parity',
   'get /v1/self',
@@ -91,6 +94,7 @@ const FOR_OTHERS = [
 /** Of keys that nobody has: who may ask it gets 200, whatever is theirs. */
 const bulkRevocation = { filter: { tag: 'held-by-none' }, reason: 'policy' };
 let importId = '';
+const exportBody = () => ({ service: 'service-a', recipientKey: newRecipient().publicKey });
 /** An import into which nothing goes. */
 const importBody = { service: 'service-a', scheme: { algorithm: 'sha256' }, items: [{}] };
 let number = 0;
@@ -149,6 +153,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'change a consumer': 403,
       'issue a key': 400,
       'import keys': 400,
+      'export keys': 400,
     },
   ],
   [
@@ -168,6 +173,7 @@ const MATRIX: [who: Who, reads: number, changes: number, except: Record<string, 
       'change a consumer': 403,
       'issue a key': 400,
       'import keys': 400,
+      'export keys': 400,
     },
   ],
 ];

@@ -17,15 +17,16 @@ import { LOG } from '../tokens.js';
 import { FOREIGN_KEYS } from '../verify/foreign-keys.js';
 import { Attempts } from './attempts.js';
 import { Candidates } from './candidates.js';
+import { Exports } from './exports.js';
+import { ExportsController } from './exports.controller.js';
 import { ImportedKeys } from './imported-keys.js';
 import { ImportRules } from './import-rules.js';
 import { Imports } from './imports.js';
 import { ImportsController } from './imports.controller.js';
+import { LOOKUP_POOL } from './lookup-pool.js';
 import { SlowPool } from './slow-pool.js';
 import { upgradeSecret } from './upgrade-secret.js';
 
-/** Connections for looking imported keys up: the hot path's own are not to wait for them. */
-const LOOKUP_POOL = Symbol('LOOKUP_POOL');
 const CONNECTIONS = 2;
 
 /** Keys from other platforms. */
@@ -61,8 +62,8 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
       module: MigrationModule,
       global: true,
       imports: [AccessModule],
-      controllers: [ImportsController],
-      providers: [pool, rules, SlowPool, foreign, Imports],
+      controllers: [ImportsController, ExportsController],
+      providers: [pool, rules, SlowPool, foreign, Imports, Exports],
       exports: [foreign, rules],
     };
   }
