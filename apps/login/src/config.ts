@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AUDIENCES, slug } from '#contracts';
 import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
 
 /** What login needs of its database and secret, for its server and for {@link file://./bootstrap.ts}. */
@@ -33,6 +34,12 @@ export const loginEnv = serverEnv
       .url()
       .transform((url) => url.replace(/\/+$/, ''))
       .optional(),
+    /** More services that people's tokens are good at, comma-separated slugs; a new one counts for new tokens. */
+    TOKEN_AUDIENCES: z
+      .string()
+      .default('')
+      .transform((text) => text.split(',').filter((one) => one.trim() !== ''))
+      .pipe(z.array(z.string().trim().pipe(slug)).max(50)),
     /** Logins a minute of one address for one account; one address may make five times as many in all. */
     LOGIN_RATE_PER_MINUTE: z.coerce.number().int().min(1).max(100_000).default(60),
   })
@@ -57,4 +64,9 @@ export function issuerOf(env: LoginEnv): string {
 /** URL of the database as the runtime role. */
 export function databaseUrlOf(env: z.infer<typeof storeEnv>): string {
   return (env.LOGIN_DATABASE_URL ?? env.DATABASE_URL)!;
+}
+
+/** Services that people's tokens are good at: the platform's own and those that the settings name. */
+export function audiencesOf(env: LoginEnv): string[] {
+  return [...new Set([...AUDIENCES, ...env.TOKEN_AUDIENCES])];
 }

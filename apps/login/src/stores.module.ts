@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
-import { databaseUrlOf, issuerOf, type LoginEnv } from './config.js';
+import { audiencesOf, databaseUrlOf, issuerOf, type LoginEnv } from './config.js';
 import { connectWithin, createDataSource } from './database.js';
 import { ENV, LOG, SECRETS } from './injection.js';
 import { loginSecretsOf } from './secrets.js';
@@ -38,7 +38,10 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
       { provide: SECRETS, useValue: secrets },
       { provide: DataSource, useValue: db },
       { provide: TokenKeys, useValue: keys },
-      { provide: AccessTokens, useValue: new AccessTokens(keys, issuerOf(env)) },
+      {
+        provide: AccessTokens,
+        useValue: new AccessTokens(keys, { issuer: issuerOf(env), audiences: audiencesOf(env) }),
+      },
       { provide: LimitStorage, useValue: new LimitStorage(env.REDIS_URL, log) },
     ];
     return { module: StoresModule, global: true, providers, exports: providers };

@@ -8,6 +8,7 @@ export {
   callerOf,
   type Access,
 } from './access.js';
+export type { Claims, Role, TokenScope } from '#contracts';
 export { bearerToken } from './bearer-token.js';
 export { JwtGuardModule, TOKEN_VERIFIER, type JwtGuardOptions } from './jwt-guard.module.js';
 export type { PinnedAlgorithm, TokenVerifierOptions } from './options.js';

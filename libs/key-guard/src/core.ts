@@ -12,3 +12,4 @@ export {
   type ServiceToken,
   type ServiceTokenOptions,
 } from './service-token.js';
+export type { Verdict } from '#contracts';

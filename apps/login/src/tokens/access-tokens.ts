@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { AUDIENCES, type Claims } from '#contracts';
+import type { Claims } from '#contracts';
 import { ACCESS_TOKEN_SECONDS } from './access-token-life.js';
 import type { TokenKeys } from './token-keys.js';
 
@@ -16,14 +16,14 @@ export interface Person {
 export class AccessTokens {
   constructor(
     private readonly keys: TokenKeys,
-    private readonly issuer: string,
+    private readonly by: { issuer: string; audiences: string[] },
   ) {}
 
-  /** For a person in a session; good at every app. */
+  /** For a person in a session; good at every service. */
   forPerson(person: Person, sessionId: string): Promise<string> {
     const { id, username, roles, services } = person;
     return this.sign(id, {
-      aud: [...AUDIENCES],
+      aud: this.by.audiences,
       sid: sessionId,
       username,
       roles,
@@ -45,7 +45,7 @@ export class AccessTokens {
     const issuedAt = Math.floor(Date.now() / 1_000);
     return new SignJWT(claims)
       .setProtectedHeader({ alg: algorithm, ...(kid !== undefined && { kid }), typ: 'at+jwt' })
-      .setIssuer(this.issuer)
+      .setIssuer(this.by.issuer)
       .setSubject(subject)
       .setJti(randomBytes(16).toString('base64url'))
       .setIssuedAt(issuedAt)

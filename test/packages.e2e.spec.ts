@@ -1,0 +1,160 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { IssuedClient, IssuedKey } from '#contracts';
+import { call, type Call } from '../tools/quickstart/http.js';
+import { createOutsideProject, exampleOf, type OutsideProject } from './support/outside-project.js';
+import { ROOT } from './support/platform.js';
+import { startScene, type Scene } from './support/scene.js';
+import { tempDir } from './support/temp-dir.js';
+
+const PASSWORD = 'seven green bottles on a wall';
+const PROJECTS = [
+  { nest: '12', type: 'module', typescript: '6.0' },
+  { nest: '11', type: 'commonjs', typescript: '5.9' },
+] as const;
+const OPTIONS = [
+  ...['--target', 'es2023', '--types', 'node', '--strict'],
+  ...['--module', 'nodenext', '--experimentalDecorators', '--emitDecoratorMetadata'],
+];
+
+const folder = tempDir();
+let scene: Scene;
+let admin: string;
+let clientSecret: string;
+const readmeOf = (name: string) => join(ROOT, 'libs', name, 'README.md');
+
+beforeAll(async () => {
+  const packed = spawnSync(process.execPath, [join(ROOT, 'tools', 'pack.mjs'), folder.path], {
+    env: { ...process.env, KEYWARD_SKIP_SETUP: '1' },
+    encoding: 'utf8',
+  });
+  if (packed.status !== 0) throw new Error(`npm run pack ended badly:\n${packed.stderr}`);
+  scene = await startScene({ env: { TOKEN_AUDIENCES: 'warehouse' } });
+  admin = await scene.token();
+  const service = { slug: 'warehouse', name: 'Warehouse', scopes: ['stock:read'] };
+  await made('keyService', '/v1/services', service);
+  const account = { clientId: 'warehouse', scopes: ['keys:verify'] };
+  clientSecret = (await made<IssuedClient>('login', '/v1/clients', account)).clientSecret;
+}, 120_000);
+afterAll(async () => {
+  await scene?.platform.remove();
+  folder.remove();
+});
+
+/** Something new that an admin has made. */
+async function made<T>(service: 'login' | 'keyService', path: string, body: object): Promise<T> {
+  const answer = await scene.tell(service, path, { token: admin, body });
+  expect({ path, answer }).toMatchObject({ answer: { status: 201 } });
+  return answer.body as T;
+}
+
+/** A new key of service-b for a service. */
+const newKey = (service: string, scopes: string[]) =>
+  made<IssuedKey>('keyService', '/v1/keys', {
+    name: 'outside',
+    consumer: 'service-b',
+    grants: [{ service, scopes }],
+  });
+
+/** Where the platform is, as the examples want to know it. */
+const places = () => ({
+  LOGIN_URL: scene.platform.quickstart.login,
+  KEY_SERVICE_URL: scene.platform.quickstart.keyService,
+  SERVICE_A_URL: scene.platform.quickstart.serviceA,
+  CLIENT_SECRET: clientSecret,
+  AUDIENCE: 'warehouse',
+});
+
+/** Status of an answer, and its code where it is a problem. */
+async function told(url: string, headers: Call['headers'] = {}): Promise<unknown[]> {
+  const { status, body } = await call(url, { headers });
+  return [status, (body as { code?: string } | null)?.code];
+}
+
+test('a package names every import, and holds no test and no map', () => {
+  for (const name of ['key-guard', 'jwt-guard', 'key-client']) {
+    const files = readdirSync(join(folder.path, name), { recursive: true, encoding: 'utf8' });
+    expect(files).toEqual(expect.arrayContaining(['LICENSE', 'package.json']));
+    expect(files.filter((file) => /\.spec\.|\btesting\b|\.map$/.test(file))).toEqual([]);
+  }
+});
+
+describe.each(PROJECTS)(
+  'an empty project on NestJS $nest ($type)',
+  ({ nest, type, typescript }) => {
+    let project: OutsideProject;
+
+    beforeAll(async () => {
+      const tarballs = readdirSync(folder.path).filter((file) => file.endsWith('.tgz'));
+      project = await createOutsideProject(join(folder.path, `nest-${nest}`), type, [
+        ...tarballs.map((file) => join(folder.path, file)),
+        ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
+        ...['reflect-metadata', 'rxjs', `typescript@${typescript}`, '@types/node@20'],
+      ]);
+      project.write('jwt-guard.ts', exampleOf(readmeOf('jwt-guard')));
+      project.write('key-guard.ts', exampleOf(readmeOf('key-guard')));
+      project.write('core.ts', exampleOf(readmeOf('key-guard'), 2));
+      const commonJs = type === 'commonjs' ? ['--verbatimModuleSyntax', 'false'] : [];
+      await project.tsc('--init', ...OPTIONS, ...commonJs);
+    }, 240_000);
+    afterAll(() => project?.stop());
+
+    test('compiles the first example of each README, our declarations looked at as well', async () => {
+      const errors = await project.tsc('-p', '.', '--skipLibCheck', 'false');
+      // What Nest's own declarations lack in an app without its optional parts is not ours.
+      const others = /^(?:\.\.\/)*node_modules\/(?!@keyward\/)/;
+      expect(errors.filter((line) => !others.test(line))).toEqual([]);
+    }, 120_000);
+
+    test('lets in people by their tokens, as the example of jwt-guard says', async () => {
+      const url = await project.serve('jwt-guard.js', places());
+      const username = `user-${nest}`;
+      await made('login', '/v1/users', { username, password: PASSWORD });
+      const user = {
+        authorization: `Bearer ${await scene.token({ username, password: PASSWORD })}`,
+      };
+      expect(await told(`${url}/health`)).toEqual([200, undefined]);
+      expect(await told(`${url}/me`)).toEqual([401, 'UNAUTHENTICATED']);
+      expect(await told(`${url}/me`, { authorization: 'Bearer x.y.z' })).toEqual([
+        401,
+        'INVALID_TOKEN',
+      ]);
+      const { body } = await call(`${url}/me`, { headers: user });
+      expect(body).toMatchObject({ name: username, roles: ['user'] });
+      expect(await told(`${url}/orders`, user)).toEqual([403, 'FORBIDDEN']);
+      expect(await told(`${url}/orders`, { authorization: `Bearer ${admin}` })).toEqual([
+        200,
+        undefined,
+      ]);
+    });
+
+    test('lets in services by their keys, as the example of key-guard says', async () => {
+      const url = await project.serve('key-guard.js', places());
+      const { key, secret } = await newKey('warehouse', ['stock:read']);
+      const foreign = await newKey('service-a', ['reports:read']);
+      expect(await told(`${url}/stock`)).toEqual([401, 'API_KEY_MISSING']);
+      expect(await told(`${url}/stock`, { 'x-api-key': foreign.secret })).toEqual([
+        403,
+        'API_KEY_INVALID',
+      ]);
+      const { status, body } = await call(`${url}/stock`, { headers: { 'x-api-key': secret } });
+      expect([status, body]).toMatchObject([200, { readBy: 'service-b' }]);
+      const revoked = { token: admin, body: { reason: 'compromised' } };
+      await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
+      expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);
+    });
+
+    test('needs no framework for the core of key-guard', async () => {
+      const source = readFileSync(
+        join(folder.path, `nest-${nest}/node_modules/@keyward/key-guard/lib/core.js`),
+        'utf8',
+      );
+      expect(source).not.toContain('nestjs');
+      const url = await project.serve('core.js', places());
+      const { secret } = await newKey('warehouse', ['stock:read']);
+      expect((await call(url)).status).toBe(403);
+      expect(await call(url, { headers: { 'x-api-key': secret } })).toMatchObject({ status: 200 });
+    });
+  },
+);
