@@ -21,6 +21,8 @@ export const keyServiceEnv = serverEnv
     LOGIN_URL: z.url().transform((url) => url.replace(/\/+$/, '')),
     /** `iss` of tokens, where it is not LOGIN_URL. */
     TOKEN_ISSUER: z.string().min(1).optional(),
+    /** Path of a JSON file that describes where secrets may be delivered to; nowhere by default. */
+    DELIVERY_TARGETS: z.string().min(1).optional(),
     /** Longest life of a cache entry, in seconds. */
     CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
     /** How long known keys go on while PostgreSQL does not answer, in seconds. */

@@ -5,6 +5,7 @@ import { tokenKeysOf } from '#server';
 import { AccessModule } from './access/access.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
+import { DeliveryModule } from './delivery/delivery.module.js';
 import { ExplainModule } from './explain/explain.module.js';
 import { IntrospectionModule } from './introspection/introspection.module.js';
 import { MigrationModule } from './migration/migration.module.js';
@@ -30,6 +31,7 @@ export class KeyServiceModule {
           ...tokenKeysOf(env, `${env.LOGIN_URL}/.well-known/jwks.json`),
         }),
         AccessModule,
+        DeliveryModule.forRoot(env),
         CatalogModule,
         KeysModule,
         UsageModule.forRoot(env),

@@ -30,8 +30,8 @@ export interface UpstreamAnswer<T> {
 export interface Upstream {
   /**
    * @param schema what a good answer's body is; undefined where there is none
-   * @throws ProblemException the service's own 4xx problem with its Retry-After, or SERVICE_UNAVAILABLE when it is away, too
-   *   slow, failing or not to be understood
+   * @throws ProblemException the service's own 4xx problem, or that a delivery failed, with its Retry-After; or
+   *   SERVICE_UNAVAILABLE when it is away, too slow, failing or not to be understood
    */
   call<S extends z.ZodType>(call: UpstreamCall, schema: S): Promise<UpstreamAnswer<z.output<S>>>;
 }
@@ -97,9 +97,8 @@ function isUnsent(error: unknown): boolean {
 
 function refusalOf(name: string, { response, body }: Received): ProblemException {
   const parsed = problem.safeParse(body);
-  const isTheirs =
-    response.status < 500 && parsed.success && parsed.data.status === response.status;
-  if (isTheirs) {
+  const isTheirs = parsed.success && parsed.data.status === response.status;
+  if (isTheirs && (response.status < 500 || parsed.data.code.startsWith('DELIVERY_'))) {
     const passed = passedOn(parsed.data, response.headers);
     if (passed !== null) return passed;
   }

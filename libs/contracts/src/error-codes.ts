@@ -45,7 +45,9 @@ export const PROBLEMS = {
   HEADERS_TOO_LARGE: { status: 431, title: 'The headers are too large' },
   INTERNAL_ERROR: { status: 500, title: 'Something went wrong here' },
   UPSTREAM_REFUSED: { status: 502, title: 'A service behind this one refused us' },
+  DELIVERY_FAILED: { status: 502, title: 'The secret could not be delivered' },
   SERVICE_UNAVAILABLE: { status: 503, title: 'The service cannot answer at present' },
+  DELIVERY_UNAVAILABLE: { status: 503, title: 'The secret cannot be delivered at present' },
   VERIFICATION_UNAVAILABLE: { status: 503, title: 'The API key cannot be verified at present' },
 } as const satisfies Record<string, { status: number; title: string }>;
 

@@ -1,5 +1,6 @@
 export * from './catalog.js';
 export * from './claims.js';
+export * from './delivery.js';
 export * from './error-codes.js';
 export * from './explain.js';
 export * from './exports.js';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAX_LIFETIME_SECONDS, rateLimit, rateLimits } from './catalog.js';
+import { delivered, deliverTo, type Delivered } from './delivery.js';
 import {
   displayName,
   instant,
@@ -73,6 +74,7 @@ export const createKeyBody = z
     ipAllowlist: ipAllowlist.default([]),
     tags: tags.default([]),
     metadata: metadata.default({}),
+    deliverTo: deliverTo.optional(),
   })
   .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {
     path: ['expiresInSeconds'],
@@ -159,9 +161,16 @@ export const rotateKeyBody = z
   .strictObject({
     overlapSeconds: z.int().min(0).max(MAX_LIFETIME_SECONDS).optional(),
     reason: remark.optional(),
+    deliverTo: deliverTo.optional(),
   })
   .meta({ id: 'RotateKeyBody' });
 export type RotateKeyBody = z.infer<typeof rotateKeyBody>;
+
+/** `POST /v1/self/rotate`: a holder gets the new secret, and has no say in where others keep theirs. */
+export const rotateOwnKeyBody = rotateKeyBody
+  .omit({ deliverTo: true })
+  .meta({ id: 'RotateOwnKeyBody' });
+export type RotateOwnKeyBody = z.infer<typeof rotateOwnKeyBody>;
 
 /** Answer of rotate. `previous.validUntil` is when the old secret ends. */
 export const rotatedKey = z
@@ -173,12 +182,20 @@ export const rotatedKey = z
   .meta({ id: 'RotatedKey' });
 export type RotatedKey = z.infer<typeof rotatedKey>;
 
-/** The same answers as they are described: repeated by Idempotency-Key they come without their secret after 10 minutes. */
+/** Answer of create with `deliverTo`: nobody sees the secret. */
+export type DeliveredKey = Omit<IssuedKey, 'secret'> & { delivered: Delivered };
+/** Answer of rotate with `deliverTo`. */
+export type DeliveredRotation = Omit<RotatedKey, 'secret'> & { delivered: Delivered };
+
+/**
+ * The same answers as they are described: repeated by Idempotency-Key they come without their secret after 10 minutes, and
+ * with `deliverTo` they tell where it is in place of it.
+ */
 export const repeatedIssuedKey = issuedKey
-  .partial({ secret: true })
+  .extend({ secret: z.string().optional(), delivered: delivered.optional() })
   .meta({ id: 'IssuedKeyAnswer' });
 export const repeatedRotatedKey = rotatedKey
-  .partial({ secret: true })
+  .extend({ secret: z.string().optional(), delivered: delivered.optional() })
   .meta({ id: 'RotatedKeyAnswer' });
 
 /** `POST /v1/keys/{id}/revoke`. */

@@ -26,8 +26,11 @@ export const scopes = z
   .max(50)
   .refine((list) => new Set(list).size === list.length, 'Name each scope once');
 
-const NO_SECRET = 'Leave out keys, tokens and secrets; treat the one that was sent as leaked';
-const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
+/** What to do where {@link holdsNoSecret} fails. */
+export const NO_SECRET =
+  'Leave out keys, tokens and secrets; treat the one that was sent as leaked';
+/** Whether a text may be kept: it holds no key, token or client secret. */
+export const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
 
 /** What a person reads: 1 to 128 characters, none of them a control character. */
 export const displayName = z

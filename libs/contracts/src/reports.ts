@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rateLimits, MAX_LIFETIME_SECONDS } from './catalog.js';
+import { deliverTo } from './delivery.js';
 import { displayName, instantOut, page, pageOf, scopes, slug } from './primitives.js';
 
 /** A report of service-a: the resource that API keys protect. */
@@ -26,6 +27,7 @@ export const provisionKeyBody = z
     scopes: scopes.min(1),
     expiresInSeconds: z.int().min(1).max(MAX_LIFETIME_SECONDS).optional(),
     rateLimits: rateLimits.optional(),
+    deliverTo: deliverTo.optional(),
   })
   .meta({ id: 'ProvisionKeyBody' });
 export type ProvisionKeyBody = z.infer<typeof provisionKeyBody>;

@@ -5,7 +5,7 @@ import { ProblemException } from '#server';
 import { Mutations, type Mutation } from '../changes/mutations.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import type { Once } from './once.js';
-import { claim, keep, type Kept } from './records.js';
+import { claim, keep, release, type Kept } from './records.js';
 import { seal, unseal } from './seal.js';
 
 const SECRET_MS = 10 * 60 * 1_000;
@@ -43,6 +43,20 @@ export class Idempotency {
     });
     if (isReplay) once.markReplayed();
     return done;
+  }
+
+  /** Keeps what has become of something that was done under an Idempotency-Key, in place of the answer kept before. */
+  async amend(
+    manager: EntityManager,
+    once: Once | null,
+    mutation: Mutation<object>,
+  ): Promise<void> {
+    if (once !== null) await keep(manager, once, this.recordOf(once, mutation));
+  }
+
+  /** Lets the same request be made again: what it did is undone in this transaction. */
+  async forget(manager: EntityManager, once: Once | null): Promise<void> {
+    if (once !== null) await release(manager, once);
   }
 
   /** Keys that it touched are touched again: who did it first may have died before every replica went by it. */

@@ -46,6 +46,14 @@ export async function keep(
   await manager.query(KEEP, [principal, key, ...texts, sealedSecret, secretUntil]);
 }
 
+/** Gives a key free: what was done under it was undone. */
+export async function release(manager: EntityManager, { principal, key }: Once): Promise<void> {
+  await manager.query('DELETE FROM keys.idempotency WHERE principal = $1 AND key = $2', [
+    principal,
+    key,
+  ]);
+}
+
 const CLAIM = `
   INSERT INTO keys.idempotency AS i (principal, key, request, created_at) VALUES ($1, $2, $3, $4)
   ON CONFLICT (principal, key) DO UPDATE

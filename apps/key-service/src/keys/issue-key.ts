@@ -50,7 +50,10 @@ export async function issueKey(work: Work, body: CreateKeyBody): Promise<Mutatio
     key: touchedOf(key),
     services: servicesOf(grants),
     before: null,
-    after: { ...settingsOf(key), consumer, environment, grants },
+    after: {
+      ...{ ...settingsOf(key), consumer, environment, grants },
+      ...(body.deliverTo && { deliverTo: body.deliverTo }),
+    },
   });
   return {
     result: { key: await showKey(manager, key, nowMs), secret: text.text },

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { AccessModule } from '../access/access.module.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
+import { Deliveries } from './deliveries.js';
 import { Keys } from './keys.js';
 import { KeysController } from './keys.controller.js';
 import { RevokeKeysController } from './revoke-keys.controller.js';
@@ -11,7 +12,7 @@ import { Rotations } from './rotations.js';
 @Module({
   imports: [AccessModule, IdempotencyModule],
   controllers: [KeysController, RevokeKeysController, RotationController],
-  providers: [Keys, Rotations],
+  providers: [Deliveries, Keys, Rotations],
   exports: [Keys],
 })
 export class KeysModule {}

@@ -3,6 +3,8 @@ import type { EntityManager } from 'typeorm';
 import type {
   ChangedKey,
   CreateKeyBody,
+  DeliveredKey,
+  DeliveredRotation,
   IssuedKey,
   Key,
   ListKeysQuery,
@@ -12,12 +14,13 @@ import type {
   RotatedKey,
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
-import { Mutations, type Mutation } from '../changes/mutations.js';
+import type { Mutation } from '../changes/mutations.js';
 import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { Stores } from '../stores.js';
+import { Deliveries } from './deliveries.js';
 import { findKey } from './find-key.js';
 import { issueKey } from './issue-key.js';
 import { listKeys } from './list-keys.js';
@@ -33,14 +36,20 @@ import type { Work } from './work.js';
 @Injectable()
 export class Keys {
   constructor(
-    private readonly mutations: Mutations,
     private readonly idempotency: Idempotency,
     private readonly stores: Stores,
+    private readonly deliveries: Deliveries,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
   /** See {@link issueKey}. */
-  async issue(body: CreateKeyBody, by: Principal, once: Once | null): Promise<IssuedKey> {
+  async issue(
+    body: CreateKeyBody,
+    by: Principal,
+    once: Once | null,
+  ): Promise<IssuedKey | DeliveredKey> {
+    const { deliverTo } = body;
+    if (deliverTo) return this.deliveries.issue(body, { deliverTo, by, once });
     const work = (manager: EntityManager) => issueKey(this.workOf(manager, by), body);
     const { result } = await this.idempotency.run(once, work);
     return result;
@@ -68,7 +77,9 @@ export class Keys {
     order: RotateOrder,
     by: Principal,
     once: Once | null,
-  ): Promise<Propagated<RotatedKey>> {
+  ): Promise<Propagated<RotatedKey | DeliveredRotation>> {
+    const { deliverTo } = order.body;
+    if (deliverTo) return this.deliveries.rotate(order, { deliverTo, by, once });
     const work = (manager: EntityManager) => rotateKey(this.workOf(manager, by), order);
     const { result, propagation } = await this.idempotency.run(once, work);
     return { ...result, propagation };
@@ -92,8 +103,11 @@ export class Keys {
     return { key: result, propagation };
   }
 
-  private change<T>(by: Principal, capability: (work: Work) => Promise<Mutation<T>>) {
-    return this.mutations.run((manager) => capability(this.workOf(manager, by)));
+  private change<T extends object>(
+    by: Principal,
+    capability: (work: Work) => Promise<Mutation<T>>,
+  ) {
+    return this.idempotency.run(null, (manager) => capability(this.workOf(manager, by)));
   }
 
   private workOf(manager: EntityManager, by: Principal): Work {

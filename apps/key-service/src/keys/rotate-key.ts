@@ -1,5 +1,5 @@
 import { ConflictException } from '@nestjs/common';
-import { LessThan } from 'typeorm';
+import { Not } from 'typeorm';
 import type { RotatedKey, RotateKeyBody } from '#contracts';
 import { keyFaults, makeKeyText, resolveOverlap } from '#key-core';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
@@ -10,7 +10,8 @@ import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { lockRuling, msOf, refusal, refuseFaults } from './key-policy.js';
 import type { KeyEntity } from './key.entity.js';
 import { SecretEntity } from './secret.entity.js';
-import { addSecret, hasEnded } from './secrets.js';
+import { addSecret, hasEnded, lastSecrets } from './secrets.js';
+import { isAbandoned } from './abandoned-delivery.js';
 import { showKey, statusOf } from './show-key.js';
 import type { Work } from './work.js';
 
@@ -22,18 +23,26 @@ export interface RotateOrder {
   ifMatch: string | undefined;
 }
 
+/** How long the old secret goes on at least while the new one is on its way to where it is delivered, in seconds. */
+export const DELIVERY_OVERLAP_SECONDS = 300;
+
+/** A key was given a new secret. */
+export interface Rotation extends Mutation<Omit<RotatedKey, 'propagation'>> {
+  /** Number of the new secret. */
+  number: number;
+  /** How long the old one is to go on, which is counted from its delivery where the new one is delivered. */
+  overlapSeconds: number;
+}
+
 /**
  * Gives a key a new secret under the same id. The old one goes on for the overlap, but never beyond the key's own end. Of
- * several at the same time one wins.
+ * several at the same time one wins. A secret that was to be delivered and, as it seems, never was is taken back for it.
  *
  * @returns the key and its new text, which is nowhere else from here on
  * @throws ProblemException POLICY_VIOLATION where the overlap is too long, or, with an overlap, the key breaks a policy
  * @throws ConflictException where the key is not active, an earlier secret is still alive, or another rotation was faster
  */
-export async function rotateKey(
-  work: Work,
-  { id, body, ifMatch }: RotateOrder,
-): Promise<Mutation<Omit<RotatedKey, 'propagation'>>> {
+export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder): Promise<Rotation> {
   const { manager, by, material } = work;
   const asFound = await findKey(manager, id, by);
   const { key, grants } = await lockKey(work, id);
@@ -41,22 +50,24 @@ export async function rotateKey(
   checkVersion(ifMatch, key.version);
   const nowMs = material.now();
   await refuseInactive(work, key, nowMs);
-  const current = await refuseOverlapping(work, key, nowMs);
-  const validUntil = await endOf(work, { key, grants }, { ...body, nowMs });
-  const { number } = current;
+  const { current, last } = await refuseOverlapping(work, key, nowMs);
+  const { validUntil, overlapSeconds } = await endOf(work, { key, grants }, { ...body, nowMs });
   const { environment } = key;
   const prefix = await prefixOf(work, { key, grants }, current);
   const text = makeKeyText({ prefix, environment, keyId: key.id }, material.random);
-  const ended = validUntil.getTime() <= nowMs;
-  await manager.update(SecretEntity, { keyId: key.id, number }, { validUntil, ended });
-  await manager.delete(SecretEntity, { keyId: key.id, number: LessThan(number) });
-  await addSecret(work, text, { number: number + 1, atMs: nowMs });
+  await retire(work, current, { validUntil, ended: validUntil.getTime() <= nowMs });
+  const number = last + 1;
+  await addSecret(work, text, { number, atMs: nowMs });
   const rotated = await updateKey(work, key, {});
+  const { reason = null, deliverTo } = body;
   const change = keyChange(work, 'key.rotated', {
     key: touchedOf(rotated),
     services: servicesOf(grants),
-    before: { secret: number },
-    after: { secret: number + 1, previousValidUntil: validUntil, reason: body.reason ?? null },
+    before: { secret: current.number },
+    after: {
+      ...{ secret: number, previousValidUntil: validUntil, reason },
+      ...(deliverTo && { deliverTo }),
+    },
   });
   return {
     result: {
@@ -66,6 +77,7 @@ export async function rotateKey(
     },
     changes: [change],
     touched: [touchedOf(rotated)],
+    ...{ number, overlapSeconds },
   };
 }
 
@@ -80,21 +92,32 @@ async function prefixOf(
   return service!.policy.keyPrefix;
 }
 
+/** Leaves the key without any secret but the current one, which is to end. */
+async function retire(
+  { manager }: Work,
+  { keyId, number }: SecretEntity,
+  end: { validUntil: Date; ended: boolean },
+): Promise<void> {
+  await manager.update(SecretEntity, { keyId, number }, end);
+  await manager.delete(SecretEntity, { keyId, number: Not(number) });
+}
+
 async function refuseInactive({ manager }: Work, key: KeyEntity, nowMs: number): Promise<void> {
   const consumer = await manager.findOneByOrFail(ConsumerEntity, { slug: key.consumer });
   const status = statusOf(key, consumer.enabled, nowMs);
   if (status !== 'active') throw conflict(`The key is ${status}; only an active one is rotated`);
 }
 
-/** @returns the current secret */
+/** @returns the current secret, and the highest number that was given to one */
 async function refuseOverlapping(
-  { manager }: Work,
+  work: Work,
   { id }: KeyEntity,
   nowMs: number,
-): Promise<SecretEntity> {
-  const order = { number: 'DESC' } as const;
-  const [current, previous] = await manager.find(SecretEntity, { where: { keyId: id }, order });
-  if (!previous || hasEnded(previous, nowMs)) return current!;
+): Promise<{ current: SecretEntity; last: number }> {
+  const [current, previous] = await lastSecrets(work, id);
+  const last = current!.number;
+  if (!previous || hasEnded(previous, nowMs)) return { current: current!, last };
+  if (await isAbandoned(work, id, nowMs)) return { current: previous, last };
   const end = previous.validUntil!.toISOString();
   const detail = `The secret before the present one goes on until ${end}; rotate after it, or finish that rotation`;
   throw conflict(detail);
@@ -104,8 +127,8 @@ async function refuseOverlapping(
 async function endOf(
   work: Work,
   { key, grants }: LockedKey,
-  { overlapSeconds, nowMs }: { overlapSeconds?: number | undefined; nowMs: number },
-): Promise<Date> {
+  { overlapSeconds, deliverTo, nowMs }: RotateKeyBody & { nowMs: number },
+): Promise<{ validUntil: Date; overlapSeconds: number }> {
   const services = await lockRuling(work, grants);
   const overlap = resolveOverlap(
     overlapSeconds,
@@ -115,8 +138,9 @@ async function endOf(
   const { rateLimits, ipAllowlist } = key;
   const settings = { grants, rateLimits, ipAllowlist, expiresAtMs: msOf(key.expiresAt) };
   if (overlap.seconds > 0) refuseFaults(keyFaults(settings, services, nowMs));
-  const endMs = nowMs + overlap.seconds * 1_000;
-  return new Date(Math.min(endMs, key.expiresAt?.getTime() ?? Infinity));
+  const seconds = Math.max(overlap.seconds, deliverTo ? DELIVERY_OVERLAP_SECONDS : 0);
+  const endMs = Math.min(nowMs + seconds * 1_000, key.expiresAt?.getTime() ?? Infinity);
+  return { validUntil: new Date(endMs), overlapSeconds: overlap.seconds };
 }
 
 function conflict(detail: string): ConflictException {

@@ -14,9 +14,9 @@ import {
   key,
   repeatedRotatedKey,
   revokeKeyBody,
-  rotateKeyBody,
+  rotateOwnKeyBody,
   type RevokeKeyBody,
-  type RotateKeyBody,
+  type RotateOwnKeyBody,
 } from '#contracts';
 import { Public } from '#jwt-guard';
 import { By } from '../access/by.js';
@@ -61,7 +61,7 @@ export class SelfController {
   })
   @ApiResponse({ status: 200, standardSchema: repeatedRotatedKey })
   rotate(
-    @Body({ schema: rotateKeyBody.prefault({}) }) body: RotateKeyBody,
+    @Body({ schema: rotateOwnKeyBody.prefault({}) }) body: RotateOwnKeyBody,
     @SentBy() { by, once }: Sender,
     @Headers('if-match') ifMatch: string | undefined,
   ) {

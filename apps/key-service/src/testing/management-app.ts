@@ -24,7 +24,10 @@ export interface ManagementApp {
 export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put';
 
 /** Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis. */
-export async function startManagement(redisUrl?: string): Promise<ManagementApp> {
+export async function startManagement(
+  redisUrl?: string,
+  more: Record<string, string> = {},
+): Promise<ManagementApp> {
   const [postgres, issuer] = await Promise.all([startPostgres(), startIssuer()]);
   const env = keyServiceEnv.parse({
     NODE_ENV: 'test',
@@ -34,6 +37,7 @@ export async function startManagement(redisUrl?: string): Promise<ManagementApp>
     KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
     LOGIN_URL: issuer.url,
     ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
+    ...more,
   });
   const options = appOptions(env, createLogger('key-service', env.LOG_LEVEL));
   const app = await createApp({ ...options, docs: false });

@@ -162,6 +162,40 @@ describe('keys made through service-a', () => {
     await post('/v1/api-keys/key_..%2f..%2fservices/revoke', { reason: 'leaked' }).expect(400);
   });
 
+  it('has a secret delivered, so that it passes through nobody’s hands, not even its own', async () => {
+    const deliverTo = { provider: 'vault', path: 'keys/service-b' };
+    const delivered = { ...deliverTo, version: '7' };
+    const previous = { validUntil: '2026-11-02T12:00:00.000Z' };
+    around.keyService.routes({
+      'POST /v1/keys': (_seen, response) => sendJson(response, 201, { key, delivered }),
+      [`POST /v1/keys/${id}/rotate`]: (_seen, response) =>
+        sendJson(response, 200, { key, delivered, previous }),
+    });
+    const made = await post('/v1/api-keys', { ...body, deliverTo }).expect(201);
+    const rotated = await post(`/v1/api-keys/${id}/rotate`, { deliverTo }).expect(200);
+    expect([made.body, rotated.body]).toEqual([
+      { key, delivered },
+      { key, delivered, previous },
+    ]);
+    expect(around.keyService.seen.map((one) => one.body)).toMatchObject([
+      { deliverTo },
+      { deliverTo },
+    ]);
+  });
+
+  it.each([
+    [502, 'DELIVERY_FAILED', undefined],
+    [503, 'DELIVERY_UNAVAILABLE', '5'],
+  ])('passes on that a delivery failed: %i %s', async (status, code, retryAfter) => {
+    const headers = { ...(retryAfter && { 'retry-after': retryAfter }) };
+    around.keyService.routes({
+      'POST /v1/keys': (_seen, response) => sendProblem(response, status, code, { headers }),
+    });
+    const response = await post('/v1/api-keys', body).expect(status);
+    expect(response.body).toMatchObject({ code, detail: code });
+    expect(response.headers['retry-after']).toBe(retryAfter);
+  });
+
   it('gives a refusal of the key service in terms of its own body', async () => {
     around.keyService.routes({
       'POST /v1/keys': (_seen, response) =>

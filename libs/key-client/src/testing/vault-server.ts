@@ -23,8 +23,10 @@ export interface VaultServer {
   namespace: string | null;
   /** Answers with this status in place of anything else, as a server that is sealed or overloaded does. */
   outage: number | null;
-  /** Is called before a write is looked at. */
-  beforeWrite: () => void;
+  /** Is called, and waited for, before a write is looked at. */
+  beforeWrite: (data: Record<string, unknown>) => void | Promise<void>;
+  /** Does what it is asked to write and breaks off in place of an answer. */
+  losesAnswers: boolean;
   put: (path: string, data: Record<string, unknown> | null) => void;
   close: () => Promise<void>;
 }
@@ -49,6 +51,7 @@ export async function createVaultServer(): Promise<VaultServer> {
     namespace: null,
     outage: null,
     beforeWrite: () => undefined,
+    losesAnswers: false,
     put: (path, data) => {
       const created_time = new Date().toISOString();
       vault.secrets.set(path, [...(vault.secrets.get(path) ?? []), { data, created_time }]);
@@ -72,8 +75,9 @@ function answer(vault: VaultServer, request: IncomingMessage, { response, text }
   const path = decodeURIComponent(url.replace('/v1/', ''));
   vault.seen.push(`${method} ${path}`);
   const send = (status: number, body: object) => {
-    response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(body));
+    if (vault.losesAnswers && method === 'POST') response.destroy();
+    else
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   const answering: Answering = { send, refuse: (status, ...errors) => send(status, { errors }) };
   const body = (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>;
@@ -104,7 +108,8 @@ function isLetIn(vault: VaultServer, { path, token }: Asked, namespace: string):
 
 function useSecret(vault: VaultServer, asked: Asked, { send, refuse }: Answering): void {
   const name = asked.path.replace('secret/data/', '');
-  if (asked.method === 'POST') return write(vault, { name, body: asked.body }, { send, refuse });
+  if (asked.method === 'POST')
+    return void write(vault, { name, body: asked.body }, { send, refuse });
   if (vault.writers.has(asked.token))
     return refuse(403, '1 error occurred:\n\t* permission denied\n\n');
   read(vault, name, { send, refuse });
@@ -172,16 +177,16 @@ function read({ secrets }: VaultServer, name: string, { send, refuse }: Answerin
   send(last.data === null ? 404 : 200, envelope({ data: last.data, metadata }));
 }
 
-function write(
+async function write(
   vault: VaultServer,
   { name, body }: { name: string; body: Record<string, unknown> },
   { send, refuse }: Answering,
-): void {
-  vault.beforeWrite();
+): Promise<void> {
   const { data, options = {} } = body as {
     data: Record<string, unknown>;
     options?: { cas?: number };
   };
+  await vault.beforeWrite(data);
   const version = vault.secrets.get(name)?.length ?? 0;
   if (options.cas !== undefined && options.cas !== version)
     return refuse(400, 'check-and-set parameter did not match the current version');

@@ -1,0 +1,92 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { DeliverTo, Key } from '#contracts';
+import {
+  connectVault,
+  fromAws,
+  fromFile,
+  fromVault,
+  SecretStoreError,
+  type VaultAuth,
+  type WritableSecretProvider,
+} from '#key-client';
+import { invalidField } from '#server';
+import type { TargetSetting, TargetSettings } from './target-settings.js';
+
+/** Injection token of {@link DeliveryTargets}. */
+export const DELIVERY_TARGETS = Symbol('DELIVERY_TARGETS');
+
+/** The places that secrets of keys may be put into. */
+export interface DeliveryTargets {
+  /**
+   * The place that is asked for, where a key's secret may go there.
+   *
+   * @throws ProblemException INVALID_REQUEST pointing into `/deliverTo`
+   */
+  placeFor(wanted: DeliverTo, key: Pick<Key, 'consumer' | 'grants'>): WritableSecretProvider;
+}
+
+type Open = (path: string, field: string | undefined) => WritableSecretProvider;
+
+/** Targets as they are configured. Nothing is connected to before it is used. */
+export function createDeliveryTargets(settings: TargetSettings): DeliveryTargets {
+  const targets = new Map(
+    Object.entries(settings).map(([name, setting]) => [name, { setting, open: openerOf(setting) }]),
+  );
+  return {
+    placeFor: ({ provider, path, field }, key) => {
+      const target = targets.get(provider);
+      if (!target) throw invalidField('/deliverTo/provider', 'There is no such provider here');
+      if (!isAllowed(target.setting, path, key))
+        throw invalidField('/deliverTo/path', `This key may not be put there in ${provider}`);
+      if (field !== undefined && target.setting.type === 'file')
+        throw invalidField('/deliverTo/field', 'A file holds the key alone; leave this out');
+      return target.open(path, field);
+    },
+  };
+}
+
+function isAllowed(
+  { allow, services }: TargetSetting,
+  path: string,
+  { consumer, grants }: Pick<Key, 'consumer' | 'grants'>,
+): boolean {
+  if (services && !grants.every((one) => services.includes(one.service))) return false;
+  return allow
+    .map((one) => one.replaceAll('{consumer}', consumer))
+    .some((one) => (one.endsWith('/') ? path.startsWith(one) : path === one));
+}
+
+function openerOf(setting: TargetSetting): Open {
+  if (setting.type === 'file') return (path) => fileAt(join(setting.directory, path), setting.mode);
+  if (setting.type === 'aws') {
+    const { region, endpoint, timeoutMs } = setting;
+    const place = { timeoutMs, ...(region && { region }), ...(endpoint && { endpoint }) };
+    return (secretId, field) => fromAws({ ...place, secretId, ...(field && { field }) });
+  }
+  const { address, namespace, mount, timeoutMs } = setting;
+  const connection = connectVault({
+    ...{ address, timeoutMs, auth: authOf(setting.auth) },
+    ...(namespace && { namespace }),
+  });
+  return (path, field = setting.field) => fromVault({ connection, mount, path, field });
+}
+
+/** What opens Vault is read when it is needed, and so may be replaced at any time. */
+function authOf(auth: Extract<TargetSetting, { type: 'vault' }>['auth']): VaultAuth {
+  if ('tokenFile' in auth) return { token: () => readFile(auth.tokenFile, 'utf8') };
+  const { roleId, secretIdFile, mount } = auth;
+  if (secretIdFile === undefined) return { roleId, mount };
+  return { roleId, mount, secretId: () => readFile(secretIdFile, 'utf8') };
+}
+
+function fileAt(path: string, mode: string): WritableSecretProvider {
+  const file = fromFile(path, { mode: Number.parseInt(mode, 8) });
+  const write = async (secret: string) => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(() => {
+      throw new SecretStoreError('The folder of the file cannot be made', true);
+    });
+    return file.write(secret);
+  };
+  return { ...file, write };
+}
