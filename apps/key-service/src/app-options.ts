@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { TOKEN_VERIFIER, type TokenVerifier } from '#jwt-guard';
 import type { AppOptions } from '#server';
-import { registerFeed } from './changes/feed.route.js';
+import { describeFeed, registerFeed } from './changes/feed.route.js';
 import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
 import { INTROSPECT_PATH } from './introspection/introspection.controller.js';
@@ -44,6 +44,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
       description: 'Issues, validates, limits, rotates and revokes API keys.',
       complete: (document) => {
         describeVerify(document);
+        describeFeed(document);
         describeUsage(document);
         describeMigration(document);
       },

@@ -59,12 +59,13 @@ export interface DescribedRoute {
   tag: string;
   summary: string;
   body?: z.ZodType;
-  answer: { status: number; description: string; schema: z.ZodType };
+  /** `mediaType` is JSON unless it is named. */
+  answer: { status: number; description: string; schema: z.ZodType; mediaType?: string };
 }
 
 /** Adds a route that is not a Nest controller to a document. */
 export function describeRoute(document: OpenAPIObject, route: DescribedRoute): void {
-  const json = (schema: z.ZodType, io: 'input' | 'output') => {
+  const told = (schema: z.ZodType, io: 'input' | 'output', mediaType = 'application/json') => {
     const converted = toOpenApiSchema(schema, io) as {
       schema: object;
       components: Record<string, object>;
@@ -73,15 +74,15 @@ export function describeRoute(document: OpenAPIObject, route: DescribedRoute): v
       ...document.components,
       schemas: { ...document.components?.schemas, ...converted.components },
     };
-    return { 'application/json': { schema: inDocument(converted.schema) } };
+    return { [mediaType]: { schema: inDocument(converted.schema) } };
   };
-  const { status, description, schema } = route.answer;
+  const { status, description, schema, mediaType } = route.answer;
   const operation = {
     tags: [route.tag],
     summary: route.summary,
     security: [{ bearer: [] }],
-    ...(route.body && { requestBody: { required: true, content: json(route.body, 'input') } }),
-    responses: { [status]: { description, content: json(schema, 'output') } },
+    ...(route.body && { requestBody: { required: true, content: told(route.body, 'input') } }),
+    responses: { [status]: { description, content: told(schema, 'output', mediaType) } },
   };
   document.paths[route.path] = { ...document.paths[route.path], [route.method]: operation };
 }

@@ -85,6 +85,7 @@ const FOR_OTHERS = [
   'post /v1/introspect',
   'post /v1/usage',
   'get /v1/exports/keys',
+  'get /v1/changes',
   'get /v1/migration',
   'post /v1/migration/parity',
   'get /v1/self',

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Pool } from 'pg';
+import { z } from 'zod';
 import type { Claims } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { ProblemException } from '#server';
+import { describeRoute, ProblemException } from '#server';
 import { serviceCaller } from '../service-caller.js';
 import { readChanges, type Change, type Follower } from './follower.js';
 
@@ -33,7 +35,8 @@ export interface FeedParts {
  * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
  * - `reset {seq}`: the gap is too large (over 10,000 rows) or the number is not ours; forget everything, go on from `seq`
  *
- * The stream ends when the token does, when the app stops, and when the client lets 1 MiB pile up.
+ * The stream ends when the token does, when the app stops, when what was missed cannot be read, and when the client lets 1 MiB
+ * pile up. There is no HEAD: it would be a stream as well.
  */
 export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
   const streams = new Set<FeedStream>();
@@ -41,7 +44,7 @@ export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
     for (const stream of streams) stream.end();
     done();
   });
-  fastify.get(FEED_PATH, async (request, reply) => {
+  fastify.get(FEED_PATH, { exposeHeadRoute: false }, async (request, reply) => {
     const caller = await serviceCaller(request, parts.tokens);
     if (streams.size >= MAX_STREAMS) {
       const headers = { 'retry-after': '5' };
@@ -55,8 +58,29 @@ export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
       streams.delete(stream);
       stream.stop();
     });
-    await stream.begin(request, parts.pool);
+    await stream.begin(request, parts.pool).catch((error: unknown) => {
+      request.log.warn({ err: error }, 'a change feed could not be begun');
+      stream.end();
+    });
     return reply;
+  });
+}
+
+/** Adds the change feed, which is not a Nest controller, to the app's OpenAPI document. */
+export function describeFeed(document: OpenAPIObject): void {
+  describeRoute(document, {
+    method: 'get',
+    path: FEED_PATH,
+    tag: 'changes',
+    summary: 'Follow the changes of the keys that are granted for the calling service',
+    answer: {
+      status: 200,
+      description:
+        'Server-sent events: hello {now}, change {seq, keyId, version, action}, policy {seq}, heartbeat {seq, at} every 500 ms, reset {seq}. ' +
+        'Last-Event-ID goes on after a number.',
+      schema: z.string(),
+      mediaType: 'text/event-stream',
+    },
   });
 }
 

@@ -9,8 +9,8 @@ export interface TestIssuer {
   jwksUrl: string;
   /** The token of a person; `services` only for one who is limited to some. */
   person: (sub: string, claims?: object) => Promise<string>;
-  /** The token of a service account for the key service. */
-  service: (slug: string, scope?: string) => Promise<string>;
+  /** The token of a service account for the key service; `exp` in seconds since 1970, in ten minutes unless it is given. */
+  service: (slug: string, scope?: string, exp?: number) => Promise<string>;
   stop: () => Promise<void>;
 }
 
@@ -34,8 +34,8 @@ export async function startIssuer(): Promise<TestIssuer> {
     url,
     jwksUrl: `${url}/.well-known/jwks.json`,
     person: (sub, claims = {}) => sign({ sub, aud: AUDIENCES, roles: ['admin'], ...claims }),
-    service: (slug, scope = 'keys:provision') =>
-      sign({ sub: slug, client_id: slug, aud: ['key-service'], scope }),
+    service: (slug, scope = 'keys:provision', exp) =>
+      sign({ sub: slug, client_id: slug, aud: ['key-service'], scope, ...(exp && { exp }) }),
     stop: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

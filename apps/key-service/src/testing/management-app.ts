@@ -21,7 +21,7 @@ export interface ManagementApp {
   stop: () => Promise<void>;
 }
 
-export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put';
+export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put' | 'head';
 
 /** Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis. */
 export async function startManagement(

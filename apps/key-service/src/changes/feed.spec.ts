@@ -1,0 +1,144 @@
+import type { AddressInfo } from 'node:net';
+import { startReplicas, type Replicas } from '../testing/replicas.js';
+import { seed, type Seed } from '../testing/seed.js';
+
+interface Event {
+  event: string;
+  id: number | null;
+  data: { seq: number; keyId?: string; action?: string; version?: number; at?: string };
+}
+
+let replicas: Replicas;
+let seeded: Seed;
+let token: string;
+const open: AbortController[] = [];
+
+beforeAll(async () => {
+  replicas = await startReplicas(2);
+  seeded = await seed(replicas);
+  token = await replicas.issuer.service('service-a', 'keys:verify');
+}, 60_000);
+afterEach(() => open.splice(0).forEach((one) => one.abort()));
+afterAll(() => replicas?.stop());
+
+/** Opens a stream of one replica. */
+async function follow(replica: number, after?: number | string, as = token) {
+  const abort = new AbortController();
+  open.push(abort);
+  const { port } = replicas.apps[replica]!.getHttpServer().address() as AddressInfo;
+  const response = await fetch(`http://127.0.0.1:${port}/v1/changes`, {
+    headers: {
+      authorization: `Bearer ${as}`,
+      ...(after !== undefined && { 'last-event-id': String(after) }),
+    },
+    signal: abort.signal,
+  });
+  return { response, events: eventsOf(response) };
+}
+
+async function* eventsOf(response: Response): AsyncGenerator<Event, void> {
+  let text = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    const blocks = (text + chunk).split('\n\n');
+    text = blocks.pop()!;
+    for (const block of blocks) {
+      const lines = new Map(
+        block.split('\n').map((line) => line.split(/: (.*)/s) as [string, string]),
+      );
+      const id = lines.get('id');
+      yield {
+        event: lines.get('event')!,
+        id: id === undefined ? null : Number(id),
+        data: JSON.parse(lines.get('data')!) as Event['data'],
+      };
+    }
+  }
+}
+
+/** The next event that is wanted, and all that came before it. */
+async function until(events: AsyncGenerator<Event, void>, isIt: (event: Event) => boolean) {
+  const before: Event[] = [];
+  for (;;) {
+    const { value, done } = await events.next();
+    if (done === true || value === undefined) throw new Error('The stream ended');
+    if (isIt(value)) return { found: value, before };
+    before.push(value);
+  }
+}
+const beat = ({ event }: Event) => event === 'heartbeat';
+const revoke = (id: string) =>
+  replicas.call('post', `/v1/keys/${id}/revoke`, seeded.admin).send({ reason: 'retired' });
+const ofX = { grants: [{ service: 'service-x', scopes: ['things:read'] }] };
+
+test('tells, on every replica, what changes of the keys of the calling service, and of no other', async () => {
+  const [mine, theirs] = [await seeded.issue(), await seeded.issue(ofX)];
+  const streams = [await follow(0), await follow(1)];
+  for (const { events } of streams) await until(events, beat);
+  await revoke(theirs.key.id);
+  await revoke(mine.key.id);
+  for (const { events } of streams) {
+    const { found, before } = await until(events, ({ event }) => event === 'change');
+    expect(found.data).toMatchObject({ keyId: mine.key.id, action: 'key.revoked', version: 2 });
+    expect(found.id).toBe(found.data.seq);
+    expect(before.filter((one) => !beat(one))).toEqual([]);
+  }
+});
+
+test('a heartbeat says that all that was committed by its time has been told', async () => {
+  const { events } = await follow(1);
+  await until(events, beat);
+  const { key } = await seeded.issue();
+  await revoke(key.id);
+  const doneAt = new Date().toISOString();
+  const { before } = await until(events, (one) => beat(one) && one.data.at! >= doneAt);
+  const told = before.filter(({ data }) => data.keyId === key.id).map(({ data }) => data.action);
+  expect(told).toEqual(['key.created', 'key.revoked']);
+});
+
+test('Last-Event-ID goes on where a stream ended, on another replica too, with nothing left out or said twice', async () => {
+  const first = await follow(0);
+  const { found } = await until(first.events, beat);
+  open.splice(0).forEach((one) => one.abort());
+  const made = [];
+  for (let i = 0; i < 5; i += 1) made.push((await seeded.issue()).key.id);
+  await seeded.issue(ofX);
+  const { events } = await follow(1, found.id!);
+  const { before } = await until(events, beat);
+  const changes = before.filter(({ event }) => event === 'change');
+  expect(changes.map(({ data }) => data.keyId)).toEqual(made);
+  expect(changes.map(({ data }) => data.seq)).toEqual(
+    changes.map(({ data }) => data.seq).toSorted((a, b) => a - b),
+  );
+});
+
+test.each([['999999999'], ['abc'], ['-1'], ['1.5']])(
+  'a number that is not one of ours, %s, is answered by a reset',
+  async (after) => {
+    const { events } = await follow(0, after);
+    const { found } = await until(events, ({ event }) => event === 'reset');
+    expect(found.id).toBe(found.data.seq);
+    const next = await until(events, beat);
+    expect(next.found.data.seq).toBeGreaterThanOrEqual(found.data.seq);
+  },
+  15_000,
+);
+
+test('ends when the token of its caller does', async () => {
+  const brief = await replicas.issuer.service(
+    'service-a',
+    'keys:verify',
+    Math.floor(Date.now() / 1_000) + 2,
+  );
+  const { events } = await follow(0, undefined, brief);
+  await until(events, beat);
+  await expect(until(events, () => false)).rejects.toThrow('The stream ended');
+});
+
+test('is for services that may verify, and has no HEAD', async () => {
+  const provisioner = await replicas.issuer.service('service-a', 'keys:provision');
+  const statuses = [];
+  for (const who of [null, 'junk', seeded.admin, provisioner])
+    statuses.push((await replicas.call('get', '/v1/changes', who)).status);
+  expect(statuses).toEqual([401, 401, 403, 403]);
+  expect((await replicas.call('head', '/v1/changes', token)).status).toBe(405);
+});
