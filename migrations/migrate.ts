@@ -13,6 +13,7 @@ import { Quotas1700000003010 } from './1700000003010-quotas.js';
 import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
 import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
+import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 
@@ -24,6 +25,7 @@ export const MIGRATIONS = [
   Management1700000003020,
   Usage1700000003030,
   ReplicaEpoch1700000003090,
+  ListOrders1700000004000,
   Imports1700000004100,
   SigningFamilies1700000004500,
 ];

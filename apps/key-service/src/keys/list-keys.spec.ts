@@ -63,6 +63,38 @@ test('pages go on where the last one ended, though keys are added meanwhile', as
   expect(namesOf(await page('?status=revoked'))).toEqual(['late']);
 });
 
+test('a tag finds a key from the change that gave it on, and not after the one that took it', async () => {
+  const { key } = await world.issue({ name: 'retagged', tags: ['old', 'kept'] });
+  const retag = await management
+    .call('patch', `/v1/keys/${key.id}`, world.admin)
+    .set('if-match', '*')
+    .send({ tags: ['kept', 'new'] });
+  expect(retag.status).toBe(200);
+  const found = await Promise.all(['old', 'kept', 'new'].map((tag) => page(`?tag=${tag}`)));
+  expect(found.map(namesOf)).toEqual([[], ['retagged'], ['retagged']]);
+});
+
+test('the keys of a disabled consumer are found as disabled, and as active again with it', async () => {
+  await management.call('post', '/v1/consumers', world.admin).send({ slug: 'switched' });
+  const set = (enabled: boolean) =>
+    management
+      .call('patch', '/v1/consumers/switched', world.admin)
+      .set('if-match', '*')
+      .send({ enabled });
+  await world.issue({ name: 'on', consumer: 'switched' });
+  const off = await world.issue({ name: 'off', consumer: 'switched' });
+  await management.call('post', `/v1/keys/${off.key.id}/disable`, world.admin);
+  const lists = async () => [
+    namesOf(await page('?consumer=switched&status=disabled')),
+    namesOf(await page('?consumer=switched&status=active')),
+  ];
+  expect(await lists()).toEqual([['off'], ['on']]);
+  expect((await set(false)).status).toBe(200);
+  expect(await lists()).toEqual([['off', 'on'], []]);
+  expect((await set(true)).status).toBe(200);
+  expect(await lists()).toEqual([['off'], ['on']]);
+});
+
 test('a cursor opens its own list only: same principal, same filters, unaltered', async () => {
   const { nextCursor } = await page('?limit=1&environment=live');
   const cursor = nextCursor!;

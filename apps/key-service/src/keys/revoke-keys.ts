@@ -52,7 +52,7 @@ type Filter = RevokeKeysBody['filter'];
 const CONDITIONS = {
   consumer: (value) => `k.consumer = ${value}`,
   service: (value) => `k.id IN (SELECT key_id FROM keys.key_grant WHERE service = ${value})`,
-  tag: (value) => `k.tags @> ARRAY[${value}]::text[]`,
+  tag: (value) => `k.seq IN (SELECT t.key_seq FROM keys.key_tag t WHERE t.tag = ${value})`,
   createdBefore: (value) => `k.created_at < ${value}::timestamptz`,
   import: (value) => `k.id IN (SELECT key_id FROM keys.imported_key WHERE import_id = ${value})`,
   weak: (value) => `k.id IN (SELECT key_id FROM keys.imported_key WHERE weak = ${value})`,
