@@ -153,7 +153,7 @@ describe.each(PROJECTS)(
       expect(source).not.toContain('nestjs');
       const url = await project.serve('core.js', places());
       const { secret } = await newKey('warehouse', ['stock:read']);
-      expect((await call(url)).status).toBe(403);
+      expect((await call(url)).status).toBe(401);
       expect(await call(url, { headers: { 'x-api-key': secret } })).toMatchObject({ status: 200 });
     });
   },

@@ -103,6 +103,7 @@ export async function showRevocation(
     ...bearer(token),
     status: 502,
     code: 'UPSTREAM_REFUSED',
+    withinMs: 2_000,
   });
   await narrator.ask('service-a itself says why', {
     url: `${target.serviceA}/v1/reports`,
@@ -118,12 +119,15 @@ export async function revoke(
   token: string,
   keyId: string,
 ): Promise<void> {
-  await narrator.ask('The admin revokes the key; when the call returns it is dead', {
-    url: `${target.serviceA}/v1/api-keys/${keyId}/revoke`,
-    ...bearer(token),
-    body: { reason: 'superseded' },
-    status: 200,
-  });
+  await narrator.ask(
+    'The admin revokes the key; when the call returns it is dead, and every guard knows in a moment',
+    {
+      url: `${target.serviceA}/v1/api-keys/${keyId}/revoke`,
+      ...bearer(token),
+      body: { reason: 'superseded' },
+      status: 200,
+    },
+  );
 }
 
 /** The key that service-b has now, and how to put it back. */

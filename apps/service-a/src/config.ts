@@ -18,6 +18,8 @@ export const serviceAEnv = serverEnv
       .string()
       .transform((text) => text.split(',').map((one) => one.trim()))
       .pipe(z.array(baseUrl).min(1)),
+    /** Whether verdicts on keys are used again while the change feed proves them, or each request is asked about. */
+    KEY_GUARD_MODE: z.enum(['cached', 'strict']).default('cached'),
     /** The service account that this service calls the key service with. */
     SERVICE_A_CLIENT_ID: slug,
     SERVICE_A_CLIENT_SECRET: z.string().min(1),

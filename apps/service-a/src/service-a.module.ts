@@ -39,7 +39,14 @@ export class ServiceAModule {
           audience: SERVICE,
           ...tokenKeysOf(config, `${loginUrl}/.well-known/jwks.json`),
         }),
-        KeyGuardModule.forRoot({ urls: config.KEY_SERVICE_URL, token, service: SERVICE }),
+        KeyGuardModule.forRoot({
+          urls: config.KEY_SERVICE_URL,
+          token,
+          service: SERVICE,
+          mode: config.KEY_GUARD_MODE,
+          // the other routes are for people: the JWT guard has them
+          everyRoute: false,
+        }),
       ],
       controllers: [LoginController, ProvisioningController, ReportsController],
       providers: [

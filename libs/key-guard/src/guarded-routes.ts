@@ -1,8 +1,11 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { GUARDS_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { DiscoveryService, MetadataScanner, Reflector } from '@nestjs/core';
 import { KeyGuard } from './key.guard.js';
-import { REQUIRED_SCOPES } from './require-scope.js';
+import { ruleOf } from './route-rule.js';
+
+/** Injection token of whether the guard is put before every route. */
+export const GUARDS_EVERY_ROUTE = Symbol('GuardsEveryRoute');
 
 type Handler = (...args: unknown[]) => unknown;
 
@@ -13,6 +16,7 @@ export class GuardedRoutes implements OnModuleInit {
     private readonly discovery: DiscoveryService,
     private readonly scanner: MetadataScanner,
     private readonly reflector: Reflector,
+    @Inject(GUARDS_EVERY_ROUTE) private readonly everyRoute: boolean,
   ) {}
 
   /** @throws Error naming every such route */
@@ -23,22 +27,22 @@ export class GuardedRoutes implements OnModuleInit {
       return this.scanner
         .getAllMethodNames(prototype)
         .filter((name) => Reflect.hasMetadata(PATH_METADATA, prototype[name]!))
-        .flatMap((name) => this.faultOf(metatype as Handler, prototype[name]!));
+        .flatMap((name) => this.faultOf(metatype as Handler, prototype[name]!) ?? []);
     });
     if (faults.length > 0) throw new Error(faults.join('; '));
   }
 
-  private faultOf(controller: Handler, handler: Handler): string[] {
+  private faultOf(controller: Handler, handler: Handler): string | null {
     const places = [handler, controller];
     const guards = this.reflector.getAllAndMerge<unknown[]>(GUARDS_METADATA, places);
-    const isGuarded = [guards].flat().includes(KeyGuard);
-    const hasScope = this.reflector.getAllAndOverride(REQUIRED_SCOPES, places) !== undefined;
-    if (isGuarded === hasScope) return [];
+    const isGuarded = this.everyRoute || [guards].flat().includes(KeyGuard);
+    const rule = ruleOf(handler, controller);
     const route = `${controller.name}.${handler.name}`;
-    return [
-      isGuarded
-        ? `${route} is under KeyGuard and must name @RequireScope`
-        : `${route} names @RequireScope and must be under @UseGuards(KeyGuard)`,
-    ];
+    if (rule === 'both') return `${route} names @RequireScope and @Public; leave one out`;
+    if (isGuarded && rule === null)
+      return `${route} is under KeyGuard and must name @RequireScope or @Public`;
+    return !isGuarded && Array.isArray(rule)
+      ? `${route} names @RequireScope and must be under @UseGuards(KeyGuard)`
+      : null;
   }
 }

@@ -1,10 +1,10 @@
 import { HttpException } from '@nestjs/common';
-import { problemOf, type ErrorCode } from '#contracts';
+import type { RefusalProblem } from './core.js';
 
 /** A "no" of the guard. Its body is an RFC 9457 problem, so an app without a filter of its own answers with that too. */
 export class KeyRefused extends HttpException {
-  constructor(code: ErrorCode, detail: string, cause?: unknown) {
-    super({ ...problemOf(code), detail }, problemOf(code).status, { cause, errorCode: code });
-    this.message = detail;
+  constructor(problem: RefusalProblem, cause?: unknown) {
+    super(problem, problem.status, { cause, errorCode: problem.code });
+    this.message = problem.detail;
   }
 }

@@ -6,16 +6,22 @@ import { VERDICT_CODES, type Verdict, type VerdictCode } from '#contracts';
 import { ApiKey } from './api-key.js';
 import { KeyGuardModule } from './key-guard.module.js';
 import { KeyGuard } from './key.guard.js';
+import { Public } from './public.js';
 import { RequireScope } from './require-scope.js';
 import { createStubServer, json, type StubServer } from './testing/stub-server.js';
 
 @Controller('things')
-@UseGuards(KeyGuard)
 class ThingsController {
   @Get()
   @RequireScope('things:read', 'things:list')
   list(@ApiKey() key: Verdict) {
     return { by: key.consumer };
+  }
+
+  @Get('open')
+  @Public()
+  open() {
+    return { by: 'anybody' };
   }
 }
 
@@ -28,6 +34,13 @@ const decision = {
 const verdictOf = (code: VerdictCode, more: Partial<Verdict> = {}): Verdict => ({
   valid: code === 'VALID',
   code,
+  ...(code === 'VALID' && {
+    keyId: 'key_3kTMd7QpXvB2nYcF',
+    secretNumber: 1,
+    consumer: 'service-b',
+    environment: 'live' as const,
+    scopes: ['things:*'],
+  }),
   decision,
   ...more,
 });
@@ -35,14 +48,16 @@ const verdictOf = (code: VerdictCode, more: Partial<Verdict> = {}): Verdict => (
 describe('KeyGuard', () => {
   let keyService: StubServer;
   let app: NestFastifyApplication;
-  const start = async (controller: Type) => {
+  const start = async (controller: Type, everyRoute = true) => {
     @Module({
       imports: [
         KeyGuardModule.forRootAsync({
+          everyRoute,
           useFactory: () => ({
             urls: [keyService.url],
             token: () => Promise.resolve('own-token'),
             service: 'service-a',
+            mode: 'strict',
             timeoutMs: 1_000,
           }),
         }),
@@ -187,10 +202,14 @@ describe('KeyGuard', () => {
 
   it('gives each of many requests at once the principal of its own key', async () => {
     await start(ThingsController);
-    keyService.answer(({ body }, response) => {
-      const { key } = JSON.parse(body) as { key: string };
-      const verdict = verdictOf('VALID', { consumer: `consumer-${key}` });
-      setTimeout(() => json(response, 200, verdict), Math.random() * 5);
+    const verdictOn = ({ key }: { key: string }) =>
+      verdictOf('VALID', { consumer: `consumer-${key}` });
+    keyService.answer(({ path, body }, response) => {
+      const asked = JSON.parse(body) as { key: string } & { requests: { key: string }[] };
+      const answer = path.endsWith('batch')
+        ? { results: asked.requests.map(verdictOn) }
+        : verdictOn(asked);
+      setTimeout(() => json(response, 200, answer), Math.random() * 5);
     });
     await app.listen(0, '127.0.0.1');
     const keys = Array.from({ length: 1_000 }, (_, i) => String(i % 50));
@@ -207,28 +226,72 @@ describe('KeyGuard', () => {
     expect(seen).toEqual(keys.map((key) => ({ by: `consumer-${key}` })));
   });
 
-  it('does not let an app start whose guarded route names no scope', async () => {
-    @Controller('things')
-    @UseGuards(KeyGuard)
-    class Open {
-      @Get()
-      list() {
-        return [];
-      }
-    }
-    await expect(start(Open)).rejects.toThrow('Open.list is under KeyGuard');
+  it('lets everybody call what is public, and asks nobody', async () => {
+    await start(ThingsController);
+    const response = await request(app.getHttpServer()).get('/things/open').expect(200);
+    expect([response.body, keyService.seen]).toEqual([{ by: 'anybody' }, []]);
   });
 
-  it('does not let an app start whose route names a scope that nobody checks', async () => {
+  @Controller('things')
+  class Nameless {
+    @Get()
+    list() {
+      return [];
+    }
+  }
+  @Controller('things')
+  class Torn {
+    @Get()
+    @Public()
+    @RequireScope('things:read')
+    list() {
+      return [];
+    }
+  }
+  @Controller('things')
+  class Unguarded {
+    @Get()
+    @RequireScope('things:read')
+    list() {
+      return [];
+    }
+  }
+  @Controller('things')
+  @UseGuards(KeyGuard)
+  class GuardedNameless extends Nameless {}
+
+  it.each([
+    ['names nothing', Nameless, true, 'list is under KeyGuard and must name'],
+    ['is guarded by itself and names nothing', GuardedNameless, false, 'list is under KeyGuard'],
+    ['names both', Torn, true, 'Torn.list names @RequireScope and @Public'],
+    ['names a scope that nobody checks', Unguarded, false, 'Unguarded.list names @RequireScope'],
+  ])('does not let an app start whose route %s', async (_what, controller, everyRoute, told) => {
+    await expect(start(controller, everyRoute)).rejects.toThrow(told);
+  });
+
+  it('does not let an app start with an unknown option', async () => {
+    const options = { urls: ['http://127.0.0.1:1'], token: () => null, service: 'a', cashed: true };
+    @Module({ imports: [KeyGuardModule.forRoot(options as never)] })
+    class TestModule {}
+    const starting = NestFactory.create(TestModule, new FastifyAdapter(), {
+      logger: false,
+      abortOnError: false,
+    });
+    await expect(starting).rejects.toThrow('cashed');
+  });
+
+  it('lets what a handler names overrule what its controller does', async () => {
     @Controller('things')
-    class Unguarded {
+    @Public()
+    class Mixed {
       @Get()
       @RequireScope('things:read')
       list() {
         return [];
       }
     }
-    await expect(start(Unguarded)).rejects.toThrow('Unguarded.list names @RequireScope');
+    await start(Mixed);
+    expect((await call({})).status).toBe(401);
   });
 
   it('takes no empty list of scopes and none that could never be granted', () => {

@@ -12,13 +12,21 @@ const decision = {
   version: 1,
 };
 
+const ofKey = {
+  keyId: 'key_3kTMd7QpXvB2nYcF',
+  secretNumber: 1,
+  consumer: 'service-b',
+  environment: 'live',
+  scopes: ['reports:*'],
+};
+
 describe('reports behind API keys', () => {
   let around: Surroundings;
   let app: NestFastifyApplication;
   const decide = (code: VerdictCode) =>
     around.keyService.routes({
       'POST /v1/keys/verify': (_seen, response) =>
-        sendJson(response, 200, { valid: code === 'VALID', code, decision }),
+        sendJson(response, 200, { valid: code === 'VALID', code, ...ofKey, decision }),
     });
   const asked = () => around.keyService.seen.map((one) => one.body);
   const get = (path: string) => request(app.getHttpServer()).get(path).set('x-api-key', secret);

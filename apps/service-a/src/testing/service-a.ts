@@ -48,6 +48,7 @@ export async function createSurroundings(): Promise<Surroundings> {
     token: (claims) => issuer.token(login.url, claims),
     env: {
       LOG_LEVEL: 'silent',
+      KEY_GUARD_MODE: 'strict',
       LOGIN_URL: login.url,
       KEY_SERVICE_URL: keyService.url,
       SERVICE_A_CLIENT_ID: 'service-a',

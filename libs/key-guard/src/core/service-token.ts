@@ -13,6 +13,8 @@ export interface ServiceTokenOptions {
   scope: string;
   /** Bound of one token request, in milliseconds; 3,000 by default. */
   timeoutMs?: number;
+  /** PEM of authorities that are trusted for login instead of the usual ones. */
+  ca?: string;
   /** Monotonic clock in milliseconds. */
   nowMs?: () => number;
 }
@@ -74,7 +76,7 @@ export function createServiceToken(options: ServiceTokenOptions): ServiceToken {
 }
 
 async function fetchToken(options: ServiceTokenOptions, nowMs: () => number): Promise<Token> {
-  const { tokenUrl, clientId, clientSecret, audience, scope, timeoutMs = 3_000 } = options;
+  const { tokenUrl, clientId, clientSecret, audience, scope, timeoutMs = 3_000, ca } = options;
   const askedAtMs = nowMs();
   const basic = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
   const answer = await exchange({
@@ -85,6 +87,7 @@ async function fetchToken(options: ServiceTokenOptions, nowMs: () => number): Pr
     },
     body: new URLSearchParams({ grant_type: 'client_credentials', audience, scope }).toString(),
     timeoutMs,
+    ca,
   }).catch((cause: unknown) => {
     throw new TokenUnavailable('login does not answer a token request', { cause });
   });

@@ -1,7 +1,9 @@
-import { PROBLEM_OF_REFUSAL, type Refusal } from '#contracts';
-import { KeyRefused } from './key-refused.js';
+import { PROBLEM_OF_REFUSAL, problemOf, type ErrorCode, type Refusal } from '#contracts';
 
 type RefusalCode = (typeof PROBLEM_OF_REFUSAL)[Refusal];
+
+/** What a caller is told who is not let through: the members of an RFC 9457 problem that the reason fixes. */
+export type RefusalProblem = ReturnType<typeof problemOf> & { detail: string };
 
 const DETAILS = {
   API_KEY_INVALID: 'Send a key that was issued for this service',
@@ -21,12 +23,12 @@ const DETAILS = {
  * What a caller is told of a refused key. A malformed key, an unknown one, a wrong secret and a key of another service are
  * one and the same answer.
  */
-export function refusalOf(code: Refusal): KeyRefused {
+export function refusalOf(code: Refusal): RefusalProblem {
   const errorCode = PROBLEM_OF_REFUSAL[code];
-  return new KeyRefused(errorCode, DETAILS[errorCode]);
+  return problemWith(errorCode, DETAILS[errorCode]);
 }
 
-/** What a caller without a key is told. */
-export function missingKey(): KeyRefused {
-  return new KeyRefused('API_KEY_MISSING', 'Send the key in the x-api-key header');
+/** A problem with its detail. */
+export function problemWith(code: ErrorCode, detail: string): RefusalProblem {
+  return { ...problemOf(code), detail };
 }

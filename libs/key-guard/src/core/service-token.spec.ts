@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { createServiceToken, TokenUnavailable } from './service-token.js';
-import { createStubServer, json, type StubServer } from './testing/stub-server.js';
+import { createStubServer, json, type StubServer } from '../testing/stub-server.js';
 
 describe('createServiceToken', () => {
   let login: StubServer;

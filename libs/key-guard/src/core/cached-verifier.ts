@@ -1,0 +1,223 @@
+import { hash } from 'node:crypto';
+import type { Verdict } from '#contracts';
+import type { Batcher } from './batcher.js';
+import type { Feed } from './feed.js';
+import type { KeyCache } from './key-cache.js';
+import { decideOn, knownKeyOf, verdictOn, type KnownKey } from './known-key.js';
+import type { GuardSettings } from './options.js';
+import type { Answered, KeyQuestion } from './question.js';
+import { isFull } from './read-verdict.js';
+import type { Terms } from './terms.js';
+import { VerificationUnavailable } from './unavailable.js';
+import type { UsageReport } from './usage-report.js';
+
+/** What a cached verifier works with. */
+export interface CachedParts {
+  settings: GuardSettings;
+  batcher: Batcher;
+  cache: KeyCache;
+  feed: Pick<Feed, 'provenAtMs' | 'clock'>;
+  terms: Terms;
+  usage: Pick<UsageReport, 'count'>;
+}
+
+/** A question about a key that others may wait for as well. */
+interface Flight {
+  waiting: number;
+  landed: Promise<Landed>;
+}
+
+/** What came of it. */
+interface Landed {
+  verdict: Verdict;
+  known: KnownKey | null;
+  /** Whether a change came in between: it is from before then. */
+  isOld: boolean;
+}
+
+/** Refusals that hold for every request with this key, whatever it asks. */
+const FOR_ALL: ReadonlySet<string> = new Set([
+  'MALFORMED',
+  'NOT_FOUND',
+  'REVOKED',
+  'DISABLED',
+  'EXPIRED',
+  'SUPERSEDED',
+  'NOT_YET_VALID',
+]);
+
+/** Who waits for others' questions gives up after this many times the timeout of one. */
+const PATIENCE = 3;
+
+/**
+ * Decides by what the key service has told of a key, as long as the change feed proves that it still holds; scopes, address,
+ * environment and times anew for each request. While the feed is not proven each request is asked about; while nobody can be
+ * asked either, what is known goes on for the grace. Refusals are never kept, but those who wait for one question share
+ * its answer.
+ */
+export class CachedVerifier {
+  private readonly flights = new Map<string, Flight>();
+
+  constructor(private readonly parts: CachedParts) {}
+
+  /** At once where the key is known. @throws VerificationUnavailable */
+  verify(question: KeyQuestion): Verdict | Promise<Verdict> {
+    const nowMs = performance.now();
+    const digest = hash('sha256', `${this.parts.settings.service}\0${question.key}`, 'binary');
+    if (!this.isProven(nowMs)) return this.askAlone(question, digest);
+    const { cache, usage } = this.parts;
+    const known = cache.get(digest);
+    if (known !== undefined && cache.isCurrent(known, nowMs)) {
+      const verdict = this.decide(known, question, nowMs);
+      if (verdict !== null) {
+        usage.count(verdict, nowMs);
+        return verdict;
+      }
+    }
+    return this.askWithOthers(question, digest);
+  }
+
+  /** Whether what is known may be used now. */
+  get isProvenNow(): boolean {
+    return this.isProven(performance.now());
+  }
+
+  private isProven(nowMs: number): boolean {
+    const { feed, settings } = this.parts;
+    return nowMs - feed.provenAtMs <= settings.maxStalenessMs;
+  }
+
+  /** The verdict by what is known, null where more units have to be asked for. */
+  private decide(known: KnownKey, question: KeyQuestion, nowMs: number): Verdict | null {
+    const code = this.codeOf(known, question, nowMs);
+    const ttlSeconds = Math.max(0, Math.floor((known.untilMs - nowMs) / 1_000));
+    const { permits } = known;
+    if (code !== 'VALID' || permits === null)
+      return verdictOn(known, code, { ttlSeconds, isStale: false });
+    if (permits.take(nowMs))
+      return {
+        ...verdictOn(known, code, { ttlSeconds, isStale: false }),
+        ...permits.statesAt(nowMs),
+      };
+    const refused = permits.refusalAt(nowMs);
+    return refused && { ...refused, ...permits.statesAt(nowMs) };
+  }
+
+  private codeOf(known: KnownKey, { scopes, clientIp }: KeyQuestion, nowMs: number) {
+    const { service, environment } = this.parts.settings;
+    const request = { service, scopes, clientIp, environment };
+    return decideOn(known, request, this.parts.feed.clock.theirsAt(nowMs));
+  }
+
+  /** One question for all who want to know of a key at the same time. */
+  private async askWithOthers(question: KeyQuestion, digest: string): Promise<Verdict> {
+    const endsAtMs = performance.now() + PATIENCE * this.parts.settings.timeoutMs;
+    for (;;) {
+      const flight = this.flights.get(digest);
+      if (flight === undefined) return this.launch(question, digest);
+      flight.waiting += 1;
+      let landed;
+      try {
+        landed = await flight.landed;
+      } catch (error) {
+        return this.inGrace(question, digest, error);
+      }
+      const verdict = this.shared(landed, question);
+      if (verdict !== null) return verdict;
+      if (performance.now() >= endsAtMs) throw new VerificationUnavailable('Too many wait');
+    }
+  }
+
+  /** What another's question says to this one, null where it does not. */
+  private shared({ verdict, known, isOld }: Landed, question: KeyQuestion): Verdict | null {
+    const nowMs = performance.now();
+    if (isOld) return null;
+    let own: Verdict | null = null;
+    if (known !== null) own = this.decide(known, question, nowMs) ?? known.permits?.refused ?? null;
+    else if (FOR_ALL.has(verdict.code)) own = verdict;
+    if (own !== null) this.parts.usage.count(own, nowMs);
+    return own;
+  }
+
+  private launch(question: KeyQuestion, digest: string): Promise<Verdict> {
+    const permits = this.parts.cache.get(digest)?.permits ?? null;
+    const flight: Flight = { waiting: 0, landed: null as unknown as Promise<Landed> };
+    const wished = () => Math.max(flight.waiting, permits?.ahead(performance.now()) ?? 0);
+    flight.landed = this.ask(question, digest, wished).finally(() => this.flights.delete(digest));
+    this.flights.set(digest, flight);
+    return this.answerBy(flight.landed, question, digest);
+  }
+
+  private askAlone(question: KeyQuestion, digest: string): Promise<Verdict> {
+    return this.answerBy(
+      this.ask(question, digest, () => 0),
+      question,
+      digest,
+    );
+  }
+
+  private async answerBy(
+    asked: Promise<Landed>,
+    question: KeyQuestion,
+    digest: string,
+  ): Promise<Verdict> {
+    try {
+      const { verdict, isOld } = await asked;
+      if (!isOld) return verdict;
+      return (await this.ask(question, digest, () => 0)).verdict;
+    } catch (error) {
+      return this.inGrace(question, digest, error);
+    }
+  }
+
+  private async ask(question: KeyQuestion, digest: string, permits: () => number): Promise<Landed> {
+    const era = this.parts.cache.eraAt(performance.now());
+    const answered = await this.parts.batcher.ask({ question, permits });
+    return this.learn(answered, digest, era);
+  }
+
+  private learn(answered: Answered, digest: string, era: number | null): Landed {
+    const { cache, terms } = this.parts;
+    const { lease, ...verdict } = answered.verdict;
+    const isOld =
+      verdict.keyId !== undefined && cache.isOld(verdict.keyId, verdict.decision.version);
+    if (lease === undefined || !isFull(verdict)) {
+      if (FOR_ALL.has(verdict.code)) cache.drop(digest);
+      return { verdict, known: null, isOld };
+    }
+    const { sentAtMs } = answered;
+    terms.learn(lease, sentAtMs);
+    const { service, ttlSeconds } = this.parts.settings;
+    const lifeMs = Math.min(ttlSeconds, verdict.decision.ttlSeconds) * 1_000;
+    const known = knownKeyOf(verdict, lease, { digest, service, sentAtMs, lifeMs, era });
+    const before = cache.get(digest);
+    if (cache.put(known)) moveUnits(before, known, sentAtMs);
+    return { verdict, known, isOld };
+  }
+
+  /** Nobody can be asked: what is known may go on for a while. @throws `error` where it may not */
+  private inGrace(question: KeyQuestion, digest: string, error: unknown): Verdict {
+    const { cache, feed, terms, usage } = this.parts;
+    const known = cache.get(digest);
+    if (known === undefined || !(error instanceof VerificationUnavailable)) throw error;
+    const nowMs = performance.now();
+    const goodAtMs = Math.max(known.sentAtMs, Math.min(feed.provenAtMs, known.untilMs));
+    if (nowMs - goodAtMs >= terms.graceMsFor(question.scopes)) throw error;
+    const code = this.codeOf(known, question, nowMs);
+    // a limit that nobody can count is not taken for free
+    const { permits } = known;
+    if (code === 'VALID' && permits !== null && !permits.take(nowMs)) throw error;
+    const verdict = {
+      ...verdictOn(known, code, { ttlSeconds: 0, isStale: true }),
+      ...(code === 'VALID' && permits?.statesAt(nowMs)),
+    };
+    usage.count(verdict, nowMs);
+    return verdict;
+  }
+}
+
+/** What is left of the permits before goes on beside the new ones, unless the key was changed. */
+function moveUnits(before: KnownKey | undefined, now: KnownKey, nowMs: number): void {
+  if (now.permits === null || before?.record.version !== now.record.version) return;
+  before.permits?.moveTo(now.permits, nowMs);
+}

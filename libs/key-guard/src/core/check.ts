@@ -1,0 +1,74 @@
+import type { ScopeRequirement, TracedRequest, Verdict } from '#contracts';
+import { addressOf, type KeyQuestion } from './question.js';
+import { problemWith, refusalOf, type RefusalProblem } from './refusals.js';
+import { VerificationUnavailable } from './unavailable.js';
+import { headersOf } from './verdict-headers.js';
+
+/** What is looked at of a request; those of Express and Fastify have it. */
+export interface GuardedRequest extends TracedRequest {
+  /** Address of the caller, as far as the framework trusts its proxies. */
+  ip?: string | undefined;
+}
+
+/** What to do with a request: let it through, or answer with status, headers and problem. The headers are for both. */
+export type GuardAnswer =
+  | { allowed: true; verdict: Verdict; headers: Record<string, string> }
+  | {
+      allowed: false;
+      /** Null where no decision on a key was made. */
+      verdict: Verdict | null;
+      status: number;
+      headers: Record<string, string>;
+      /** Body of the answer, `application/problem+json`. */
+      problem: RefusalProblem;
+      /** Why nobody can decide; for the log. */
+      cause?: unknown;
+    };
+
+/** Says whether a key may pass; at once where it is known. @throws VerificationUnavailable */
+export type Verify = (question: KeyQuestion) => Verdict | Promise<Verdict>;
+
+/** More than any key has, imported ones included. */
+const MAX_KEY_CHARACTERS = 1_024;
+
+/**
+ * What to do with a request whose `x-api-key` must be good for these scopes. No key is 401, a refused one 403, one over a limit
+ * 429, and 503 when nobody can decide. The key is taken from that header only, and not beside `Authorization`: which of
+ * two principals calls must not be a guess.
+ */
+export function checkRequest(
+  verify: Verify,
+  request: GuardedRequest,
+  scopes: ScopeRequirement,
+): GuardAnswer | Promise<GuardAnswer> {
+  const key = request.headers['x-api-key'];
+  if (key !== undefined && request.headers.authorization !== undefined)
+    return refused(problemWith('INVALID_HEADER', 'Send x-api-key or Authorization, not both'));
+  if (typeof key !== 'string' || key.trim() === '') {
+    const problem = problemWith('API_KEY_MISSING', 'Send the key in the x-api-key header');
+    return refused(problem, { 'WWW-Authenticate': 'ApiKey' });
+  }
+  // Longer than any key can be: junk, which costs no question.
+  if (key.length > MAX_KEY_CHARACTERS) return refused(refusalOf('MALFORMED'));
+  const verdict = verify({ key, scopes, clientIp: addressOf(request.ip), from: request });
+  return verdict instanceof Promise ? verdict.then(answerOf, unavailable) : answerOf(verdict);
+}
+
+function answerOf(verdict: Verdict): GuardAnswer {
+  const headers = headersOf(verdict);
+  if (verdict.code === 'VALID') return { allowed: true, verdict, headers };
+  return { ...refused(refusalOf(verdict.code), headers), verdict };
+}
+
+function refused(
+  problem: RefusalProblem,
+  headers: Record<string, string> = {},
+): GuardAnswer & { allowed: false } {
+  return { allowed: false, verdict: null, status: problem.status, headers, problem };
+}
+
+function unavailable(cause: unknown): GuardAnswer {
+  if (!(cause instanceof VerificationUnavailable)) throw cause;
+  const problem = problemWith('VERIFICATION_UNAVAILABLE', 'Keep the key and try again shortly');
+  return { ...refused(problem, { 'Retry-After': '1' }), cause };
+}

@@ -1,0 +1,12 @@
+export type { GuardAnswer, GuardedRequest } from './check.js';
+export { createKeyGuard, type GuardState, type KeyGuardCore } from './key-guard.js';
+export type { KeyGuardOptions } from './options.js';
+export type { KeyQuestion } from './question.js';
+export type { RefusalProblem } from './refusals.js';
+export {
+  createServiceToken,
+  TokenUnavailable,
+  type ServiceToken,
+  type ServiceTokenOptions,
+} from './service-token.js';
+export { VerificationUnavailable } from './unavailable.js';

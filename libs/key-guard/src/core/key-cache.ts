@@ -1,0 +1,97 @@
+import { Floors } from './floors.js';
+import type { KnownKey } from './known-key.js';
+
+/**
+ * After the feed began anew, changes from before may still be on their way to the key service's own caches: it tells of them
+ * within two seconds. What is answered until then may be used to get over an outage, but not instead of asking.
+ */
+const SETTLE_MS = 3_000;
+
+/**
+ * Keys by the digest of what was presented; those not used for longest go first. A change takes a key away at once, and no
+ * answer of before that change puts it back.
+ */
+export class KeyCache {
+  private readonly known = new Map<string, KnownKey>();
+  private readonly byKey = new Map<string, Set<string>>();
+  private readonly floors = new Floors();
+  private era = 0;
+  private settledAtMs = Infinity;
+
+  constructor(private readonly most: number) {}
+
+  get size(): number {
+    return this.known.size;
+  }
+
+  /** The era for a question that is sent now: what is answered may be used without asking as long as it lasts; null for not at all. */
+  eraAt(nowMs: number): number | null {
+    return nowMs >= this.settledAtMs && this.floors.isWhole(nowMs) ? this.era : null;
+  }
+
+  /** What is known, whether it may still be used or not; it is the youngest then. */
+  get(digest: string): KnownKey | undefined {
+    const found = this.known.get(digest);
+    if (found !== undefined && this.known.size > this.most / 2) {
+      this.known.delete(digest);
+      this.known.set(digest, found);
+    }
+    return found;
+  }
+
+  /** Whether it may be used without asking, as far as the feed is proven. */
+  isCurrent(known: KnownKey, nowMs: number): boolean {
+    return known.era === this.era && nowMs < known.untilMs;
+  }
+
+  /** Whether an answer is from before a change that the feed has told of since. */
+  isOld(keyId: string, version: number): boolean {
+    return this.floors.isOld(keyId, version);
+  }
+
+  /** Keeps what was answered, unless it is old by now. @param askedIn {@link eraAt} when the question was sent */
+  put(known: KnownKey): boolean {
+    const { digest, record } = known;
+    if (this.isOld(record.keyId, record.version)) return false;
+    const before = this.known.get(digest);
+    if (before !== undefined && before.record.version > record.version) return false;
+    if (before !== undefined) this.known.delete(digest);
+    this.known.set(digest, known);
+    this.link(record.keyId, digest);
+    if (this.known.size > this.most) this.drop(this.known.keys().next().value!);
+    return true;
+  }
+
+  /** Takes what was refused away. */
+  drop(digest: string): void {
+    const found = this.known.get(digest);
+    if (found === undefined) return;
+    this.known.delete(digest);
+    const { keyId } = found.record;
+    const digests = this.byKey.get(keyId);
+    digests?.delete(digest);
+    if (digests?.size === 0) this.byKey.delete(keyId);
+  }
+
+  /** The feed tells that a key has this version now. Told again, or late, it changes nothing. */
+  change(keyId: string, version: number, nowMs: number): void {
+    this.floors.raise(keyId, version, nowMs);
+    for (const digest of this.byKey.get(keyId) ?? []) {
+      if (this.known.get(digest)!.record.version < version) this.drop(digest);
+    }
+  }
+
+  /** The feed began anew, without telling of everything in between: forgets all. */
+  restart(nowMs: number): void {
+    this.era += 1;
+    this.settledAtMs = nowMs + SETTLE_MS;
+    this.known.clear();
+    this.byKey.clear();
+  }
+
+  private link(keyId: string, digest: string): void {
+    const digests = this.byKey.get(keyId);
+    if (digests === undefined) this.byKey.set(keyId, new Set([digest]));
+    else digests.add(digest);
+  }
+}

@@ -1,0 +1,85 @@
+import type { ScopeRequirement, Verdict } from '#contracts';
+import { Batcher } from './batcher.js';
+import { CachedVerifier } from './cached-verifier.js';
+import { checkRequest, type GuardAnswer, type GuardedRequest, type Verify } from './check.js';
+import { Feed } from './feed.js';
+import { KeyCache } from './key-cache.js';
+import { KeyService } from './key-service.js';
+import { readOptions, type GuardSettings, type KeyGuardOptions } from './options.js';
+import type { KeyQuestion } from './question.js';
+import { Terms } from './terms.js';
+import { UsageReport } from './usage-report.js';
+
+/** How a guard is doing, for people and health checks. */
+export interface GuardState {
+  mode: 'cached' | 'strict';
+  /** Whether verdicts may be used again now: the change feed is proven. Never in strict mode. */
+  isProven: boolean;
+  /** Keys that are remembered. */
+  known: number;
+  /** Whether every replica failed so often that it is only probed. */
+  isBroken: boolean;
+}
+
+/** The guard of a service, whatever framework that is made with. */
+export interface KeyGuardCore {
+  /** What to do with a request; not a promise where the key is known, so that the request need not wait a turn. Never rejects. */
+  check(request: GuardedRequest, scopes: ScopeRequirement): GuardAnswer | Promise<GuardAnswer>;
+  /** The bare verdict. @throws VerificationUnavailable when nobody can decide; that is never a verdict on the key */
+  verify(question: KeyQuestion): Verdict | Promise<Verdict>;
+  state(): GuardState;
+  /** Ends the feed, reports what is left to report, closes the connections. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a guard. Nothing of the key service need be there: until it is, every answer is 503.
+ *
+ * @throws Error at once, naming each option that is missing, wrong or unknown
+ */
+export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
+  const settings = readOptions(options);
+  const { service, environment, mode } = settings;
+  const keyService = new KeyService(settings);
+  const own = environment === undefined ? { service } : { service, environment };
+  const batcher = new Batcher(keyService, own);
+  const parts = mode === 'cached' ? startCached(settings, keyService, batcher) : null;
+  const askEveryTime: Verify = async (question) =>
+    (await batcher.ask({ question, permits: null })).verdict;
+  const verify: Verify =
+    parts === null ? askEveryTime : (question) => parts.verifier.verify(question);
+  return {
+    check: (request, scopes) => checkRequest(verify, request, scopes),
+    verify,
+    state: () => ({
+      mode,
+      isProven: parts?.verifier.isProvenNow ?? false,
+      known: parts?.cache.size ?? 0,
+      isBroken: keyService.replicas.every((one) => one.breaker.isOpen),
+    }),
+    close: async () => {
+      parts?.feed.stop();
+      await parts?.usage.stop();
+      keyService.close();
+    },
+  };
+}
+
+function startCached(settings: GuardSettings, keyService: KeyService, batcher: Batcher) {
+  const cache = new KeyCache(settings.cacheSize);
+  const terms = new Terms(settings.graceSeconds);
+  const feed = new Feed(settings, {
+    change: (keyId, version) => cache.change(keyId, version, performance.now()),
+    policy: () => terms.forget(performance.now()),
+    restart: () => cache.restart(performance.now()),
+  });
+  const usage = new UsageReport({
+    keyService,
+    theirNowMs: () => feed.clock.theirsAt(performance.now()),
+    onFault: settings.onFault ?? (() => undefined),
+  });
+  const verifier = new CachedVerifier({ settings, batcher, cache, feed, terms, usage });
+  feed.start();
+  usage.start();
+  return { cache, feed, usage, verifier };
+}

@@ -1,0 +1,272 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Verdict } from '#contracts';
+import { makeKeyText } from '#key-core';
+import { createKeyGuard, type KeyGuardCore } from './key-guard.js';
+import type { KeyGuardOptions } from './options.js';
+import { TokenUnavailable } from './service-token.js';
+import { createStubServer, json, type StubServer } from '../testing/stub-server.js';
+import { VerificationUnavailable } from './unavailable.js';
+
+const valid: Verdict = {
+  valid: true,
+  code: 'VALID',
+  keyId: 'key_3kTMd7QpXvB2nYcF',
+  secretNumber: 1,
+  consumer: 'service-b',
+  environment: 'live',
+  scopes: ['reports:*'],
+  decision: { source: 'store', asOf: '2027-01-31T12:00:00.000Z', ttlSeconds: 60, version: 1 },
+};
+const question = { key: 'kw_live_x', scopes: ['reports:read'], clientIp: '10.0.0.1' };
+const token = () => Promise.resolve('own-token');
+
+describe('what is asked of the key service', () => {
+  const guards: KeyGuardCore[] = [];
+  const strict = (options: Pick<KeyGuardOptions, 'urls'> & Partial<KeyGuardOptions>) => {
+    const guard = createKeyGuard({ token, service: 'reports', mode: 'strict', ...options });
+    guards.push(guard);
+    return guard;
+  };
+  const stubs: StubServer[] = [];
+  const stub = async (port?: number) => {
+    const one = await createStubServer(port);
+    one.answer((_seen, response) => json(response, 200, valid));
+    stubs.push(one);
+    return one;
+  };
+  const gone = async () => {
+    const one = await createStubServer();
+    await one.close();
+    return one.url;
+  };
+  afterEach(async () => {
+    await Promise.all(guards.splice(0).map((one) => one.close()));
+    await Promise.all(stubs.splice(0).map((one) => one.close()));
+  });
+
+  it('asks as the service, with the key in the body and the trace of the request', async () => {
+    const keyService = await stub();
+    const verifier = strict({ urls: [`${keyService.url}/`] });
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const from = { id: 'req-1', headers: { traceparent } };
+    await expect(verifier.verify({ ...question, from })).resolves.toEqual(valid);
+    const { path, headers, body } = keyService.seen[0]!;
+    expect(path).toBe('/v1/keys/verify');
+    expect(headers).toMatchObject({
+      authorization: 'Bearer own-token',
+      'x-request-id': 'req-1',
+      traceparent,
+    });
+    expect(JSON.parse(body)).toEqual({ ...question, service: 'reports' });
+  });
+
+  it.each([
+    ['an error status', 500, valid],
+    ['a refusal', 403, { code: 'FORBIDDEN' }],
+    ['throttling', 429, { code: 'TOO_MANY_REQUESTS' }],
+    ['another success status', 201, valid],
+    ['a body that is no verdict', 200, { valid: true }],
+    ['a code that it does not know', 200, { ...valid, code: 'PERHAPS' }],
+    ['valid with a refusing code', 200, { ...valid, code: 'REVOKED' }],
+    ['not valid with the code VALID', 200, { ...valid, valid: false }],
+    ['null', 200, null],
+  ])('cannot decide on %s', async (_what, status, body) => {
+    const keyService = await stub();
+    keyService.answer((_seen, response) => json(response, status, body));
+    const verifier = strict({ urls: [keyService.url] });
+    await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    expect(keyService.seen).toHaveLength(1);
+  });
+
+  it('cannot decide on text that is no JSON, a redirect or a closed connection', async () => {
+    const keyService = await stub();
+    const other = await stub();
+    const verifier = strict({ urls: [keyService.url] });
+    keyService.answer((_seen, response) => void response.end('<html>'));
+    await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    keyService.answer((_seen, response) => {
+      response.writeHead(307, { location: `${other.url}/v1/keys/verify` }).end();
+    });
+    await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    keyService.answer((_seen, response) => void response.destroy());
+    await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    expect(other.seen).toEqual([]);
+  });
+
+  it('stops waiting for a key service that hangs, and asks a slow one hardly more often', async () => {
+    const keyService = await stub();
+    keyService.answer(() => undefined);
+    const verifier = strict({ urls: [keyService.url], timeoutMs: 50 });
+    for (let i = 0; i < 3; i += 1)
+      await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    // one of the three a second time, which is all that it may
+    expect(keyService.seen).toHaveLength(4);
+  });
+
+  it('stops waiting for a token that does not come', async () => {
+    const keyService = await stub();
+    const never = () => new Promise<string>(() => undefined);
+    const verifier = strict({ urls: [keyService.url], token: never, timeoutMs: 20 });
+    await expect(verifier.verify(question)).rejects.toMatchObject({
+      name: 'VerificationUnavailable',
+      cause: expect.any(TokenUnavailable) as Error,
+    });
+    expect(keyService.seen).toEqual([]);
+  });
+
+  it('asks the next replica when one is gone, hangs or errs, and stays with the one that answers', async () => {
+    const broken = await stub();
+    broken.answer((_seen, response) => json(response, 503, {}));
+    const hanging = await stub();
+    hanging.answer(() => undefined);
+    const good = await stub();
+    for (const bad of [await gone(), broken.url, hanging.url]) {
+      const verifier = strict({ urls: [bad, good.url], timeoutMs: 200 });
+      await expect(verifier.verify(question)).resolves.toEqual(valid);
+      await expect(verifier.verify(question)).resolves.toEqual(valid);
+    }
+    expect(good.seen).toHaveLength(6);
+    expect([broken.seen.length, hanging.seen.length]).toEqual([1, 1]);
+  });
+
+  it('survives a restart of the only key service without a failed answer', async () => {
+    const first = await createStubServer();
+    first.answer((_seen, response) => json(response, 200, valid));
+    const verifier = strict({ urls: [first.url] });
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    await first.close();
+    await stub(first.port);
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+  });
+
+  it('asks the only key service once more when it closes the connection', async () => {
+    const keyService = await stub();
+    keyService.answer((_seen, response) =>
+      keyService.seen.length === 1 ? void response.destroy() : json(response, 200, valid),
+    );
+    const verifier = strict({ urls: [keyService.url] });
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    expect(keyService.seen).toHaveLength(2);
+  });
+
+  it('gets another token when the key service refuses the one it has, once', async () => {
+    const keyService = await stub();
+    keyService.answer(({ headers }, response) =>
+      headers.authorization === 'Bearer new'
+        ? json(response, 200, valid)
+        : json(response, 401, { code: 'INVALID_TOKEN' }),
+    );
+    const verifyWith = (fresh: string) =>
+      strict({
+        urls: [keyService.url],
+        token: (refused) => Promise.resolve(refused === 'old' ? fresh : 'old'),
+      }).verify(question);
+    await expect(verifyWith('new')).resolves.toEqual(valid);
+    await expect(verifyWith('new too')).rejects.toBeInstanceOf(VerificationUnavailable);
+    expect(keyService.seen).toHaveLength(4);
+  });
+
+  it('sends the questions of one turn together, and gives each its own verdict', async () => {
+    const keyService = await stub();
+    const toVerdict = ({ key }: { key: string }) =>
+      key.startsWith('bad')
+        ? { valid: false, code: 'NOT_FOUND', decision: valid.decision }
+        : { ...valid, consumer: `consumer-${key}` };
+    keyService.answer(({ path, body }, response) => {
+      expect(path).toBe('/v1/keys/verify-batch');
+      const { requests } = JSON.parse(body) as { requests: { key: string }[] };
+      void wait(Math.random() * 20).then(() =>
+        json(response, 200, { results: requests.map(toVerdict) }),
+      );
+    });
+    const verifier = strict({ urls: [keyService.url], timeoutMs: 10_000 });
+    const keys = Array.from({ length: 250 }, (_, i) => `${i % 7 === 0 ? 'bad' : ''}${i % 50}`);
+    const verdicts = await Promise.all(keys.map(async (key) => verifier.verify({ key })));
+    expect(verdicts).toEqual(keys.map((key) => toVerdict({ key })));
+    expect(
+      keyService.seen.map(
+        ({ body }) => (JSON.parse(body) as { requests: unknown[] }).requests.length,
+      ),
+    ).toEqual([100, 100, 50]);
+  });
+
+  it('lets no question of a batch pass on another’s verdict, an odd one or none', async () => {
+    const keyService = await stub();
+    const verifier = strict({ urls: [keyService.url] });
+    const pair = () =>
+      Promise.allSettled([verifier.verify({ ...question, key: 'a' }), verifier.verify(question)]);
+    const answers = [valid, { ...valid, code: 'PERHAPS' }, { ...valid, scopes: [] }, null];
+    for (const odd of answers.slice(1)) {
+      keyService.answer((_seen, response) => json(response, 200, { results: [valid, odd] }));
+      expect((await pair()).map((one) => one.status)).toEqual(['fulfilled', 'rejected']);
+    }
+    for (const results of [[valid], [valid, valid, valid], 'two', undefined]) {
+      keyService.answer((_seen, response) => json(response, 200, { results }));
+      expect((await pair()).map((one) => one.status)).toEqual(['rejected', 'rejected']);
+    }
+  });
+
+  it('asks each alone where one that is not well-formed would be the end of all', async () => {
+    const keyService = await stub();
+    keyService.answer(({ path, body }, response) => {
+      if (path.endsWith('batch') || body.includes('"bad"')) json(response, 400, {});
+      else json(response, 200, valid);
+    });
+    const verifier = strict({ urls: [keyService.url] });
+    const asked = ['good', 'bad', 'fine'].map(async (key) => verifier.verify({ key }));
+    const settled = await Promise.allSettled(asked);
+    expect(settled.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  });
+
+  it('does not take a verdict on another key for its own', async () => {
+    const keyService = await stub();
+    const verifier = strict({ urls: [keyService.url] });
+    const { text, keyId } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+    const own = { ...question, key: text };
+    await expect(verifier.verify(own)).rejects.toBeInstanceOf(VerificationUnavailable);
+    keyService.answer((_seen, response) => json(response, 200, { ...valid, keyId }));
+    await expect(verifier.verify(own)).resolves.toMatchObject({ keyId });
+  });
+
+  it('asks a key service that is slow for everybody at most a tenth more often', async () => {
+    const slow = await stub();
+    slow.answer((_seen, response) => void wait(60).then(() => json(response, 200, valid)));
+    const verifier = strict({ urls: [slow.url], timeoutMs: 20 });
+    for (let i = 0; i < 100; i += 1) {
+      await Promise.resolve(verifier.verify(question)).catch(() => undefined);
+    }
+    expect(slow.seen.length).toBeLessThanOrEqual(110);
+  });
+
+  it('leaves a replica alone that fails again and again, and finds it again', async () => {
+    const keyService = await stub();
+    keyService.answer((_seen, response) => json(response, 500, {}));
+    const verifier = strict({ urls: [keyService.url] });
+    const tries = async (count: number) => {
+      for (let i = 0; i < count; i += 1)
+        await Promise.resolve(verifier.verify(question)).catch(() => undefined);
+    };
+    await tries(50);
+    expect(keyService.seen.length).toBeLessThan(15);
+    expect(verifier.state().isBroken).toBe(true);
+    keyService.answer((_seen, response) => json(response, 200, valid));
+    while (verifier.state().isBroken) await tries(1).then(() => wait(20));
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+  });
+
+  it.each([
+    ['no URL', { urls: [] }, 'urls'],
+    ['a URL that is not http', { urls: ['file:///etc/passwd'] }, 'urls'],
+    ['no service', { service: undefined }, 'service'],
+    ['no token', { token: 'a token' }, 'token'],
+    ['an unknown mode', { mode: 'fast' }, 'mode'],
+    ['more staleness than is allowed', { maxStalenessMs: 60_000 }, 'maxStalenessMs'],
+    ['an unknown option', { cache: true }, 'cache'],
+    ['certificates that are none', { ca: 'trust me' }, 'ca'],
+  ])('is not made with %s, and says so', (_what, wrong, name) => {
+    const options = { urls: ['http://127.0.0.1:1'], token, service: 'reports', ...wrong };
+    expect(() => createKeyGuard(options as never)).toThrow('Options of the key guard');
+    expect(() => createKeyGuard(options as never)).toThrow(name);
+  });
+});

@@ -1,0 +1,188 @@
+import { ConnectionBroken, type Answer } from './exchange.js';
+import { Hedging } from './hedging.js';
+import type { GuardSettings } from './options.js';
+import { Replica } from './replica.js';
+import { TokenUnavailable, type ServiceToken } from './service-token.js';
+import { OddAnswer, VerificationUnavailable } from './unavailable.js';
+
+const REPORT_WITHIN_MS = 3_000;
+
+/** A question to the key service, and what makes sense of an answer. */
+export interface Ask<T> {
+  path: string;
+  body: string;
+  headers: Record<string, string>;
+  /** @throws OddAnswer where it is none */
+  read: (answer: Answer) => T;
+}
+
+/**
+ * The key service with all its replicas. A question goes to the replica that answered last; to the next one, too, when the
+ * connection breaks, and within a budget of a tenth of all questions when the answer is odd or late. With one URL, behind
+ * which may be a load balancer, that one is asked again.
+ */
+export class KeyService {
+  readonly replicas: readonly Replica[];
+  private readonly hedging: Hedging;
+  private readonly token: ServiceToken;
+  private preferred = 0;
+
+  constructor(private readonly settings: GuardSettings) {
+    this.replicas = settings.urls.map((url) => new Replica(url, settings.ca));
+    this.hedging = new Hedging(settings.timeoutMs);
+    this.token = (refused) => within(2 * settings.timeoutMs, settings.token(refused));
+  }
+
+  /** @throws VerificationUnavailable when no replica gives an answer that can be read, within thrice the timeout */
+  ask<T>(ask: Ask<T>): Promise<T> {
+    this.hedging.noteQuestion();
+    return new Promise((resolve, reject) =>
+      new Attempts(this.parts(), ask, { resolve, reject }).next(),
+    );
+  }
+
+  /** Tells the key service something that nobody waits for: one try, which says nothing of how fast it decides. */
+  async report<T>({ path, body, headers, read }: Ask<T>): Promise<T> {
+    const replica = this.pick([]) ?? this.replicas[this.preferred]!;
+    const call = { path, body, headers, timeoutMs: REPORT_WITHIN_MS };
+    return read(await replica.post(call, this.token));
+  }
+
+  /** The next replica that may be asked, none of `asked` if possible. */
+  pick(asked: readonly Replica[]): Replica | null {
+    const count = this.replicas.length;
+    const inOrder = this.replicas.map((_, i) => this.replicas[(this.preferred + i) % count]!);
+    const able = inOrder.filter((one) => one.breaker.mayAsk());
+    return able.find((one) => !asked.includes(one)) ?? able[0] ?? null;
+  }
+
+  close(): void {
+    for (const one of this.replicas) one.close();
+  }
+
+  private parts(): AttemptParts {
+    return {
+      hedging: this.hedging,
+      timeoutMs: this.settings.timeoutMs,
+      mostTries: Math.max(2, this.replicas.length),
+      token: this.token,
+      pick: (asked) => this.pick(asked),
+      prefer: (replica) => (this.preferred = this.replicas.indexOf(replica)),
+    };
+  }
+}
+
+interface AttemptParts {
+  hedging: Hedging;
+  timeoutMs: number;
+  mostTries: number;
+  token: ServiceToken;
+  pick: (asked: readonly Replica[]) => Replica | null;
+  prefer: (replica: Replica) => void;
+}
+
+interface Settle<T> {
+  resolve: (value: T) => void;
+  reject: (error: VerificationUnavailable) => void;
+}
+
+/** All tries of one question. */
+class Attempts<T> {
+  private readonly asked: Replica[] = [];
+  private readonly endsAtMs: number;
+  private underWay = 0;
+  private isSettled = false;
+  private hedge: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly parts: AttemptParts,
+    private readonly question: Ask<T>,
+    private readonly settle: Settle<T>,
+  ) {
+    this.endsAtMs = performance.now() + 3 * parts.timeoutMs - 50;
+  }
+
+  /** Asks one more replica. */
+  next(): void {
+    const replica = this.parts.pick(this.asked);
+    if (replica === null) return this.giveUp(new Error('No replica may be asked now'));
+    this.asked.push(replica);
+    if (this.asked.length === 1) {
+      const again = () => this.mayAskAgain() && this.parts.hedging.take() && this.next();
+      this.hedge = setTimeout(again, this.parts.hedging.afterMs);
+    }
+    void this.ask(replica);
+  }
+
+  private async ask(replica: Replica): Promise<void> {
+    const { hedging, timeoutMs, token, prefer } = this.parts;
+    const startedMs = performance.now();
+    const { path, body, headers, read } = this.question;
+    const call = { path, body, headers, timeoutMs: Math.min(timeoutMs, this.endsAtMs - startedMs) };
+    this.underWay += 1;
+    replica.breaker.begin();
+    try {
+      const value = read(await replica.post(call, token));
+      replica.breaker.succeed();
+      hedging.noteAnswer(performance.now() - startedMs);
+      if (this.isSettled) return;
+      this.end();
+      prefer(replica);
+      this.settle.resolve(value);
+    } catch (error) {
+      if (error instanceof TokenUnavailable) replica.breaker.release();
+      else replica.breaker.fail();
+      this.underWay -= 1;
+      this.afterFault(error);
+    }
+  }
+
+  private afterFault(error: unknown): void {
+    if (this.isSettled) return;
+    const mayHelp = !(error instanceof TokenUnavailable) && this.mayAskAgain();
+    // a broken connection has cost the key service nothing
+    if (mayHelp && (error instanceof ConnectionBroken || this.mayRepeat())) return this.next();
+    if (this.underWay === 0) this.giveUp(error);
+  }
+
+  /** Whether an odd answer is worth a second question: of another replica only. */
+  private mayRepeat(): boolean {
+    const other = this.parts.pick(this.asked);
+    return other !== null && !this.asked.includes(other) && this.parts.hedging.take();
+  }
+
+  private mayAskAgain(): boolean {
+    const { mostTries } = this.parts;
+    return !this.isSettled && this.asked.length < mostTries && performance.now() < this.endsAtMs;
+  }
+
+  private giveUp(cause: unknown): void {
+    if (this.underWay > 0) return;
+    this.end();
+    this.settle.reject(new VerificationUnavailable('The key service gives no verdict', { cause }));
+  }
+
+  private end(): void {
+    this.isSettled = true;
+    clearTimeout(this.hedge);
+  }
+}
+
+/** @throws TokenUnavailable when the token is not there in time */
+async function within(ms: number, token: Promise<string>): Promise<string> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new TokenUnavailable('The token request takes too long')), ms);
+  });
+  try {
+    return await Promise.race([token, timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The body of a good answer. @throws OddAnswer for any other */
+export function bodyOf({ status, body }: Answer): unknown {
+  if (status === 200) return body;
+  throw new OddAnswer(`The key service answered ${status} without a verdict`);
+}

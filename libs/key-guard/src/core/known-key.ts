@@ -1,0 +1,129 @@
+import type { Lease, Verdict } from '#contracts';
+import { decide, type DecisionCode, type KeyRecord, type SecretRecord } from '#key-core';
+import { permitsOf, type Permits } from './permits.js';
+import type { FullVerdict } from './read-verdict.js';
+
+/** What a guard knows of one secret of one key, from one answer of the key service. */
+export interface KnownKey {
+  /** SHA-256 of the service and the whole presented key. */
+  digest: string;
+  record: KeyRecord;
+  secret: SecretRecord;
+  /** When the question was sent that it is the answer to, by `performance.now()`: as of then it holds at least. */
+  sentAtMs: number;
+  /** When its time is over. */
+  untilMs: number;
+  /** Time of the feed in which it was got, null where changes before it may not all have been told. */
+  era: number | null;
+  asOf: string;
+  expiresAt: string | null;
+  /** Null where nothing limits the key. */
+  permits: Permits | null;
+}
+
+/** What is asked of a known key. */
+export type Request = Parameters<typeof decide>[2];
+
+/** Where and when something was learnt of a key. */
+export interface Learnt {
+  digest: string;
+  service: string;
+  sentAtMs: number;
+  /** How long it may be used, as the guard and the answer say. */
+  lifeMs: number;
+  era: number | null;
+}
+
+/** What the answer to a question with a lease says of the key. */
+export function knownKeyOf(
+  verdict: FullVerdict,
+  lease: Lease,
+  { digest, service, sentAtMs, lifeMs, era }: Learnt,
+): KnownKey {
+  const secret = {
+    number: verdict.secretNumber,
+    digest: NO_DIGEST,
+    pepperVersion: 0,
+    issuedAtMs: 0,
+    validUntilMs: timeOf(verdict.rotation?.validUntil),
+    isEnded: false,
+  };
+  return {
+    digest,
+    record: recordOf(verdict, lease, { service, secret }),
+    secret,
+    sentAtMs,
+    untilMs: sentAtMs + lifeMs,
+    era,
+    asOf: verdict.decision.asOf,
+    expiresAt: verdict.expiresAt ?? null,
+    permits: permitsOf({ verdict, lease, sentAtMs }, lifeMs),
+  };
+}
+
+/** The record as the key service has it, as far as it concerns this service. */
+function recordOf(
+  { keyId, consumer, environment, scopes, decision, expiresAt, metadata }: FullVerdict,
+  lease: Lease,
+  { service, secret }: { service: string; secret: SecretRecord },
+): KeyRecord {
+  return {
+    keyId,
+    version: decision.version,
+    consumer,
+    consumerEnabled: true,
+    environment,
+    state: 'active',
+    notBeforeMs: timeOf(lease.notBefore),
+    expiresAtMs: timeOf(expiresAt),
+    grants: [{ service, scopes }],
+    rateLimits: lease.rateLimits,
+    quota: null,
+    ipAllowlist: lease.ipAllowlist,
+    metadata: metadata ?? lease.metadata ?? {},
+    secrets: [secret],
+  };
+}
+
+/** What is decided on a known key now: by the rules that the key service goes by. */
+export function decideOn(
+  { record, secret }: KnownKey,
+  request: Request,
+  nowMs: number,
+): DecisionCode {
+  return decide(record, secret, request, nowMs).code;
+}
+
+/** The verdict as the key service would give it. */
+export function verdictOn(
+  known: KnownKey,
+  code: Verdict['code'],
+  { ttlSeconds, isStale }: { ttlSeconds: number; isStale: boolean },
+): Verdict {
+  const { record, secret } = known;
+  const verdict: Verdict = {
+    valid: code === 'VALID',
+    code,
+    keyId: record.keyId,
+    secretNumber: secret.number,
+    consumer: record.consumer,
+    environment: record.environment,
+    scopes: record.grants[0]!.scopes,
+    expiresAt: known.expiresAt,
+    decision: { source: 'cache', asOf: known.asOf, ttlSeconds, version: record.version },
+  };
+  if (code === 'VALID') verdict.metadata = record.metadata as NonNullable<Lease['metadata']>;
+  if (secret.validUntilMs !== null)
+    verdict.rotation = {
+      superseded: true,
+      validUntil: new Date(secret.validUntilMs).toISOString(),
+    };
+  if (isStale) verdict.decision.stale = true;
+  return verdict;
+}
+
+const NO_DIGEST = Buffer.alloc(0);
+
+function timeOf(text: string | null | undefined): number | null {
+  return text === null || text === undefined ? null : Date.parse(text);
+}

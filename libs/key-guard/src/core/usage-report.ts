@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import { takenUsage, type UsageBatch, type UsageEntry, type Verdict } from '#contracts';
+import type { Answer } from './exchange.js';
+import { bodyOf, type KeyService } from './key-service.js';
+
+/** What the report works with. */
+export interface UsageReportParts {
+  keyService: KeyService;
+  /** The key service's time in milliseconds since 1970. */
+  theirNowMs: () => number;
+  onFault: (error: Error) => void;
+}
+
+const PATH = '/v1/usage';
+const EVERY_MS = 1_000;
+const MINUTE_MS = 60_000;
+const MOST_ENTRIES = 1_000;
+/** Rows that are kept while they cannot be reported: about a hundred bytes each. */
+const MOST_ROWS = 50_000;
+const STOP_WITHIN_MS = 3_000;
+
+/**
+ * Counts what the guard decides by itself, by key, secret, outcome and minute, and reports it every second. A batch whose
+ * answer was lost is sent again under its number and counted once. What cannot be reported is kept up to a bound.
+ */
+export class UsageReport {
+  private rows = new Map<string, UsageEntry>();
+  private minute = 0;
+  private minuteEndsMs = -Infinity;
+  private waiting: UsageEntry[] = [];
+  private batch: UsageBatch | null = null;
+  private timer: NodeJS.Timeout | undefined;
+  private reporting: Promise<void> = Promise.resolve();
+  private lost = 0;
+
+  constructor(private readonly parts: UsageReportParts) {}
+
+  start(): void {
+    this.timer = setInterval(() => void this.flush(), EVERY_MS);
+    this.timer.unref();
+  }
+
+  /** Counts a verdict that names its key; others no report can hold. */
+  count({ keyId, secretNumber, rotation, code }: Verdict, nowMs: number): void {
+    if (keyId === undefined) return;
+    if (nowMs >= this.minuteEndsMs) this.turn(nowMs);
+    const superseded = rotation !== undefined;
+    const name = `${keyId}${superseded ? '!' : ' '}${secretNumber} ${code}`;
+    const row = this.rows.get(name);
+    if (row !== undefined) row.count += 1;
+    else this.add(name, { keyId, secretNumber, superseded, code, minute: '', count: 1 });
+  }
+
+  /** Reports what there is; resolves when it is done or has failed. */
+  flush(): Promise<void> {
+    this.reporting = this.reporting.then(() => this.reportAll());
+    return this.reporting;
+  }
+
+  /** Reports what is left, for three seconds at most. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    const endMs = performance.now() + STOP_WITHIN_MS;
+    await this.flush();
+    while (this.isLeft() && performance.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await this.flush();
+    }
+    if (this.isLeft()) this.parts.onFault(new Error('Counts of usage could not be reported'));
+  }
+
+  private isLeft(): boolean {
+    return this.batch !== null || this.waiting.length > 0 || this.rows.size > 0;
+  }
+
+  private add(name: string, row: UsageEntry): void {
+    if (this.rows.size + this.waiting.length >= MOST_ROWS) {
+      this.lost += row.count;
+      return;
+    }
+    this.rows.set(name, { ...row, minute: new Date(this.minute).toISOString() });
+  }
+
+  private turn(nowMs: number): void {
+    this.cut();
+    const theirsMs = this.parts.theirNowMs();
+    this.minute = Math.floor(theirsMs / MINUTE_MS) * MINUTE_MS;
+    this.minuteEndsMs = nowMs + this.minute + MINUTE_MS - theirsMs;
+  }
+
+  private cut(): void {
+    if (this.rows.size === 0) return;
+    this.waiting.push(...this.rows.values());
+    this.rows = new Map();
+  }
+
+  private async reportAll(): Promise<void> {
+    this.cut();
+    if (this.lost > 0) {
+      this.parts.onFault(new Error(`${this.lost} checks could not be counted: too many keys`));
+      this.lost = 0;
+    }
+    try {
+      for (;;) {
+        this.batch ??= this.nextBatch();
+        if (this.batch === null) return;
+        await this.send(this.batch);
+        this.batch = null;
+      }
+    } catch {
+      // kept for the next time
+    }
+  }
+
+  private nextBatch(): UsageBatch | null {
+    const entries = this.waiting.splice(0, MOST_ENTRIES);
+    return entries.length === 0 ? null : { batchId: randomUUID(), entries };
+  }
+
+  private async send(batch: UsageBatch): Promise<void> {
+    const isTaken = await this.parts.keyService.report({
+      path: PATH,
+      body: JSON.stringify(batch),
+      headers: {},
+      read: readTaken,
+    });
+    if (!isTaken) this.parts.onFault(new Error('The key service refused a report of usage'));
+  }
+}
+
+/** Whether a report was taken; one that is refused would be refused again. */
+function readTaken(answer: Answer): boolean {
+  if (answer.status >= 400 && answer.status < 500 && answer.status !== 401 && answer.status !== 429)
+    return false;
+  return takenUsage.safeParse(bodyOf(answer)).success;
+}
