@@ -1,8 +1,11 @@
-import { openBed } from './bench/bed.js';
+import { openBed, type Bed } from './bench/bed.js';
+import { measureGrowth } from './bench/growth.js';
 import { measureHotPath } from './bench/measures.js';
 import { readOptions, USAGE, type BenchOptions } from './bench/options.js';
-import { createResults, machine } from './bench/report.js';
+import { measureReplicas } from './bench/replicas.js';
+import { createResults, machine, type Results } from './bench/report.js';
 import { pinBench } from './bench/servers.js';
+import { measureSoak } from './bench/soak.js';
 
 /** Measures the key service beside bare Fastify in one run; see docs/performance.md. */
 async function main(options: BenchOptions): Promise<void> {
@@ -16,11 +19,19 @@ async function main(options: BenchOptions): Promise<void> {
   });
   try {
     const results = createResults();
-    await Promise.race([measureHotPath(bed, options, results), interrupted]);
+    await Promise.race([measure(bed, options, results), interrupted]);
     results.finish(options.out, options.rounds);
   } finally {
     await bed.stop();
   }
+}
+
+function measure(bed: Bed, options: BenchOptions, results: Results): Promise<void> {
+  const { growth, replicas, soakMinutes } = options;
+  if (growth) return measureGrowth(bed, options, results);
+  if (replicas) return measureReplicas(bed, options, results);
+  if (soakMinutes !== null) return measureSoak(bed, { ...options, soakMinutes }, results);
+  return measureHotPath(bed, options, results);
 }
 
 const args = process.argv.slice(process.argv[2] === 'bench' ? 3 : 2);

@@ -10,8 +10,10 @@ export interface BenchOptions {
   keys: number;
   /** Only the pairs of this path. */
   only: 'verify' | 'miss' | 'batch' | null;
-  /** Measures 1,000,000 keys against 1,000 instead. */
+  /** Measures many keys against 1,000 instead. */
   growth: boolean;
+  /** How many those are. */
+  many: number;
   /** Measures two processes on two cores instead. */
   replicas: boolean;
   /** Minutes at full load to watch memory for, instead. */
@@ -29,7 +31,8 @@ export const USAGE = `npm run bench -- [options]
   --connections N  keep-alive connections of the load generator (64)
   --keys N         keys that the load is spread over (10000)
   --only PATH      verify, miss or batch alone
-  --growth         1,000,000 keys against 1,000: verify, store miss, list pages
+  --growth         many keys against 1,000: verify, store miss, list pages
+  --many N         how many those are (1000000)
   --replicas       two processes on two cores against one, ours and the bare ones
   --soak MINUTES   memory at full load
   --profile DIR    write a CPU profile of the key service there
@@ -47,6 +50,7 @@ export function readOptions(args: string[]): BenchOptions {
       keys: { type: 'string', default: '10000' },
       only: { type: 'string' },
       growth: { type: 'boolean', default: false },
+      many: { type: 'string', default: '1000000' },
       replicas: { type: 'boolean', default: false },
       soak: { type: 'string' },
       profile: { type: 'string' },
@@ -61,6 +65,7 @@ export function readOptions(args: string[]): BenchOptions {
     keys: positive('keys', values.keys),
     only: pathIn(values.only),
     growth: values.growth,
+    many: positive('many', values.many),
     replicas: values.replicas,
     soakMinutes: values.soak === undefined ? null : positive('soak', values.soak),
     profileDir: values.profile ?? null,

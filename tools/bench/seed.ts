@@ -71,7 +71,7 @@ async function fill(db: Client, count: number): Promise<void> {
       [Math.min(FILL_BATCH, count - done)],
     );
     const ids = rows[0]!.ids;
-    await insertRows(db, ids);
+    await insertRows(db, ids, true);
     await db.query(
       `INSERT INTO keys.secret (key_id, number, digest, pepper_version, prefix, last4)
          SELECT id, 1, sha256(id::bytea), 1, 'kw', right(id, 4) FROM unnest($1::text[]) AS id`,
@@ -80,12 +80,18 @@ async function fill(db: Client, count: number): Promise<void> {
   }
 }
 
-async function insertRows(db: Client, ids: string[]): Promise<void> {
+/** `isVaried`: of all states, ending over some months, some with tags; else all are alike and valid. */
+async function insertRows(db: Client, ids: string[], isVaried = false): Promise<void> {
   await db.query(
-    `INSERT INTO keys.key (id, name, consumer, environment, rate_limits, expires_at, created_by)
-       SELECT id, 'bench', 'consumer-' || (n % $3), 'live', $2, now() + interval '90 days', 'bench'
+    `INSERT INTO keys.key (id, name, consumer, environment, rate_limits, created_by, expires_at, state, revoked_at,
+         revocation_reason, tags)
+       SELECT id, 'bench', 'consumer-' || (n % $3), 'live', $2, 'bench',
+         now() + CASE WHEN $4 THEN (n % 3000 - 600) * interval '1 hour' ELSE interval '90 days' END,
+         CASE WHEN $4 AND n % 33 = 0 THEN 'revoked' WHEN $4 AND n % 101 = 0 THEN 'disabled' ELSE 'active' END,
+         CASE WHEN $4 AND n % 33 = 0 THEN now() END, CASE WHEN $4 AND n % 33 = 0 THEN 'retired' END,
+         CASE WHEN $4 AND n % 20011 = 0 THEN '{rare}' WHEN $4 AND n % 50 = 0 THEN '{common}' ELSE '{}' END::text[]
        FROM unnest($1::text[]) WITH ORDINALITY AS t (id, n)`,
-    [ids, JSON.stringify(RATE_LIMITS), CONSUMERS],
+    [ids, JSON.stringify(RATE_LIMITS), CONSUMERS, isVaried],
   );
   await db.query(
     'INSERT INTO keys.key_grant (key_id, service, scopes) SELECT id, $2, $3 FROM unnest($1::text[]) AS id',

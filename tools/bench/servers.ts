@@ -21,6 +21,8 @@ export interface Server extends Part {
 /** Core of the measured servers; everything else is on the other. */
 export const SERVER_CORE = 0;
 export const OTHER_CORE = 1;
+/** Core of a second server: the load generator's where there is no third. */
+export const SECOND_CORE = availableParallelism() > 2 ? 2 : OTHER_CORE;
 
 const STOP = { signal: 'SIGTERM', patienceMs: 10_000, force: 'SIGKILL' } as const;
 const START_TIMEOUT_MS = 30_000;
