@@ -1,6 +1,6 @@
 import {
+  giveBackKey,
   keepKey,
-  revoke,
   serviceBWorks,
   showCall,
   showLogin,
@@ -10,10 +10,11 @@ import {
   type Scene,
 } from './demo/flows.js';
 import { createNarrator } from './demo/narrator.js';
+import { playRotation } from './demo/rotation.js';
 import { findTarget } from './demo/target.js';
 
 /**
- * Walks the three flows on a platform that runs, or on one of its own, and prints every request and answer. Ends with 1 and
+ * Walks the three flows, or with `--rotate` shows a rotation under traffic, on a platform that runs, or on one of its own, and prints every request and answer. Ends with 1 and
  * a clear line at the first answer that is not as expected. Afterwards service-b has the key that it had before, or a
  * good one where it had none.
  */
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
   const scene: Scene = { target, narrator: createNarrator((line) => console.log(line)) };
   const before = keepKey(target);
   try {
+    const play = process.argv.includes('--rotate') ? playRotation : playFlows;
     await Promise.race([play(scene, before.restore), interruption()]);
   } catch (error) {
     before.restore();
@@ -32,7 +34,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function play(scene: Scene, restoreKey: () => void): Promise<void> {
+async function playFlows(scene: Scene, restoreKey: () => void): Promise<void> {
   const { narrator } = scene;
   const token = await showLogin(scene);
   const hadGoodKey = await serviceBWorks(scene.target, token);
@@ -51,16 +53,7 @@ async function play(scene: Scene, restoreKey: () => void): Promise<void> {
   const second = await showProvisioning(scene, token, 'demo, the second');
   await showCall(scene, token, second.key.id);
 
-  if (hadGoodKey) {
-    narrator.chapter('Afterwards: service-b gets back the key that it had');
-    restoreKey();
-    await revoke(scene, token, second.key.id);
-    await narrator.ask('service-b works as before', {
-      url: `${scene.target.serviceB}/v1/summary`,
-      headers: { authorization: `Bearer ${token}` },
-      status: 200,
-    });
-  }
+  if (hadGoodKey) await giveBackKey(scene, { token, restoreKey, keyId: second.key.id });
   console.log('\nAll answers were as expected.');
 }
 

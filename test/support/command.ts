@@ -30,10 +30,11 @@ export function startCommand(
   return { pid: child.pid ?? 0, output, ended };
 }
 
-/** Runs what `npm start`, or `npm run start:<app>`, runs, and waits for its end. */
+/** Runs what `npm start`, `npm run start:<app>` or `npm run demo -- <options>` runs, and waits for its end. */
 export function runStart(
   app: string | null,
   env: Record<string, string>,
 ): Promise<{ code: number | null; output: string }> {
-  return startCommand([process.execPath, START, ...(app === null ? [] : [app])], env).ended;
+  return startCommand([process.execPath, START, ...(app === null ? [] : app.split(' '))], env)
+    .ended;
 }

@@ -141,13 +141,28 @@ export function keepKey({ keyFile }: Target): { restore: () => void } {
   };
 }
 
+/** Puts back the key that service-b had before, and ends the one that it had for the demo. */
+export async function giveBackKey(
+  scene: Scene,
+  { token, restoreKey, keyId }: { token: string; restoreKey: () => void; keyId: string },
+): Promise<void> {
+  scene.narrator.chapter('Afterwards: service-b gets back the key that it had');
+  restoreKey();
+  await revoke(scene, token, keyId);
+  await scene.narrator.ask('service-b works as before', {
+    url: `${scene.target.serviceB}/v1/summary`,
+    ...bearer(token),
+    status: 200,
+  });
+}
+
 /** Whether service-b can do its work with the key that it has. */
 export async function serviceBWorks({ serviceB }: Target, token: string): Promise<boolean> {
   return (await call(`${serviceB}/v1/summary`, bearer(token))).status === 200;
 }
 
 /** Waits until service-b uses a key. */
-async function untilPickedUp(target: Target, token: string, keyId: string): Promise<void> {
+export async function untilPickedUp(target: Target, token: string, keyId: string): Promise<void> {
   const until = Date.now() + PICK_UP_MS;
   while (Date.now() < until) {
     const { body } = await call(`${target.serviceB}/v1/key-status`, bearer(token));

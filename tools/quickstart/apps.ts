@@ -12,6 +12,7 @@ export const APPS = {
     'KEY_SERVICE_SECRET',
     'KEY_PEPPERS',
     'KEY_PEPPER_CURRENT',
+    'DELIVERY_TARGETS',
     'REDIS_URL',
   ],
   'service-a': [
@@ -89,6 +90,7 @@ export function platformEnvOf(
     }),
     JWT_ALGORITHM: config.JWT_ALGORITHM,
     ...(config.JWT_ALGORITHM === 'HS256' && { JWT_SECRET: secrets.JWT_SECRET }),
+    DELIVERY_TARGETS: config.DELIVERY_TARGETS ?? home.at('delivery-targets.json'),
     LOGIN_URL: urls.login,
     TOKEN_ISSUER: urls.login,
     KEY_SERVICE_URL: urls.keyService,

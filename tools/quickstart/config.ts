@@ -35,6 +35,8 @@ const quickstartEnv = z.object({
   KEY_SERVICE_SECRET: z.string().optional(),
   KEY_PEPPERS: z.string().optional(),
   KEY_PEPPER_CURRENT: z.string().optional(),
+  /** Where secrets may be delivered to; by default to service-b's key file. */
+  DELIVERY_TARGETS: z.string().optional(),
 });
 export type QuickstartConfig = z.infer<typeof quickstartEnv>;
 

@@ -12,6 +12,7 @@ import {
 } from './apps.js';
 
 import type { QuickstartConfig } from './config.js';
+import { deliveryTargetsText } from './delivery-targets.js';
 import { readState, writePrivate, writeState, type Home } from './home.js';
 import { BOOTSTRAP_ENTRY, bootstrapEnv, quickstartText } from './login-bootstrap.js';
 import type { Parts } from './part.js';
@@ -60,6 +61,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
   writeEnvFile(home, env);
   writePrivate(home.at('quickstart.json'), quickstartText(urls, admin, clientSecrets));
+  writePrivate(home.at('delivery-targets.json'), deliveryTargetsText(home));
   const migrations = await migrate(stores);
   if (migrations.length > 0) say(`Migrations: ${migrations.join(', ')}`);
 
