@@ -16,6 +16,7 @@ import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
+import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
 
 /** Every change of either schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -28,6 +29,7 @@ export const MIGRATIONS = [
   ListOrders1700000004000,
   Imports1700000004100,
   SigningFamilies1700000004500,
+  ClientKeys1700000004510,
 ];
 
 /** Roles that hold the rights of an app: login's and the key service's. */

@@ -235,6 +235,38 @@ describe('passwords', () => {
       expect([password.length, await create(password)]).toEqual([password.length, 201]);
   });
 
+  test('a person changes their own password with the old one; other sessions end, this one goes on', async () => {
+    const { username, password, tokens } = await newUser();
+    const other = await logIn({ username, password });
+    const change = (body: object) => post('/v1/me/password', body, tokens.accessToken);
+    const fresh = 'eleven pipers in a meadow';
+    expect(codeOf(await change({ oldPassword: `${password}x`, password: fresh }))).toEqual([
+      401,
+      'INVALID_CREDENTIALS',
+    ]);
+    expect(codeOf(await change({ oldPassword: password, password: 'short' }))).toEqual([
+      400,
+      'INVALID_REQUEST',
+    ]);
+    expect(codeOf(await change({ password: fresh }))).toEqual([400, 'INVALID_REQUEST']);
+    expect((await meOf(other)).status).toBe(200);
+    const at = await Promise.all(
+      [fresh, `${fresh} too`].map((one) => change({ oldPassword: password, password: one })),
+    );
+    // Of two at the same time one is right; the old password is wrong for the other.
+    expect(new Set(at.map((answer) => answer.status))).toEqual(new Set([204, 401]));
+    expect((await meOf(other)).status).toBe(401);
+    expect((await refreshOf(other)).status).toBe(401);
+    expect((await meOf(tokens)).status).toBe(200);
+    expect((await refreshOf(tokens)).status).toBe(200);
+    expect(codeOf(await post('/v1/login', { username, password }))[0]).toBe(401);
+    expect(codeOf(await post('/v1/me/password', { oldPassword: fresh, password }))[0]).toBe(401);
+    const wrong = await lab.postgres.query<{ failures: number }>(
+      `SELECT failures FROM login.user WHERE username = '${username}'`,
+    );
+    expect(wrong[0]!.failures).toBeGreaterThan(0);
+  });
+
   test('nothing of a long password is cut off', async () => {
     number += 1;
     const username = `long-${number}`;
@@ -635,6 +667,7 @@ describe('service accounts', () => {
     const { client, clientSecret } = created.body as IssuedClient;
     expect(clientSecret).toMatch(/^kws_[\w-]{43}$/);
     expect(client).toEqual({
+      jwks: null,
       clientId: 'billing',
       name: 'billing',
       scopes: ['keys:verify'],

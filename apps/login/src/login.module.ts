@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
 import { JwtGuardModule } from '#jwt-guard';
 import { tokenKeysOf } from '#server';
+import { ClientAuthentication } from './clients/client-authentication.js';
 import { ClientTokens } from './clients/client-tokens.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { Clients } from './clients/clients.js';
@@ -19,6 +20,7 @@ import { SigningKeysController } from './tokens/signing-keys.controller.js';
 import { TokenKeys } from './tokens/token-keys.js';
 import { WellKnownController } from './tokens/well-known.controller.js';
 import { UsersController } from './users/users.controller.js';
+import { OwnPassword } from './users/own-password.js';
 import { Users } from './users/users.js';
 
 /** Login, whole. */
@@ -51,7 +53,7 @@ export class LoginModule {
         UsersController,
         WellKnownController,
       ],
-      providers: [Clients, ClientTokens, Sessions, Users],
+      providers: [ClientAuthentication, Clients, ClientTokens, OwnPassword, Sessions, Users],
     };
   }
 }

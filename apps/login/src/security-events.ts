@@ -17,6 +17,8 @@ export type SecurityEvent =
   | 'user.created'
   | 'user.changed'
   | 'user.password-set'
+  | 'user.password-changed'
+  | 'user.password-refused'
   | 'client.created'
   | 'client.changed'
   | 'client.removed'

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AUDIENCES, newPassword, role, tokenScope, username } from './claims.js';
+import { clientKeys } from './client-keys.js';
 import { displayName, instantOut, page, pageOf, slug } from './primitives.js';
 
 /** `POST /v1/login`. The password is only bounded here: rules of new passwords do not apply to one that is tried. */
@@ -93,6 +94,12 @@ export const setPasswordBody = z
   .meta({ id: 'SetPasswordBody' });
 export type SetPasswordBody = z.infer<typeof setPasswordBody>;
 
+/** `POST /v1/me/password`: the old one is asked for, so that a stolen token is not a stolen account. */
+export const changePasswordBody = z
+  .strictObject({ oldPassword: z.string().min(1).max(1_000), password: newPassword })
+  .meta({ id: 'ChangePasswordBody' });
+export type ChangePasswordBody = z.infer<typeof changePasswordBody>;
+
 export const listUsersQuery = z.strictObject({ ...page });
 export type ListUsersQuery = z.infer<typeof listUsersQuery>;
 export const userPage = pageOf(user);
@@ -106,6 +113,7 @@ export const client = z
     name: z.string(),
     scopes: z.array(tokenScope),
     audiences: z.array(z.string()),
+    jwks: clientKeys.nullable(),
     enabled: z.boolean(),
     createdAt: instantOut,
     updatedAt: instantOut,
@@ -120,6 +128,8 @@ export const createClientBody = z
     name: displayName.optional(),
     scopes: z.array(tokenScope).max(10).default([]),
     audiences: audiences.default(['key-service']),
+    /** Public keys for `private_key_jwt`; with them the secret is no longer taken. */
+    jwks: clientKeys.nullable().default(null),
   })
   .meta({ id: 'CreateClientBody' });
 export type CreateClientBody = z.infer<typeof createClientBody>;
@@ -130,6 +140,7 @@ export const patchClientBody = z
     name: displayName.optional(),
     scopes: z.array(tokenScope).max(10).optional(),
     audiences: audiences.optional(),
+    jwks: clientKeys.nullable().optional(),
     enabled: z.boolean().optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
@@ -167,6 +178,8 @@ export const oauthTokenForm = z
     scope: z.string().max(512).optional(),
     client_id: z.string().max(128).optional(),
     client_secret: z.string().max(512).optional(),
+    client_assertion_type: z.string().max(128).optional(),
+    client_assertion: z.string().max(8_192).optional(),
   })
   .meta({ id: 'OAuthTokenForm' });
 export type OAuthTokenForm = z.infer<typeof oauthTokenForm>;
@@ -206,6 +219,7 @@ export const serverMetadata = z
     grant_types_supported: z.array(z.string()),
     response_types_supported: z.array(z.string()),
     token_endpoint_auth_methods_supported: z.array(z.string()),
+    token_endpoint_auth_signing_alg_values_supported: z.array(z.string()),
     scopes_supported: z.array(z.string()),
   })
   .meta({ id: 'ServerMetadata' });

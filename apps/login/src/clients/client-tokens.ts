@@ -1,26 +1,19 @@
-import { Inject, Injectable } from '@nestjs/common';
-import type { Logger } from 'pino';
-import { DataSource } from 'typeorm';
+import { Injectable } from '@nestjs/common';
 import type { OAuthToken, OAuthTokenForm } from '#contracts';
-import { LOG, SECRETS } from '../injection.js';
-import { digestOf, isSameDigest, type LoginSecrets } from '../secrets.js';
-import { securityEvent, type Origin } from '../security-events.js';
+import type { Origin } from '../security-events.js';
 import { ACCESS_TOKEN_SECONDS } from '../tokens/access-token-life.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
-import { clientCredentials, type ClientCredentials } from './client-credentials.js';
-import { ClientEntity } from './client.entity.js';
-import { invalidClient, OAuthRefusal } from './oauth-refusal.js';
-
-const NO_DIGEST = Buffer.alloc(32);
+import { ClientAuthentication } from './client-authentication.js';
+import { clientCredentials } from './client-credentials.js';
+import type { ClientEntity } from './client.entity.js';
+import { OAuthRefusal } from './oauth-refusal.js';
 
 /** Tokens for service accounts: the client-credentials grant (RFC 6749, section 4.4). */
 @Injectable()
 export class ClientTokens {
   constructor(
-    private readonly db: DataSource,
+    private readonly authentication: ClientAuthentication,
     private readonly tokens: AccessTokens,
-    @Inject(SECRETS) private readonly secrets: LoginSecrets,
-    @Inject(LOG) private readonly log: Logger,
   ) {}
 
   /** @throws OAuthRefusal */
@@ -31,7 +24,8 @@ export class ClientTokens {
   ): Promise<OAuthToken> {
     if (form.grant_type !== 'client_credentials')
       throw new OAuthRefusal('unsupported_grant_type', 'Use grant_type=client_credentials');
-    const client = await this.authenticate(clientCredentials(authorization, form), from);
+    const given = clientCredentials(authorization, form);
+    const client = await this.authentication.authenticate(given, from);
     const audience = audienceOf(client, form.audience);
     const scopes = scopesOf(client, form.scope);
     return {
@@ -40,19 +34,6 @@ export class ClientTokens {
       expires_in: ACCESS_TOKEN_SECONDS,
       scope: scopes.join(' '),
     };
-  }
-
-  private async authenticate(
-    { clientId, secret }: ClientCredentials,
-    from: Origin,
-  ): Promise<ClientEntity> {
-    const client = await this.db.getRepository(ClientEntity).findOneBy({ clientId });
-    const digest = digestOf(this.secrets.clientSecrets, secret);
-    const isRight = isSameDigest(digest, client?.secretDigest ?? NO_DIGEST);
-    if (client?.enabled && isRight) return client;
-    const reason = client === null ? 'unknown' : isRight ? 'disabled' : 'wrong secret';
-    securityEvent(this.log, 'client.refused', { clientId: client?.clientId, reason, ...from });
-    throw invalidClient();
   }
 }
 

@@ -1,5 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { TokenScope } from '#contracts';
+import type { ClientKeys, TokenScope } from '#contracts';
 
 /** A service account. */
 @Entity({ schema: 'login', name: 'client' })
@@ -21,6 +21,10 @@ export class ClientEntity {
 
   @Column('boolean')
   enabled!: boolean;
+
+  /** With keys of its own the account has no use for its secret. */
+  @Column('jsonb', { nullable: true })
+  jwks!: ClientKeys | null;
 
   @Column('bytea', { name: 'secret_digest' })
   secretDigest!: Buffer;

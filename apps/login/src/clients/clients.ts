@@ -94,11 +94,11 @@ export class Clients {
 /** Adds a service account. @returns null where the client id is taken */
 export async function insertClient(
   manager: EntityManager,
-  body: CreateClientBody,
+  body: Omit<CreateClientBody, 'jwks'> & { jwks?: CreateClientBody['jwks'] },
   secretDigest: Buffer,
 ): Promise<ClientEntity | null> {
-  const { clientId, name = clientId, scopes, audiences } = body;
-  const row = { clientId, name, scopes: [...new Set(scopes)], audiences, secretDigest };
+  const { clientId, name = clientId, scopes, audiences, jwks = null } = body;
+  const row = { clientId, name, scopes: [...new Set(scopes)], audiences, jwks, secretDigest };
   const insert = manager.createQueryBuilder().insert().into(ClientEntity).values(row);
   const { raw } = await insert.orIgnore().returning('client_id').updateEntity(false).execute();
   if ((raw as unknown[]).length === 0) return null;
@@ -106,9 +106,9 @@ export async function insertClient(
 }
 
 function showClient(client: ClientEntity): Client {
-  const { clientId, name, scopes, audiences, enabled } = client;
+  const { clientId, name, scopes, audiences, jwks, enabled } = client;
   const [createdAt, updatedAt] = [client.createdAt.toISOString(), client.updatedAt.toISOString()];
-  return { clientId, name, scopes, audiences, enabled, createdAt, updatedAt };
+  return { clientId, name, scopes, audiences, jwks, enabled, createdAt, updatedAt };
 }
 
 function noClient(clientId: string): NotFoundException {

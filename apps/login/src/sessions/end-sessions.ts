@@ -6,6 +6,7 @@ export type EndReason =
   | 'logout of all'
   | 'refresh token reused'
   | 'password set'
+  | 'password changed'
   | 'rights changed'
   | 'disabled'
   | 'ended by an admin';
@@ -16,12 +17,14 @@ export type EndReason =
  */
 export async function endSessions(
   manager: EntityManager,
-  which: { userId: string } | { sessionId: string },
+  which: { userId: string; except?: string | undefined } | { sessionId: string },
   reason: EndReason,
 ): Promise<void> {
   const [column, id] = 'userId' in which ? ['user_id', which.userId] : ['id', which.sessionId];
+  const spared = 'userId' in which ? (which.except ?? '') : '';
   await manager.query(
-    `UPDATE login.session SET ended_at = now(), end_reason = $2 WHERE ${column} = $1 AND ended_at IS NULL`,
-    [id, reason],
+    `UPDATE login.session SET ended_at = now(), end_reason = $2
+     WHERE ${column} = $1 AND ended_at IS NULL AND id <> $3`,
+    [id, reason, spared],
   );
 }

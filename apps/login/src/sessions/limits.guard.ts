@@ -14,6 +14,7 @@ import {
   type ThrottlerStorage,
 } from '@nestjs/throttler';
 import type { FastifyRequest } from 'fastify';
+import { callerOf } from '#jwt-guard';
 import { ProblemException } from '#server';
 
 /** What is counted: logins of an address, logins of an address for one account, and uses of tokens by an address. */
@@ -77,11 +78,18 @@ function addressOf(request: FastifyRequest): string {
   return normalizeIp(request.ip);
 }
 
-/** Guards come before validation: whatever the body is, it counts as some account. */
+/**
+ * The caller's account, or the one that the body names. Guards come before validation: whatever the body is, it counts as
+ * some account.
+ */
 function accountOf(request: FastifyRequest): string {
-  const { username } = (request.body ?? {}) as { username?: unknown };
+  const username = callerOf(request)?.username ?? namedBy(request.body);
   const name = typeof username === 'string' ? username.slice(0, 256) : '';
   return `${addressOf(request)} ${name.normalize('NFKC').toLowerCase()}`;
+}
+
+function namedBy(body: unknown): unknown {
+  return (body as { username?: unknown } | null | undefined)?.username;
 }
 
 function digestOf(tracker: string): string {

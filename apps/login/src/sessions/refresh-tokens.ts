@@ -127,7 +127,8 @@ export async function sessionOf(
   return row?.sessionId ?? null;
 }
 
-/** Removes sessions that ended by themselves over a day ago, with their tokens. */
+/** Removes sessions that ended by themselves over a day ago, with their tokens, and assertions that have run out. */
 export async function removeExpired(db: DataSource): Promise<void> {
   await db.query(`DELETE FROM login.session WHERE expires_at < now() - interval '1 day'`);
+  await db.query('DELETE FROM login.client_assertion WHERE expires_at < now()');
 }

@@ -1,10 +1,12 @@
 import { Body, Controller, Get, HttpCode, Post } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
+  changePasswordBody,
   loginBody,
   me,
   refreshBody,
   tokenPair,
+  type ChangePasswordBody,
   type Claims,
   type LoginBody,
   type Me,
@@ -15,13 +17,17 @@ import { Caller, Public, Roles } from '#jwt-guard';
 import { From } from '../from.js';
 import type { Origin } from '../security-events.js';
 import { Limited } from './limits.guard.js';
+import { OwnPassword } from '../users/own-password.js';
 import { Sessions } from './sessions.js';
 
 /** Password in, tokens out. */
 @ApiTags('Sessions')
 @Controller('v1')
 export class SessionsController {
-  constructor(private readonly sessions: Sessions) {}
+  constructor(
+    private readonly sessions: Sessions,
+    private readonly ownPassword: OwnPassword,
+  ) {}
 
   @Post('login')
   @Public()
@@ -76,5 +82,19 @@ export class SessionsController {
   @ApiResponse({ status: 200, standardSchema: me })
   me(@Caller() caller: Claims): Me {
     return this.sessions.me(caller);
+  }
+
+  @Post('me/password')
+  @Roles('admin', 'auditor', 'user')
+  @Limited('login-by-address', 'login-by-account')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Change the own password; ends all other sessions' })
+  @ApiResponse({ status: 204, description: 'Changed' })
+  changePassword(
+    @Body({ schema: changePasswordBody }) body: ChangePasswordBody,
+    @Caller() caller: Claims,
+    @From() from: Origin,
+  ): Promise<void> {
+    return this.ownPassword.change(body, caller, from);
   }
 }

@@ -1,3 +1,4 @@
+export { createClientAssertion, type ClientAssertionOptions } from './client-assertion.js';
 export type { GuardAnswer, GuardedRequest } from './check.js';
 export { createKeyGuard, type GuardState, type KeyGuardCore } from './key-guard.js';
 export type { KeyGuardOptions } from './options.js';

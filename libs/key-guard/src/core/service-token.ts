@@ -1,4 +1,4 @@
-import { oauthToken } from '#contracts';
+import { JWT_BEARER, oauthToken } from '#contracts';
 import { exchange } from './exchange.js';
 
 /** How a service gets its own tokens: OAuth 2 client credentials (RFC 6749, section 4.4). */
@@ -6,7 +6,10 @@ export interface ServiceTokenOptions {
   /** Token endpoint, `<LOGIN_URL>/oauth2/token`. */
   tokenUrl: string;
   clientId: string;
-  clientSecret: string;
+  /** This, or `clientAssertion`. */
+  clientSecret?: string;
+  /** As {@link file://./client-assertion.ts createClientAssertion} makes it: a new one for each request. */
+  clientAssertion?: () => string;
   /** Name of the app that the token is for. */
   audience: string;
   /** Rights asked for, space-separated. */
@@ -76,16 +79,18 @@ export function createServiceToken(options: ServiceTokenOptions): ServiceToken {
 }
 
 async function fetchToken(options: ServiceTokenOptions, nowMs: () => number): Promise<Token> {
-  const { tokenUrl, clientId, clientSecret, audience, scope, timeoutMs = 3_000, ca } = options;
+  const { tokenUrl, clientId, audience, scope, timeoutMs = 3_000, ca } = options;
   const askedAtMs = nowMs();
-  const basic = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
+  const { headers, form } = credentialsOf(options);
   const answer = await exchange({
     url: new URL(tokenUrl),
-    headers: {
-      authorization: `Basic ${Buffer.from(basic).toString('base64')}`,
-      'content-type': 'application/x-www-form-urlencoded',
-    },
-    body: new URLSearchParams({ grant_type: 'client_credentials', audience, scope }).toString(),
+    headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      audience,
+      scope,
+      ...form,
+    }).toString(),
     timeoutMs,
     ca,
   }).catch((cause: unknown) => {
@@ -100,4 +105,17 @@ async function fetchToken(options: ServiceTokenOptions, nowMs: () => number): Pr
     refreshAtMs: askedAtMs + lifeMs * REFRESH_AT,
     expiresAtMs: askedAtMs + lifeMs,
   };
+}
+
+/** How the service says who it is: `client_secret_basic` or `private_key_jwt`. */
+function credentialsOf({ clientId, clientSecret = '', clientAssertion }: ServiceTokenOptions): {
+  headers: Record<string, string>;
+  form: Record<string, string>;
+} {
+  if (clientAssertion !== undefined) {
+    const form = { client_assertion_type: JWT_BEARER, client_assertion: clientAssertion() };
+    return { headers: {}, form };
+  }
+  const basic = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
+  return { headers: { authorization: `Basic ${Buffer.from(basic).toString('base64')}` }, form: {} };
 }
