@@ -17,6 +17,8 @@ import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
+import { LoginIdempotency1700000005000 } from './1700000005000-login-idempotency.js';
+import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 
 /** Every change of either schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -30,6 +32,8 @@ export const MIGRATIONS = [
   Imports1700000004100,
   SigningFamilies1700000004500,
   ClientKeys1700000004510,
+  LoginIdempotency1700000005000,
+  ClientVersion1700000005010,
 ];
 
 /** Roles that hold the rights of an app: login's and the key service's. */

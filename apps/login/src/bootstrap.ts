@@ -8,6 +8,7 @@ import { connectWithin, createDataSource } from './database.js';
 import { digestOf, loginSecretsOf } from './secrets.js';
 import { createTokenKeys } from './tokens/create-token-keys.js';
 import { faultOfContext, faultOfLength } from './users/password-policy.js';
+import { hashPassword } from './users/passwords.js';
 import { insertUser } from './users/users.js';
 
 const firstClient = createClientBody.extend({
@@ -67,8 +68,9 @@ export async function bootstrap(env: z.infer<typeof bootstrapEnv>): Promise<Boot
   try {
     return await db.transaction(async (manager) => {
       const { ADMIN_USERNAME: username, ADMIN_PASSWORD: password } = env;
+      const passwordHash = await hashPassword(password);
       const rights = { roles: ['admin' as const], services: null };
-      const admin = await insertUser(manager, { username, password, ...rights });
+      const admin = await insertUser(manager, { username, passwordHash, ...rights });
       const clients: string[] = [];
       for (const { secret, ...client } of env.BOOTSTRAP_CLIENTS) {
         const digest = digestOf(secrets.clientSecrets, secret);

@@ -26,9 +26,13 @@ export interface By {
 
 /** {@link By}, on a route of {@link FullAdmin}. */
 export const ByAdmin = createParamDecorator((_: unknown, context: ExecutionContext): By => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  return { admin: callerOf(request)!, from: { ip: request.ip, requestId: request.id } };
+  return byIn(context.switchToHttp().getRequest<FastifyRequest>());
 });
+
+/** {@link By} of a request to a route of {@link FullAdmin}. */
+export function byIn(request: FastifyRequest): By {
+  return { admin: callerOf(request)!, from: { ip: request.ip, requestId: request.id } };
+}
 
 class FullAdminGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {

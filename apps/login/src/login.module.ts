@@ -10,6 +10,7 @@ import { ClientsController } from './clients/clients.controller.js';
 import { Clients } from './clients/clients.js';
 import { OAuthController } from './clients/oauth.controller.js';
 import { issuerOf, type LoginEnv } from './config.js';
+import { Idempotency } from './idempotency/idempotency.js';
 import { LimitStorage } from './sessions/limit-storage.js';
 import { limitsOf } from './sessions/limits.guard.js';
 import { isSessionLive } from './sessions/live-session.js';
@@ -53,7 +54,15 @@ export class LoginModule {
         UsersController,
         WellKnownController,
       ],
-      providers: [ClientAuthentication, Clients, ClientTokens, OwnPassword, Sessions, Users],
+      providers: [
+        ClientAuthentication,
+        Clients,
+        ClientTokens,
+        Idempotency,
+        OwnPassword,
+        Sessions,
+        Users,
+      ],
     };
   }
 }

@@ -6,6 +6,10 @@ export interface LoginSecrets {
   clientSecrets: Buffer;
   signingKeys: Buffer;
   cursors: Buffer;
+  /** Digests of what is asked for under an Idempotency-Key. */
+  repeatedRequests: Buffer;
+  /** Seals the secrets that an Idempotency-Key may ask for again. */
+  repeatedSecrets: Buffer;
 }
 
 /** HKDF-SHA-256 over the root, one purpose a key. */
@@ -17,6 +21,8 @@ export function loginSecretsOf(root: Buffer): LoginSecrets {
     clientSecrets: derive('client-secret'),
     signingKeys: derive('signing-key'),
     cursors: derive('cursor'),
+    repeatedRequests: derive('repeated-request'),
+    repeatedSecrets: derive('repeated-secret'),
   };
 }
 

@@ -117,6 +117,7 @@ export const client = z
     enabled: z.boolean(),
     createdAt: instantOut,
     updatedAt: instantOut,
+    version: z.int(),
   })
   .meta({ id: 'Client' });
 export type Client = z.infer<typeof client>;
@@ -152,6 +153,11 @@ export const issuedClient = z
   .object({ client, clientSecret: z.string() })
   .meta({ id: 'IssuedClient' });
 export type IssuedClient = z.infer<typeof issuedClient>;
+
+/** The same answer as it is described: repeated by Idempotency-Key it comes without its secret after 10 minutes. */
+export const repeatedIssuedClient = issuedClient
+  .partial({ clientSecret: true })
+  .meta({ id: 'IssuedClientAnswer' });
 
 export const listClientsQuery = z.strictObject({ ...page });
 export type ListClientsQuery = z.infer<typeof listClientsQuery>;

@@ -22,10 +22,11 @@ import {
   type PatchConsumerBody,
   type Consumer,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
-import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
+import { SentBy, type Sender } from '../idempotency/once.js';
 import { Consumers } from './consumers.js';
 import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';

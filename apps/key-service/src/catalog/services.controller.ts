@@ -26,10 +26,11 @@ import {
   type PatchServiceBody,
   type Service,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
-import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
+import { SentBy, type Sender } from '../idempotency/once.js';
 import { Services } from './services.js';
 import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';

@@ -1,7 +1,7 @@
 import type { IssuedKey, RotatedKey } from '#contracts';
+import { canonicalJson } from '#server';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
-import { canonicalJson } from './once.js';
 
 const MINUTE_MS = 60_000;
 let management: ManagementApp;

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Propagation } from '#contracts';
-import { ProblemException } from '#server';
+import { reusedKey } from '#server';
 import { Mutations, type Mutation } from '../changes/mutations.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import type { Once } from './once.js';
@@ -61,10 +61,7 @@ export class Idempotency {
 
   /** Keys that it touched are touched again: who did it first may have died before every replica went by it. */
   private replay<T>(once: Once, { request, answer, touched, ...kept }: Kept): Mutation<T> {
-    if (!request.equals(once.request)) {
-      const detail = 'Send another Idempotency-Key with another request';
-      throw new ProblemException('IDEMPOTENCY_KEY_REUSED', detail);
-    }
+    if (!request.equals(once.request)) throw reusedKey();
     const secret = this.secretOf(once, kept);
     const entries = Object.entries({ ...answer, ...('secret' in answer && { secret }) });
     const shown = Object.fromEntries(

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { ApiHeader } from '@nestjs/swagger';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ProblemException } from '#server';
+import { askedIn, idempotencyKeyOf } from '#server';
 import { principalIn } from '../access/by.js';
 import type { Principal } from '../access/principal.js';
 
@@ -23,45 +22,16 @@ export interface Sender {
   once: Once | null;
 }
 
-/** The sender of a request to a {@link Repeatable} route. @throws ProblemException INVALID_HEADER */
+/** The sender of a request to a `Repeatable` route. @throws ProblemException INVALID_HEADER */
 export const SentBy = createParamDecorator((_: unknown, context: ExecutionContext): Sender => {
   const http = context.switchToHttp();
   const request = http.getRequest<FastifyRequest>();
   const by = principalIn(request);
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) return { by, once: null };
-  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
-    const detail = 'Send 1 to 255 visible ASCII characters as Idempotency-Key';
-    throw new ProblemException('INVALID_HEADER', detail);
-  }
+  const key = idempotencyKeyOf(request);
+  if (key === null) return { by, once: null };
   const principal = JSON.stringify([by.actor, by.via]);
+  const digest = createHash('sha256').update(askedIn(request, by.services)).digest();
   const reply = http.getResponse<FastifyReply>();
   const markReplayed = () => void reply.header('idempotency-replayed', 'true');
-  return { by, once: { principal, key, request: digestOf(request, by), markReplayed } };
+  return { by, once: { principal, key, request: digest, markReplayed } };
 });
-
-/** A route that may be repeated, for the reader of its description. */
-export const Repeatable = (): MethodDecorator =>
-  applyDecorators(
-    ApiHeader({
-      name: 'Idempotency-Key',
-      required: false,
-      description:
-        'Sent again within 24 hours, with the same body, it gets the same answer and nothing is done twice; ' +
-        'after 10 minutes the answer comes without its secret',
-    }),
-  );
-
-/** JSON in which the order of properties makes no difference. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : item,
-  );
-}
-
-function digestOf({ method, url, body }: FastifyRequest, { services }: Principal): Buffer {
-  const asked = canonicalJson([method, url, services, body ?? null]);
-  return createHash('sha256').update(asked).digest();
-}

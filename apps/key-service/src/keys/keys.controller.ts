@@ -30,12 +30,13 @@ import {
   type RevokeKeyBody,
   type RotateKeyBody,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
 import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
-import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
+import { SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from './keys.js';
 import { LocatedInterceptor } from '../catalog/located.interceptor.js';
 

@@ -1,6 +1,6 @@
 import { randomId } from '#key-core';
+import { canonicalJson } from '#server';
 import type { ServiceEntity } from '../catalog/service.entity.js';
-import { canonicalJson } from '../idempotency/once.js';
 import type { Work } from '../keys/work.js';
 import {
   conflictFaultOf,

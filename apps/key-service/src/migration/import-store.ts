@@ -3,7 +3,7 @@ import { ConflictException } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { CreateImportBody, ImportMode, KeyImport } from '#contracts';
 import { randomId } from '#key-core';
-import { canonicalJson } from '../idempotency/once.js';
+import { canonicalJson } from '#server';
 import { seal } from '../idempotency/seal.js';
 import type { Work } from '../keys/work.js';
 import { importSecretsOf, type ImportSecrets } from './import-secrets.js';

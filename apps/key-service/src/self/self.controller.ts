@@ -19,11 +19,12 @@ import {
   type RotateOwnKeyBody,
 } from '#contracts';
 import { Public } from '#jwt-guard';
+import { Repeatable } from '#server';
 import { By } from '../access/by.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
 import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
-import { Repeatable, SentBy, type Sender } from '../idempotency/once.js';
+import { SentBy, type Sender } from '../idempotency/once.js';
 import { Keys } from '../keys/keys.js';
 import { heldKey } from './holder.js';
 import { HolderGuard } from './holder.guard.js';

@@ -29,6 +29,9 @@ export class ClientEntity {
   @Column('bytea', { name: 'secret_digest' })
   secretDigest!: Buffer;
 
+  @Column('integer')
+  version!: number;
+
   @Column('timestamptz', { name: 'created_at' })
   createdAt!: Date;
 

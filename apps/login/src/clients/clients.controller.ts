@@ -1,12 +1,24 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   client,
   clientPage,
   createClientBody,
-  issuedClient,
   listClientsQuery,
   patchClientBody,
+  repeatedIssuedClient,
   slug,
   type Client,
   type CreateClientBody,
@@ -14,8 +26,15 @@ import {
   type ListClientsQuery,
   type PatchClientBody,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
+import { SentByAdmin, type Sender } from '../idempotency/once.js';
+import { TaggedInterceptor } from '../tagged.interceptor.js';
 import { Clients } from './clients.js';
+
+const tagOf = ({ clientId, version }: Client) => ({ version, path: `/v1/clients/${clientId}` });
+const TAGGED = new TaggedInterceptor(tagOf);
+const TAGGED_ISSUED = new TaggedInterceptor((issued: IssuedClient) => tagOf(issued.client));
 
 /** Service accounts. */
 @ApiTags('Clients')
@@ -25,11 +44,13 @@ export class ClientsController {
   constructor(private readonly clients: Clients) {}
 
   @Post()
+  @Repeatable()
+  @UseInterceptors(TAGGED_ISSUED)
   @ApiOperation({ summary: 'Add a service account; its secret is shown this once' })
-  @ApiResponse({ status: 201, standardSchema: issuedClient })
+  @ApiResponse({ status: 201, standardSchema: repeatedIssuedClient })
   create(
     @Body({ schema: createClientBody }) body: CreateClientBody,
-    @ByAdmin() by: By,
+    @SentByAdmin() by: Sender,
   ): Promise<IssuedClient> {
     return this.clients.create(body, by);
   }
@@ -41,15 +62,30 @@ export class ClientsController {
     return this.clients.list(query);
   }
 
+  @Get(':id')
+  @UseInterceptors(TAGGED)
+  @ApiOperation({ summary: 'Read a service account' })
+  @ApiResponse({ status: 200, standardSchema: client })
+  read(@Param('id', { schema: slug }) id: string): Promise<Client> {
+    return this.clients.read(id);
+  }
+
   @Patch(':id')
+  @UseInterceptors(TAGGED)
   @ApiOperation({ summary: 'Change a service account, enable or disable it' })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag of the version to change',
+  })
   @ApiResponse({ status: 200, standardSchema: client })
   patch(
     @Param('id', { schema: slug }) id: string,
     @Body({ schema: patchClientBody }) body: PatchClientBody,
     @ByAdmin() by: By,
+    @Headers('if-match') ifMatch: string | undefined,
   ): Promise<Client> {
-    return this.clients.patch(id, body, by);
+    return this.clients.patch(id, body, { ...by, ifMatch });
   }
 
   @Delete(':id')
@@ -62,11 +98,13 @@ export class ClientsController {
 
   @Post(':id/secret')
   @HttpCode(200)
+  @Repeatable()
+  @UseInterceptors(TAGGED_ISSUED)
   @ApiOperation({ summary: 'Replace the secret; the old one is dead at once' })
-  @ApiResponse({ status: 200, standardSchema: issuedClient })
+  @ApiResponse({ status: 200, standardSchema: repeatedIssuedClient })
   replaceSecret(
     @Param('id', { schema: slug }) id: string,
-    @ByAdmin() by: By,
+    @SentByAdmin() by: Sender,
   ): Promise<IssuedClient> {
     return this.clients.replaceSecret(id, by);
   }

@@ -9,10 +9,13 @@ import type {
   PatchClientBody,
 } from '#contracts';
 import type { By } from '../full-admin.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Sender } from '../idempotency/once.js';
 import { LOG, SECRETS } from '../injection.js';
 import { pageOf, startOf, type Page } from '../pages.js';
 import { digestOf, newSecret, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
+import { checkVersion } from '../version-check.js';
 import { ClientEntity } from './client.entity.js';
 
 const LIST = 'clients';
@@ -22,6 +25,7 @@ const LIST = 'clients';
 export class Clients {
   constructor(
     private readonly db: DataSource,
+    private readonly idempotency: Idempotency,
     @Inject(SECRETS) private readonly secrets: LoginSecrets,
     @Inject(LOG) private readonly log: Logger,
   ) {}
@@ -30,16 +34,19 @@ export class Clients {
    * @returns the client and its secret, which is nowhere else from here on
    * @throws ConflictException ALREADY_EXISTS
    */
-  async create(body: CreateClientBody, by: By): Promise<IssuedClient> {
-    const clientSecret = newSecret('kws_');
-    const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
-    const client = await insertClient(this.db.manager, body, secretDigest);
-    if (client === null)
-      throw new ConflictException(`The client id ${body.clientId} is taken`, {
-        errorCode: 'ALREADY_EXISTS',
-      });
-    this.note('client.created', body.clientId, by);
-    return { client: showClient(client), clientSecret };
+  async create(body: CreateClientBody, by: Sender): Promise<IssuedClient> {
+    const { answer, isReplay } = await this.idempotency.run(by.once, async (manager) => {
+      const clientSecret = newSecret('kws_');
+      const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
+      const client = await insertClient(manager, body, secretDigest);
+      if (client === null)
+        throw new ConflictException(`The client id ${body.clientId} is taken`, {
+          errorCode: 'ALREADY_EXISTS',
+        });
+      return { client: showClient(client), clientSecret };
+    });
+    if (!isReplay) this.note('client.created', body.clientId, by);
+    return answer;
   }
 
   async list({ limit, cursor }: ListClientsQuery): Promise<Page<Client>> {
@@ -53,19 +60,43 @@ export class Clients {
   }
 
   /** @throws NotFoundException */
-  async patch(clientId: string, body: PatchClientBody, by: By): Promise<Client> {
-    const client = await this.change(clientId, withoutUndefined(body));
+  async read(clientId: string): Promise<Client> {
+    const client = await this.db.getRepository(ClientEntity).findOneBy({ clientId });
+    if (!client) throw noClient(clientId);
+    return showClient(client);
+  }
+
+  /**
+   * @throws NotFoundException
+   * @throws ProblemException VERSION_MISMATCH
+   */
+  async patch(
+    clientId: string,
+    body: PatchClientBody,
+    by: By & { ifMatch: string | undefined },
+  ): Promise<Client> {
+    const client = await this.db.transaction(async (manager) => {
+      const client = await lockClient(manager, clientId);
+      checkVersion(by.ifMatch, client.version);
+      return save(manager, client, withoutUndefined(body));
+    });
     this.note('client.changed', clientId, by, { changed: Object.keys(body) });
     return showClient(client);
   }
 
   /** Replaces the secret; the old one is dead at once. @throws NotFoundException */
-  async replaceSecret(clientId: string, by: By): Promise<IssuedClient> {
-    const clientSecret = newSecret('kws_');
-    const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
-    const client = await this.change(clientId, { secretDigest });
-    this.note('client.secret-replaced', clientId, by);
-    return { client: showClient(client), clientSecret };
+  async replaceSecret(clientId: string, by: Sender): Promise<IssuedClient> {
+    const { answer, isReplay } = await this.idempotency.run(by.once, async (manager) => {
+      const clientSecret = newSecret('kws_');
+      const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
+      const client = await lockClient(manager, clientId);
+      return {
+        client: showClient(await save(manager, client, { secretDigest })),
+        clientSecret,
+      };
+    });
+    if (!isReplay) this.note('client.secret-replaced', clientId, by);
+    return answer;
   }
 
   /** @throws NotFoundException */
@@ -73,17 +104,6 @@ export class Clients {
     const { affected } = await this.db.getRepository(ClientEntity).delete({ clientId });
     if (affected !== 1) throw noClient(clientId);
     this.note('client.removed', clientId, by);
-  }
-
-  private change(clientId: string, columns: Partial<ClientEntity>): Promise<ClientEntity> {
-    return this.db.transaction(async (manager) => {
-      const lock = { mode: 'pessimistic_write' } as const;
-      const client = await manager.findOne(ClientEntity, { where: { clientId }, lock });
-      if (!client) throw noClient(clientId);
-      const written = { ...columns, updatedAt: new Date() };
-      await manager.update(ClientEntity, { clientId }, written);
-      return Object.assign(client, written);
-    });
   }
 
   private note(event: SecurityEvent, clientId: string, by: By, more: object = {}): void {
@@ -105,10 +125,27 @@ export async function insertClient(
   return manager.findOneBy(ClientEntity, { clientId });
 }
 
+async function lockClient(manager: EntityManager, clientId: string): Promise<ClientEntity> {
+  const lock = { mode: 'pessimistic_write' } as const;
+  const client = await manager.findOne(ClientEntity, { where: { clientId }, lock });
+  if (!client) throw noClient(clientId);
+  return client;
+}
+
+async function save(
+  manager: EntityManager,
+  client: ClientEntity,
+  columns: Partial<ClientEntity>,
+): Promise<ClientEntity> {
+  const written = { ...columns, version: client.version + 1, updatedAt: new Date() };
+  await manager.update(ClientEntity, { clientId: client.clientId }, written);
+  return Object.assign(client, written);
+}
+
 function showClient(client: ClientEntity): Client {
-  const { clientId, name, scopes, audiences, jwks, enabled } = client;
+  const { clientId, name, scopes, audiences, jwks, enabled, version } = client;
   const [createdAt, updatedAt] = [client.createdAt.toISOString(), client.updatedAt.toISOString()];
-  return { clientId, name, scopes, audiences, jwks, enabled, createdAt, updatedAt };
+  return { clientId, name, scopes, audiences, jwks, enabled, createdAt, updatedAt, version };
 }
 
 function noClient(clientId: string): NotFoundException {

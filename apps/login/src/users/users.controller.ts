@@ -25,9 +25,16 @@ import {
   type SetPasswordBody,
   type User,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
-import { TaggedInterceptor } from './tagged.interceptor.js';
+import { SentByAdmin, type Sender } from '../idempotency/once.js';
+import { TaggedInterceptor } from '../tagged.interceptor.js';
 import { Users } from './users.js';
+
+const TAGGED = new TaggedInterceptor(({ id, version }: User) => ({
+  version,
+  path: `/v1/users/${id}`,
+}));
 
 /** People. */
 @ApiTags('Users')
@@ -37,10 +44,14 @@ export class UsersController {
   constructor(private readonly users: Users) {}
 
   @Post()
-  @UseInterceptors(TaggedInterceptor)
+  @Repeatable()
+  @UseInterceptors(TAGGED)
   @ApiOperation({ summary: 'Add a user' })
   @ApiResponse({ status: 201, standardSchema: user })
-  create(@Body({ schema: createUserBody }) body: CreateUserBody, @ByAdmin() by: By): Promise<User> {
+  create(
+    @Body({ schema: createUserBody }) body: CreateUserBody,
+    @SentByAdmin() by: Sender,
+  ): Promise<User> {
     return this.users.create(body, by);
   }
 
@@ -52,7 +63,7 @@ export class UsersController {
   }
 
   @Get(':id')
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TAGGED)
   @ApiOperation({ summary: 'Read a user' })
   @ApiResponse({ status: 200, standardSchema: user })
   read(@Param('id', { schema: userId }) id: string): Promise<User> {
@@ -60,7 +71,7 @@ export class UsersController {
   }
 
   @Patch(':id')
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TAGGED)
   @ApiOperation({ summary: 'Change roles or services, enable or disable; ends all sessions' })
   @ApiHeader({
     name: 'If-Match',

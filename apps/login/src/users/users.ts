@@ -9,15 +9,17 @@ import type {
   User,
 } from '#contracts';
 import type { By } from '../full-admin.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Sender } from '../idempotency/once.js';
 import { LOG, SECRETS } from '../injection.js';
 import { pageOf, startOf, type Page } from '../pages.js';
 import { newId, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
 import { endSessions } from '../sessions/end-sessions.js';
+import { checkVersion } from '../version-check.js';
 import { checkNewPassword } from './password-policy.js';
 import { hashPassword } from './passwords.js';
 import { UserEntity } from './user.entity.js';
-import { checkVersion } from './version-check.js';
 
 const LIST = 'users';
 
@@ -26,20 +28,24 @@ const LIST = 'users';
 export class Users {
   constructor(
     private readonly db: DataSource,
+    private readonly idempotency: Idempotency,
     @Inject(SECRETS) private readonly secrets: LoginSecrets,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
   /** @throws ConflictException ALREADY_EXISTS where the user name is taken */
-  async create(body: CreateUserBody, by: By): Promise<User> {
-    checkNewPassword(body.password, body.username);
-    const user = await insertUser(this.db.manager, body);
-    if (user === null)
+  async create({ password, ...body }: CreateUserBody, by: Sender): Promise<User> {
+    checkNewPassword(password, body.username);
+    const passwordHash = await hashPassword(password);
+    const { answer, isReplay } = await this.idempotency.run(by.once, async (manager) => {
+      const user = await insertUser(manager, { ...body, passwordHash });
+      if (user !== null) return showUser(user);
       throw new ConflictException(`The user name ${body.username} is taken`, {
         errorCode: 'ALREADY_EXISTS',
       });
-    this.note('user.created', user.id, by);
-    return showUser(user);
+    });
+    if (!isReplay) this.note('user.created', answer.id, by);
+    return answer;
   }
 
   async list({ limit, cursor }: ListUsersQuery): Promise<Page<User>> {
@@ -106,12 +112,10 @@ export class Users {
 /** Adds a person. @returns null where the user name is taken */
 export async function insertUser(
   manager: EntityManager,
-  body: CreateUserBody,
+  person: Pick<UserEntity, 'username' | 'passwordHash' | 'roles' | 'services'>,
 ): Promise<UserEntity | null> {
-  const { username, roles, services } = body;
-  const passwordHash = await hashPassword(body.password);
   const id = newId('usr_');
-  const row = { id, username, passwordHash, roles, services };
+  const row = { id, ...person };
   const insert = manager.createQueryBuilder().insert().into(UserEntity).values(row).orIgnore();
   await insert.updateEntity(false).execute();
   return manager.findOneBy(UserEntity, { id });
