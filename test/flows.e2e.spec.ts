@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { IssuedKey, Me, RotatedKey, Service, TokenPair } from '#contracts';
+import type { IssuedClient, IssuedKey, Me, RotatedKey, Service, TokenPair } from '#contracts';
 import { INSTANT, keyTextOf, refusal, shownKey, TOKEN_PAIR, USER_ID } from './support/expected.js';
 import { SERVICE_NAMES, startScene, type Scene, type ServiceName } from './support/scene.js';
 
@@ -464,4 +464,40 @@ it('the catalogue that npm start made is what the flows need, no more', async ()
   ]);
   const consumers = await scene.tell('keyService', '/v1/consumers', { token: admin });
   expect(consumers.body).toMatchObject({ data: [{ slug: 'service-b', enabled: true }] });
+});
+
+it('a service that is none of the apps takes part: it makes keys for an admin and verifies them', async () => {
+  const scopes = ['invoices:read'];
+  const made = await scene.tell('login', '/v1/clients', {
+    token: admin,
+    body: { clientId: 'billing', scopes: ['keys:provision', 'keys:verify'] },
+  });
+  expect(made.status).toBe(201);
+  const { clientSecret } = made.body as IssuedClient;
+  const service = await scene.tell('keyService', '/v1/services', {
+    token: admin,
+    body: { slug: 'billing', scopes },
+  });
+  expect(service.status).toBe(201);
+  const billing = await scene.serviceToken('billing', { clientSecret });
+  const forBilling = await scene.token();
+  const { aud } = JSON.parse(
+    Buffer.from(forBilling.split('.')[1] ?? '', 'base64url').toString(),
+  ) as { aud: string[] };
+  expect(aud).toEqual(['login', 'key-service', 'service-a', 'service-b', 'billing']);
+  const grants = [{ service: 'billing', scopes }];
+  const created = await scene.tell('keyService', '/v1/keys', {
+    token: billing,
+    headers: { 'x-actor-token': forBilling },
+    body: { name: 'For invoices', consumer: 'service-b', grants },
+  });
+  expect(created).toMatchObject({ status: 201, body: { key: { grants, createdBy: adminId } } });
+  const { key, secret } = created.body as IssuedKey;
+  const verdict = await scene.tell('keyService', '/v1/keys/verify', {
+    token: billing,
+    body: { key: secret, scopes },
+  });
+  expect(verdict.body).toMatchObject({ valid: true, code: 'VALID', keyId: key.id, scopes });
+  const elsewhere = await scene.tell('serviceA', '/v1/reports', { key: secret });
+  expect(elsewhere).toEqual(refusal('API_KEY_INVALID', '/v1/reports'));
 });

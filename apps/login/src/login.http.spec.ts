@@ -650,12 +650,100 @@ describe('service accounts', () => {
         status === 401 ? 'Basic realm="keyward"' : null,
       );
     }
-    const json = await post('/oauth2/token', grant);
-    expect(codeOf(json)).toEqual([415, 'UNSUPPORTED_MEDIA_TYPE']);
-    const twice = await login.call('POST', '/oauth2/token', {
-      body: new URLSearchParams('grant_type=a&grant_type=b'),
+  });
+
+  test.each([
+    ['JSON', 415, { body: grant }],
+    ['a body that is too long', 413, { body: new URLSearchParams({ x: 'x'.repeat(65_536) }) }],
+    ['a field twice', 400, { body: new URLSearchParams('grant_type=a&grant_type=b') }],
+    ['NUL', 400, { body: new URLSearchParams('grant_type=%00') }],
+    ['a compressed body', 415, { headers: { 'content-encoding': 'gzip' } }],
+  ])('%s is refused in the shape of RFC 6749, too', async (_, status, sent) => {
+    const answer = await login.call('POST', '/oauth2/token', sent);
+    expect([answer.status, answer.body]).toEqual([
+      status,
+      { error: 'invalid_request', error_description: expect.any(String) },
+    ]);
+    expect(answer.headers.get('content-type')).toMatch(/^application\/json/);
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+  });
+
+  test('every enabled account is an audience of people and of accounts that were given it', async () => {
+    const audiencesOf = async () => {
+      const { accessToken } = await logIn(ADMIN);
+      return [decodeJwt(accessToken).aud].flat();
+    };
+    const before = await audiencesOf();
+    await asAdmin('POST', '/v1/clients', { clientId: 'ledger' });
+    expect(await audiencesOf()).toEqual([...before, 'ledger']);
+    const caller = await asAdmin('POST', '/v1/clients', {
+      clientId: 'caller',
+      audiences: ['ledger', 'caller'],
     });
-    expect(twice.status).toBe(400);
+    expect(caller.status).toBe(201);
+    const asCaller = `caller:${(caller.body as IssuedClient).clientSecret}`;
+    const { body } = await tokenOf({ ...grant, audience: 'ledger' }, asCaller);
+    expect(decodeJwt((body as { access_token: string }).access_token).aud).toEqual(['ledger']);
+    const refused = async (audience: string) => {
+      const answer = await tokenOf({ ...grant, audience }, asCaller);
+      expect([answer.status, answer.body]).toMatchObject([400, { error: 'invalid_target' }]);
+    };
+    await refused('key-service');
+    await refused('nowhere');
+    await asAdmin('PATCH', '/v1/clients/ledger', { enabled: false });
+    await refused('ledger');
+    expect(await audiencesOf()).toEqual([...before, 'caller']);
+    const bad = await asAdmin('PATCH', '/v1/clients/caller', { audiences: ['login', 'ledger'] });
+    expect(codeOf(bad)).toEqual([400, 'INVALID_REQUEST']);
+    expect(bad.body).toMatchObject({ errors: [{ pointer: '/audiences/1' }] });
+    await asAdmin('DELETE', '/v1/clients/ledger');
+    await asAdmin('DELETE', '/v1/clients/caller');
+  });
+
+  test('there are never more accounts enabled than people’s tokens have room for', async () => {
+    const made: string[] = [];
+    const add = async (clientId: string) => {
+      const answer = await asAdmin('POST', '/v1/clients', { clientId });
+      if (answer.status === 201) made.push(clientId);
+      return answer;
+    };
+    let last = await add('long-0');
+    for (let i = 1; last.status === 201 && i < 100; i += 1) {
+      last = await add(`long-${i}-`.padEnd(63, 'x'));
+    }
+    expect(codeOf(last)).toEqual([409, 'CONFLICT']);
+    expect(made.length).toBeGreaterThan(30);
+    const { accessToken } = await logIn(ADMIN);
+    expect(accessToken.length).toBeLessThan(8_192);
+    expect((await login.call('GET', '/v1/me', { token: accessToken })).status).toBe(200);
+    await asAdmin('PATCH', '/v1/clients/long-0', { enabled: false });
+    await asAdmin('PATCH', `/v1/clients/${made[1]}`, { enabled: false });
+    expect((await add('now-there-is-room')).status).toBe(201);
+    for (const clientId of made) await asAdmin('DELETE', `/v1/clients/${clientId}`);
+  });
+
+  test('an account is changed only in the version that If-Match names', async () => {
+    const created = await asAdmin('POST', '/v1/clients', { clientId: 'versioned' });
+    expect(created.headers.get('location')).toBe('/v1/clients/versioned');
+    expect(created.headers.get('etag')).toBe('"1"');
+    const patch = (ifMatch: string, name: string) =>
+      login.call('PATCH', '/v1/clients/versioned', {
+        body: { name },
+        token: admin.accessToken,
+        headers: { 'if-match': ifMatch },
+      });
+    const changed = await patch('"1"', 'first');
+    expect([changed.status, changed.headers.get('etag')]).toEqual([200, '"2"']);
+    expect(codeOf(await patch('"1"', 'second'))).toEqual([412, 'VERSION_MISMATCH']);
+    expect((await patch('*', 'third')).body).toMatchObject({ name: 'third', version: 3 });
+    const replaced = await asAdmin('POST', '/v1/clients/versioned/secret');
+    expect(replaced.headers.get('etag')).toBe('"4"');
+    const read = await asAdmin('GET', '/v1/clients/versioned');
+    expect([read.status, read.headers.get('etag')]).toEqual([200, '"4"']);
+    expect(read.body).toEqual((replaced.body as IssuedClient).client);
+    expect((await asAdmin('PATCH', '/v1/clients/versioned', { name: 'x' })).status).toBe(200);
+    expect((await asAdmin('DELETE', '/v1/clients/versioned')).status).toBe(204);
+    expect(codeOf(await asAdmin('GET', '/v1/clients/versioned'))).toEqual([404, 'NOT_FOUND']);
   });
 
   test('the secret is shown once, replaced at once, and dead with its account', async () => {
@@ -675,6 +763,7 @@ describe('service accounts', () => {
       enabled: true,
       createdAt: expect.any(String),
       updatedAt: client.createdAt,
+      version: 1,
     });
     expect((await tokenOf(grant, `billing:${clientSecret}`)).status).toBe(200);
     const listed = await asAdmin('GET', '/v1/clients');

@@ -5,7 +5,7 @@ import { slug } from './primitives.js';
 export const role = z.enum(['admin', 'auditor', 'user']).meta({ id: 'Role' });
 export type Role = z.infer<typeof role>;
 
-/** Names of the apps, as audiences of tokens. */
+/** Names of the apps, as audiences of tokens; every other service has the client id of its service account. */
 export const AUDIENCES = ['login', 'key-service', 'service-a', 'service-b'] as const;
 
 /**

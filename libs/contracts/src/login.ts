@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AUDIENCES, newPassword, role, tokenScope, username } from './claims.js';
+import { newPassword, role, tokenScope, username } from './claims.js';
 import { clientKeys } from './client-keys.js';
 import { displayName, instantOut, page, pageOf, slug } from './primitives.js';
 
@@ -104,7 +104,8 @@ export const listUsersQuery = z.strictObject({ ...page });
 export type ListUsersQuery = z.infer<typeof listUsersQuery>;
 export const userPage = pageOf(user);
 
-const audiences = z.array(z.enum(AUDIENCES)).min(1).max(AUDIENCES.length);
+/** The four apps, or client ids of other service accounts. */
+const audiences = z.array(slug).min(1).max(20);
 
 /** A service account: `clientId` is the slug of the service it stands for. */
 export const client = z
@@ -178,7 +179,7 @@ export type OAuthToken = z.infer<typeof oauthToken>;
 export const oauthTokenForm = z
   .object({
     grant_type: z.string().min(1).max(128),
-    /** An app's name; by default the first that the client was given. */
+    /** An app's name or a service account's client id; by default the first that the client was given. */
     audience: z.string().min(1).max(64).optional(),
     /** Space-separated; by default all that the client was given. */
     scope: z.string().max(512).optional(),

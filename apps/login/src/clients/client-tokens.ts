@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 import type { OAuthToken, OAuthTokenForm } from '#contracts';
 import type { Origin } from '../security-events.js';
 import { ACCESS_TOKEN_SECONDS } from '../tokens/access-token-life.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
+import { enabledAccounts } from './audiences.js';
 import { ClientAuthentication } from './client-authentication.js';
 import { clientCredentials } from './client-credentials.js';
 import type { ClientEntity } from './client.entity.js';
@@ -12,6 +14,7 @@ import { OAuthRefusal } from './oauth-refusal.js';
 @Injectable()
 export class ClientTokens {
   constructor(
+    private readonly db: DataSource,
     private readonly authentication: ClientAuthentication,
     private readonly tokens: AccessTokens,
   ) {}
@@ -26,7 +29,7 @@ export class ClientTokens {
       throw new OAuthRefusal('unsupported_grant_type', 'Use grant_type=client_credentials');
     const given = clientCredentials(authorization, form);
     const client = await this.authentication.authenticate(given, from);
-    const audience = audienceOf(client, form.audience);
+    const audience = await this.audienceOf(client, form.audience);
     const scopes = scopesOf(client, form.scope);
     return {
       access_token: await this.tokens.forClient(client.clientId, audience, scopes),
@@ -35,12 +38,18 @@ export class ClientTokens {
       scope: scopes.join(' '),
     };
   }
-}
 
-function audienceOf({ audiences }: ClientEntity, asked: string | undefined): string {
-  const audience = asked ?? audiences[0]!;
-  if (audiences.includes(audience)) return audience;
-  throw new OAuthRefusal('invalid_target', 'The client may not have tokens for this audience');
+  private async audienceOf(
+    { audiences }: ClientEntity,
+    asked: string | undefined,
+  ): Promise<string> {
+    const audience = asked ?? audiences[0]!;
+    if (!audiences.includes(audience))
+      throw new OAuthRefusal('invalid_target', 'The client may not have tokens for this audience');
+    const known = this.tokens.audiencesWith(await enabledAccounts(this.db));
+    if (known.includes(audience)) return audience;
+    throw new OAuthRefusal('invalid_target', 'There is no such audience, or no longer');
+  }
 }
 
 function scopesOf({ scopes }: ClientEntity, asked: string | undefined): string[] {

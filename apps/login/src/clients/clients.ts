@@ -8,14 +8,16 @@ import type {
   ListClientsQuery,
   PatchClientBody,
 } from '#contracts';
+import { audiencesOf, type LoginEnv } from '../config.js';
 import type { By } from '../full-admin.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Sender } from '../idempotency/once.js';
-import { LOG, SECRETS } from '../injection.js';
+import { ENV, LOG, SECRETS } from '../injection.js';
 import { pageOf, startOf, type Page } from '../pages.js';
 import { digestOf, newSecret, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
 import { checkVersion } from '../version-check.js';
+import { checkAudiences } from './audiences.js';
 import { ClientEntity } from './client.entity.js';
 
 const LIST = 'clients';
@@ -23,6 +25,8 @@ const LIST = 'clients';
 /** Service accounts. A change counts for the next token; tokens that are out stay good until they expire, 10 minutes at most. */
 @Injectable()
 export class Clients {
+  @Inject(ENV) private readonly env!: LoginEnv;
+
   constructor(
     private readonly db: DataSource,
     private readonly idempotency: Idempotency,
@@ -43,6 +47,7 @@ export class Clients {
         throw new ConflictException(`The client id ${body.clientId} is taken`, {
           errorCode: 'ALREADY_EXISTS',
         });
+      await this.checkAudiences(manager, body);
       return { client: showClient(client), clientSecret };
     });
     if (!isReplay) this.note('client.created', body.clientId, by);
@@ -78,7 +83,9 @@ export class Clients {
     const client = await this.db.transaction(async (manager) => {
       const client = await lockClient(manager, clientId);
       checkVersion(by.ifMatch, client.version);
-      return save(manager, client, withoutUndefined(body));
+      const changed = await save(manager, client, withoutUndefined(body));
+      await this.checkAudiences(manager, body);
+      return changed;
     });
     this.note('client.changed', clientId, by, { changed: Object.keys(body) });
     return showClient(client);
@@ -104,6 +111,10 @@ export class Clients {
     const { affected } = await this.db.getRepository(ClientEntity).delete({ clientId });
     if (affected !== 1) throw noClient(clientId);
     this.note('client.removed', clientId, by);
+  }
+
+  private checkAudiences(manager: EntityManager, { audiences }: PatchClientBody): Promise<void> {
+    return checkAudiences(manager, { always: audiencesOf(this.env), wanted: audiences });
   }
 
   private note(event: SecurityEvent, clientId: string, by: By, more: object = {}): void {

@@ -8,6 +8,7 @@ import {
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
 import type { Claims, LoginBody, Me, TokenPair } from '#contracts';
+import { enabledAccounts } from '../clients/audiences.js';
 import { LOG, SECRETS } from '../injection.js';
 import { digestOf, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type Origin } from '../security-events.js';
@@ -114,8 +115,9 @@ export class Sessions implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async pairOf(continued: Continued): Promise<TokenPair> {
     const { person, sessionId, refreshToken, refreshExpiresIn } = continued;
+    const services = await enabledAccounts(this.db);
     return {
-      accessToken: await this.tokens.forPerson(person, sessionId),
+      accessToken: await this.tokens.forPerson(person, sessionId, services),
       tokenType: 'Bearer',
       expiresIn: ACCESS_TOKEN_SECONDS,
       refreshToken,

@@ -19,15 +19,15 @@ export class AccessTokens {
     private readonly by: { issuer: string; audiences: string[] },
   ) {}
 
-  /** For a person in a session; good at every service. */
-  forPerson(person: Person, sessionId: string): Promise<string> {
-    const { id, username, roles, services } = person;
+  /** For a person in a session; good at the apps, at the services that the settings name, and at those named here. */
+  forPerson(person: Person, sessionId: string, services: readonly string[]): Promise<string> {
+    const { id, username, roles, services: limits } = person;
     return this.sign(id, {
-      aud: this.by.audiences,
+      aud: this.audiencesWith(services),
       sid: sessionId,
       username,
       roles,
-      ...(services !== null && { services }),
+      ...(limits !== null && { services: limits }),
     });
   }
 
@@ -38,6 +38,11 @@ export class AccessTokens {
       client_id: clientId,
       scope: scopes.join(' '),
     });
+  }
+
+  /** The audiences that there always are, and these. */
+  audiencesWith(services: readonly string[]): string[] {
+    return [...new Set([...this.by.audiences, ...services])];
   }
 
   private async sign(subject: string, claims: Partial<Claims>): Promise<string> {
