@@ -40,6 +40,8 @@ describe('throttling', () => {
     const refused = await guess(login, 'a');
     expect(refused.body).toMatchObject({ status: 429, code: 'TOO_MANY_REQUESTS' });
     const seconds = Number(refused.headers.get('retry-after'));
+    expect(refused.headers.get('ratelimit-policy')).toBe('"login-by-account";q=3;w=60');
+    expect(refused.headers.get('ratelimit')).toBe(`"login-by-account";r=0;t=${seconds}`);
     expect(seconds).toBeGreaterThan(0);
     expect(seconds).toBeLessThanOrEqual(60);
     const others = Array.from({ length: 12 }, (_, number) => `other-${number}`);

@@ -30,7 +30,7 @@ export interface UpstreamAnswer<T> {
 export interface Upstream {
   /**
    * @param schema what a good answer's body is; undefined where there is none
-   * @throws ProblemException the service's own 4xx problem, or that a delivery failed, with its Retry-After; or
+   * @throws ProblemException the service's own 4xx problem, or that a delivery failed, with its Retry-After and limits; or
    *   SERVICE_UNAVAILABLE when it is away, too slow, failing or not to be understood
    */
   call<S extends z.ZodType>(call: UpstreamCall, schema: S): Promise<UpstreamAnswer<z.output<S>>>;
@@ -105,12 +105,18 @@ function refusalOf(name: string, { response, body }: Received): ProblemException
   return unavailable(name, response, new Error(`${name} answered ${response.status}`));
 }
 
+/** What a refusal says beside its body. */
+const PASSED_ON = ['retry-after', 'www-authenticate', 'ratelimit-policy', 'ratelimit'];
+
 function passedOn(theirs: Problem, headers: Headers): ProblemException | null {
   const { code, status, detail, errors } = theirs;
   if (!isErrorCode(code) || PROBLEMS[code].status !== status) return null;
   return new ProblemException(code, detail, {
     ...(errors && { errors }),
-    headers: { ...pick(headers, 'retry-after'), ...pick(headers, 'www-authenticate') },
+    headers: Object.assign({}, ...PASSED_ON.map((name) => pick(headers, name))) as Record<
+      string,
+      string
+    >,
   });
 }
 

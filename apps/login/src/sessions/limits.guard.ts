@@ -22,6 +22,7 @@ export type Limit = 'login-by-address' | 'login-by-account' | 'tokens-by-address
 
 const LIMITS = 'keyward:limits';
 const WINDOW_MS = 60_000;
+const PREFIX = 'login:limit:';
 
 /** Counts the calls of a route by these limits, before anything costly is done; one too many is 429. */
 export const Limited = (...limits: [Limit, ...Limit[]]): MethodDecorator =>
@@ -42,7 +43,7 @@ export function limitsOf(perMinute: number, storage: ThrottlerStorage): Throttle
     ttl: WINDOW_MS,
     blockDuration: 0,
     getTracker: getTracker as never,
-    generateKey: (_: unknown, tracker: string) => `login:limit:${name}:${digestOf(tracker)}`,
+    generateKey: (_: unknown, tracker: string) => `${PREFIX}${name}:${digestOf(tracker)}`,
     skipIf: (context: ExecutionContext) => !limitsOfRoute(context).includes(name),
   });
   return {
@@ -56,22 +57,31 @@ export function limitsOf(perMinute: number, storage: ThrottlerStorage): Throttle
   };
 }
 
-/** Refuses what is over a limit, with the time to wait. */
+/** Refuses what is over a limit, with the limit (IETF httpapi draft 10) and the time to wait. */
 @Injectable()
 export class LimitsGuard extends ThrottlerGuard {
   protected override throwThrottlingException(
     _context: ExecutionContext,
-    { timeToBlockExpire }: ThrottlerLimitDetail,
+    { key, limit, ttl, timeToBlockExpire }: ThrottlerLimitDetail,
   ): Promise<void> {
     const seconds = Math.max(1, timeToBlockExpire);
     throw new ProblemException('TOO_MANY_REQUESTS', `Try again in ${seconds} s`, {
-      headers: { 'retry-after': String(seconds) },
+      headers: {
+        'retry-after': String(seconds),
+        'ratelimit-policy': `"${nameIn(key)}";q=${limit};w=${ttl / 1_000}`,
+        ratelimit: `"${nameIn(key)}";r=0;t=${seconds}`,
+      },
     });
   }
 }
 
 function limitsOfRoute(context: ExecutionContext): readonly string[] {
   return (Reflect.getMetadata(LIMITS, context.getHandler()) as string[] | undefined) ?? [];
+}
+
+/** Name of the limit that a counter is for. */
+function nameIn(key: string): string {
+  return key.slice(PREFIX.length, key.lastIndexOf(':'));
 }
 
 function addressOf(request: FastifyRequest): string {
