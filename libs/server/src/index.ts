@@ -3,7 +3,7 @@ export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';
 export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js';
 export { invalidField, ProblemException } from './problem-exception.js';
-export { sendProblem, toldOf } from './problem.filter.js';
+export { sendProblem, toldOf, type Told } from './problem.filter.js';
 export { askedIn, canonicalJson, idempotencyKeyOf, Repeatable, reusedKey } from './repeatable.js';
 export { SchemaPipe, parserOf } from './schema.pipe.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';

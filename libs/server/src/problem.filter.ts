@@ -14,11 +14,18 @@ import { isOutage } from './outage.js';
 import { ProblemException } from './problem-exception.js';
 
 /** An error as it is to be told: to the caller, and whether to the log. */
-interface Told {
+export interface Told {
   code: ErrorCode;
   detail: string;
   errors?: FieldError[] | undefined;
   headers?: Record<string, string>;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Tells the refusals of this route, those of the framework too, in another shape than a problem's. */
+    tell?: (reply: FastifyReply, told: Told) => void;
+  }
 }
 
 /**
@@ -56,6 +63,8 @@ export function sendProblem(
 ): void {
   const fixed = problemOf(told.code);
   if (fixed.status >= 500) request.log.error({ err: cause, code: told.code }, told.detail);
+  const { tell } = request.routeOptions?.config ?? {};
+  if (tell !== undefined) return tell(reply, told);
   const body: Problem = {
     ...fixed,
     detail: maskSecrets(told.detail),

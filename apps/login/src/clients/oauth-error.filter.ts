@@ -1,7 +1,7 @@
 import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PROBLEMS, type OAuthError } from '#contracts';
-import { toldOf } from '#server';
+import { sendProblem, toldOf, type Told } from '#server';
 import { OAuthRefusal } from './oauth-refusal.js';
 
 /** Says errors of the token endpoint as RFC 6749, section 5.2, wants them: clients of OAuth know no other shape. */
@@ -11,7 +11,7 @@ export class OAuthErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const reply = http.getResponse<FastifyReply>();
     if (!(error instanceof OAuthRefusal)) {
-      answerOther(error, http.getRequest<FastifyRequest>(), reply);
+      sendProblem(http.getRequest<FastifyRequest>(), reply, toldOf(error), error);
       return;
     }
     const isClient = error.code === 'invalid_client';
@@ -20,10 +20,9 @@ export class OAuthErrorFilter implements ExceptionFilter {
   }
 }
 
-function answerOther(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const { code, detail, headers = {} } = toldOf(error);
+/** Tells any other refusal of a route in that shape, with its own status. */
+export function tellAsOAuth(reply: FastifyReply, { code, detail, headers = {} }: Told): void {
   const { status } = PROBLEMS[code];
-  if (status >= 500) request.log.error({ err: error, code }, detail);
   void reply.headers(headers);
   answer(reply, status, { error: oauthCodeOf(status), error_description: detail });
 }
@@ -36,6 +35,7 @@ function oauthCodeOf(status: number): string {
 /** `error_description` may hold visible ASCII but no quote or backslash. */
 function answer(reply: FastifyReply, status: number, body: OAuthError): void {
   const error_description = body.error_description.replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, ' ');
+  reply.raw.statusCode = status;
   void reply
     .status(status)
     .headers({ 'cache-control': 'no-store', pragma: 'no-cache' })

@@ -1,4 +1,5 @@
 import { Body, Controller, Header, Headers, HttpCode, Post, UseFilters } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiBasicAuth, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   oauthError,
@@ -12,7 +13,7 @@ import { From } from '../from.js';
 import type { Origin } from '../security-events.js';
 import { Limited } from '../sessions/limits.guard.js';
 import { ClientTokens } from './client-tokens.js';
-import { OAuthErrorFilter } from './oauth-error.filter.js';
+import { OAuthErrorFilter, tellAsOAuth } from './oauth-error.filter.js';
 
 /** Path of the token endpoint: the one that takes a form. */
 export const TOKEN_PATH = '/oauth2/token';
@@ -27,6 +28,7 @@ export class OAuthController {
   @Public()
   @Limited('tokens-by-address')
   @UseFilters(OAuthErrorFilter)
+  @RouteConfig({ tell: tellAsOAuth })
   @HttpCode(200)
   @Header('pragma', 'no-cache')
   @ApiOperation({ summary: 'A token for a service account (client credentials)' })
