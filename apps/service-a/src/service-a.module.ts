@@ -7,8 +7,11 @@ import { LoginController } from './login/login.controller.js';
 import { LoginForwarder } from './login/login.forwarder.js';
 import { KeyProvisioner, SERVICE } from './provisioning/key-provisioner.js';
 import { ProvisioningController } from './provisioning/provisioning.controller.js';
+import { createReportCursors } from './reports/report-cursor.js';
 import { createReportStore } from './reports/report-store.js';
-import { REPORT_STORE, ReportsController } from './reports/reports.controller.js';
+import { RepeatedReports } from './reports/repeated-reports.js';
+import { ReportsController } from './reports/reports.controller.js';
+import { Reports } from './reports/reports.js';
 import { createUpstream } from './upstream.js';
 
 const TIMEOUT_MS = 5_000;
@@ -52,8 +55,12 @@ export class ServiceAModule {
       providers: [
         { provide: LoginForwarder, useValue: new LoginForwarder(login) },
         { provide: KeyProvisioner, useValue: new KeyProvisioner(keyService, token) },
-        { provide: REPORT_STORE, useFactory: () => createReportStore() },
+        { provide: Reports, useFactory: () => createReports(config.SERVICE_A_CLIENT_SECRET) },
       ],
     };
   }
+}
+
+function createReports(secret: string): Reports {
+  return new Reports(createReportStore(), createReportCursors(secret), new RepeatedReports());
 }

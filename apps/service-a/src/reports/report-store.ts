@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import type { Report, ReportPage } from '#contracts';
+import type { Report } from '#contracts';
 
 /** The demo data of this service, kept in memory: at most 1,000 reports, of which the oldest go first. */
 export interface ReportStore {
   /**
-   * Reports from the newest on.
+   * Reports from the newest on, below a number where one is given.
    *
-   * @returns null when the cursor is not one of this list
+   * @returns the reports, and the number below which the next page starts; null where this is the last
    */
-  list(query: { limit: number; cursor?: string | undefined }): ReportPage | null;
+  list(query: { limit: number; below?: number | undefined }): {
+    data: Report[];
+    next: number | null;
+  };
   find(id: string): Report | null;
   add(title: string): Report;
 }
@@ -33,29 +36,13 @@ export function createReportStore(now: () => Date = () => new Date()): ReportSto
   return {
     add,
     find: (id) => [...reports.values()].find((one) => one.id === id) ?? null,
-    list: ({ limit, cursor }) => {
-      const before = cursor === undefined ? last + 1 : numberOf(cursor);
-      if (before === null) return null;
-      const older = [...reports].filter(([number]) => number < before).toReversed();
+    list: ({ limit, below = last + 1 }) => {
+      const older = [...reports].filter(([number]) => number < below).toReversed();
       const shown = older.slice(0, limit);
-      const more = older.length > shown.length;
       return {
         data: shown.map(([, report]) => report),
-        nextCursor: more ? cursorOf(shown.at(-1)![0]) : null,
+        next: older.length > shown.length ? shown.at(-1)![0] : null,
       };
     },
   };
-}
-
-function cursorOf(number: number): string {
-  return Buffer.from(`before:${number}`).toString('base64url');
-}
-
-function numberOf(cursor: string): number | null {
-  const number = Number(/^before:([1-9]\d{0,14})$/.exec(decode(cursor))?.[1] ?? 0);
-  return number > 0 && cursorOf(number) === cursor ? number : null;
-}
-
-function decode(cursor: string): string {
-  return Buffer.from(cursor, 'base64url').toString('utf8');
 }

@@ -1,14 +1,12 @@
 import {
-  BadRequestException,
   Body,
   Controller,
   Get,
-  Inject,
-  NotFoundException,
   Param,
   Post,
   Query,
   UseGuards,
+  UseInterceptors,
 } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
@@ -21,13 +19,14 @@ import {
   type ListReportsQuery,
   type Report,
   type ReportPage,
+  type Verdict,
 } from '#contracts';
 import { Public } from '#jwt-guard';
-import { KeyGuard, RequireScope } from '#key-guard';
-import { type ReportStore } from './report-store.js';
-
-/** Injection token of the {@link ReportStore}. */
-export const REPORT_STORE = Symbol('ReportStore');
+import { ApiKey, KeyGuard, RequireScope } from '#key-guard';
+import { Repeatable } from '#server';
+import { OnceOf, type Once } from './repeated-reports.js';
+import { Reports } from './reports.js';
+import { TaggedInterceptor } from './tagged.interceptor.js';
 
 const reportId = z.string().max(64);
 
@@ -37,39 +36,39 @@ const reportId = z.string().max(64);
 @UseGuards(KeyGuard)
 @Controller('v1/reports')
 export class ReportsController {
-  constructor(@Inject(REPORT_STORE) private readonly reports: ReportStore) {}
+  constructor(private readonly reports: Reports) {}
 
   @Get()
   @RequireScope('reports:read')
   @ApiOperation({ summary: 'List reports, the newest first' })
   @ApiResponse({ status: 200, standardSchema: reportPage })
-  list(@Query({ schema: listReportsQuery }) query: ListReportsQuery): ReportPage {
-    return this.reports.list(query) ?? refuseCursor();
+  list(
+    @Query({ schema: listReportsQuery }) query: ListReportsQuery,
+    @ApiKey() by: Verdict,
+  ): ReportPage {
+    return this.reports.list(query, by);
   }
 
   @Get(':id')
   @RequireScope('reports:read')
+  @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Read a report' })
   @ApiResponse({ status: 200, standardSchema: report })
   find(@Param('id', { schema: reportId }) id: string): Report {
-    return this.reports.find(id) ?? missReport();
+    return this.reports.find(id);
   }
 
   @Post()
   @RequireScope('reports:write')
+  @Repeatable()
+  @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Write a report' })
   @ApiResponse({ status: 201, standardSchema: report })
-  create(@Body({ schema: createReportBody }) body: CreateReportBody): Report {
-    return this.reports.add(body.title);
+  create(
+    @Body({ schema: createReportBody }) body: CreateReportBody,
+    @ApiKey() by: Verdict,
+    @OnceOf() once: Once | null,
+  ): Report {
+    return this.reports.create(body, by, once);
   }
-}
-
-function refuseCursor(): never {
-  throw new BadRequestException('Use nextCursor as the page before gave it', {
-    errorCode: 'INVALID_CURSOR',
-  });
-}
-
-function missReport(): never {
-  throw new NotFoundException('There is no report with this id', { errorCode: 'NOT_FOUND' });
 }

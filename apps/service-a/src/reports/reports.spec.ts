@@ -31,6 +31,12 @@ describe('reports behind API keys', () => {
   const asked = () => around.keyService.seen.map((one) => one.body);
   const get = (path: string) => request(app.getHttpServer()).get(path).set('x-api-key', secret);
 
+  const write = (body: object, idempotencyKey?: string) => {
+    const sent = request(app.getHttpServer()).post('/v1/reports').set('x-api-key', secret);
+    if (idempotencyKey !== undefined) void sent.set('idempotency-key', idempotencyKey);
+    return sent.send(body);
+  };
+
   beforeEach(async () => {
     around = await createSurroundings();
     app = await createServiceA(around.env);
@@ -59,7 +65,7 @@ describe('reports behind API keys', () => {
     expect(second.nextCursor).toBeNull();
   });
 
-  it.each(['x', 'YmVmb3JlOjA', 'YmVmb3JlOjI=', '..'])(
+  it.each(['x', 'YmVmb3JlOjI', '..', '00'.repeat(33), `${'a'.repeat(64)}32`])(
     'refuses the cursor %s, which is not one of its own',
     async (cursor) => {
       const response = await get(`/v1/reports?cursor=${cursor}`).expect(400);
@@ -88,6 +94,36 @@ describe('reports behind API keys', () => {
       { ...question, scopes: ['reports:write'] },
     ]);
     expect((await get(`/v1/reports/${created.body.id as string}`)).body).toEqual(created.body);
+  });
+
+  it('sends the address of a new report, and the same ETag wherever it is shown alone', async () => {
+    const created = await write({ title: 'Tagged' });
+    const { location, etag } = created.headers as { location: string; etag: string };
+    expect(location).toBe(`/v1/reports/${created.body.id as string}`);
+    const read = await get(location).expect(200);
+    expect(etag).toMatch(/^"[\w-]{22}"$/);
+    expect(read.headers['etag']).toBe(etag);
+    expect((await write({ title: 'Tagged' })).headers['etag']).not.toBe(etag);
+  });
+
+  it('writes a report once for an Idempotency-Key of an API key', async () => {
+    const first = await write({ title: 'Once' }, 'one');
+    const second = await write({ title: 'Once' }, 'one');
+    expect([first.status, second.status]).toEqual([201, 201]);
+    expect(second.body).toEqual(first.body);
+    const replayed = (answer: request.Response) => answer.headers['idempotency-replayed'];
+    expect([replayed(first), replayed(second)]).toEqual([undefined, 'true']);
+    const other = await write({ title: 'Other' }, 'one');
+    expect([other.status, other.body.code]).toEqual([422, 'IDEMPOTENCY_KEY_REUSED']);
+    expect((await write({ title: 'Once' }, 'a b')).status).toBe(400);
+    around.keyService.routes({
+      'POST /v1/keys/verify': (_seen, response) =>
+        sendJson(response, 200, { valid: true, code: 'VALID', decision, keyId: 'key_other' }),
+    });
+    const theirs = await write({ title: 'Other' }, 'one');
+    expect([theirs.status, replayed(theirs)]).toEqual([201, undefined]);
+    const { data } = (await get('/v1/reports?limit=200')).body as ReportPage;
+    expect(data).toHaveLength(5);
   });
 
   it('answers 404 for a report that is not there', async () => {
