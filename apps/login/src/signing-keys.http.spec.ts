@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
 import type { TokenPair } from '#contracts';
+import { createLogger } from '#server';
+import { createDataSource } from './database.js';
+import { loginSecretsOf } from './secrets.js';
 import { ADMIN, createLoginLab, type LoginLab, type LoginServer } from './testing/login-server.js';
+import { SigningKeys } from './tokens/signing-keys.js';
 
 const MEMBERS = {
   ES256: ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y'],
@@ -60,6 +64,25 @@ test.each(FAMILIES)('a compromised key of %s ends at once, with all its tokens',
   expect(await statusWith(login, await tokenOf(login))).toBe(200);
   const other = await lab.start({ JWT_ALGORITHM: family });
   expect(await statusWith(other, token)).toBe(401);
+});
+
+test('every replica stops publishing and using a compromised key within 10 s, also one that was idle', async () => {
+  let nowMs = Date.now();
+  const db = createDataSource(lab.url, createLogger('test', 'silent'));
+  await db.initialize();
+  const sealingKey = loginSecretsOf(
+    Buffer.from(lab.variables['LOGIN_SECRET']!, 'base64'),
+  ).signingKeys;
+  const replica = () => new SigningKeys(db, { algorithm: 'ES256', sealingKey }, () => nowMs);
+  const [one, other] = [replica(), replica()];
+  await Promise.all([one.start(), other.start()]);
+  const { kid } = await other.current();
+  const next = await one.rotate(true);
+  nowMs += 10_000;
+  const { keys } = await other.jwks();
+  expect(keys.map((key) => key.kid)).not.toContain(kid);
+  expect((await other.current()).kid).toBe(next);
+  await db.destroy();
 });
 
 test('login with a shared secret publishes nothing, and every replica with the secret takes its tokens', async () => {

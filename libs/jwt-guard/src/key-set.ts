@@ -4,14 +4,18 @@ import type { PublishedFamily } from './options.js';
 import { KeysUnavailable, TokenError } from './token-error.js';
 
 const MAX_KID_CHARACTERS = 128;
-const REFRESH_MS = 60_000;
+const REFRESH_MS = 30_000;
+/** With 20 s at the issuer and its caches, and 2 s to ask it, no key is used a minute after it was removed. */
+const MAX_AGE_MS = 35_000;
 const UNKNOWN_KID_MS = 30_000;
 const RETRY_MS = 1_000;
 const STALE_MS = 24 * 3_600_000;
 
 /**
  * The issuer's public keys as last read. The last good set is kept for up to 24 h while the issuer is away; one that is
- * empty or cannot be read never replaces a good one. While in use it is read again every minute, in the background.
+ * empty or cannot be read never replaces a good one. While in use it is read again every 30 s, in the
+ * background; one that is older than 35 s is used only where the issuer has been asked in vain, so that a key that it no longer
+ * publishes is soon refused.
  */
 export class KeySet implements KeySource {
   private keys: ReadonlyMap<string, CryptoKey> = new Map();
@@ -27,12 +31,13 @@ export class KeySet implements KeySource {
     private readonly now: () => number,
   ) {}
 
-  /** The key of a kid, if it is at hand; starts a refresh in the background when one is due. */
+  /** The key of a kid, if it is at hand and may be used unasked; starts a refresh in the background when one is due. */
   find(kid: unknown): CryptoKey | undefined {
     if (!this.isUsable() || typeof kid !== 'string') return undefined;
-    const isDue = this.now() - this.readAtMs >= REFRESH_MS;
-    if (isDue && this.now() - this.triedAtMs >= RETRY_MS) void this.reload();
-    return this.keys.get(kid);
+    const ageMs = this.now() - this.readAtMs;
+    if (ageMs >= REFRESH_MS && this.now() - this.triedAtMs >= RETRY_MS) void this.reload();
+    const isToBeConfirmed = ageMs >= MAX_AGE_MS && this.failure === undefined;
+    return isToBeConfirmed ? undefined : this.keys.get(kid);
   }
 
   /**

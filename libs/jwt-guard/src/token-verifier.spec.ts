@@ -183,9 +183,28 @@ test('a remembered token still ends with its expiry and with its key', async () 
   await tokens.verify(other);
   issuer.publish([{ ...issuer.jwk, kid: 'k2' }]);
   nowMs += 61_000;
-  await tokens.verify(other);
-  await until(() => issuer.fetches >= 3);
   await expect(tokens.verify(other)).rejects.toMatchObject({ name: 'TokenError' });
+});
+
+test('a token of a key that the issuer removed is refused after 35 s, in use or idle, known or new', async () => {
+  let nowMs = Date.now();
+  const [busy, idle] = [verifier({ now: () => nowMs }), verifier({ now: () => nowMs })];
+  const [known, other] = [await issuer.token({ jti: 'known' }), await issuer.token({ jti: 'new' })];
+  for (const tokens of [busy, idle]) await tokens.verify(known);
+  issuer.publish([{ ...issuer.jwk, kid: 'k2' }]);
+  const startMs = nowMs;
+  let lastGoodMs = 0;
+  for (; nowMs < startMs + 60_000; nowMs += 1_000)
+    await busy.verify(known).then(
+      () => (lastGoodMs = nowMs - startMs),
+      () => undefined,
+    );
+  expect(lastGoodMs).toBeGreaterThanOrEqual(29_000);
+  expect(lastGoodMs).toBeLessThan(35_000);
+  for (const token of [known, other]) {
+    await expect(busy.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
+    await expect(idle.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
+  }
 });
 
 test('a flood of unknown kids asks for the keys at most once in 30 s', async () => {

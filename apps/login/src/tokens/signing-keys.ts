@@ -12,7 +12,7 @@ import { TokenKeys, type Signer } from './token-keys.js';
 /** How long a key is published before it signs: verifiers may hold a set for 10 minutes. */
 export const PUBLISH_AHEAD_MS = 630_000;
 
-const REFRESH_MS = 30_000;
+const REFRESH_MS = 10_000;
 /** A token of a retired key may be good for its life, the time until every replica has noticed, and some skew. */
 const RETIRED_MS = 2 * ACCESS_TOKEN_SECONDS * 1_000;
 /** Held while keys are made or moved; any number of login's own. */
@@ -20,7 +20,7 @@ const ADVISORY_LOCK = 7_259_310_042;
 
 /**
  * The keys of access tokens: one signs, the next is already published, retired ones stay published until no token of
- * theirs is good. All replicas share them through the database and read them again every 30 s; what was read last serves
+ * theirs is good. All replicas share them through the database and read them again every 10 s; what was read last serves
  * while the database is away. Keys of another family, from when login was set to that, are left alone: not used, not published.
  */
 export class SigningKeys extends TokenKeys {
@@ -63,8 +63,8 @@ export class SigningKeys extends TokenKeys {
   }
 
   /**
-   * The next key signs, the current one is retired, and another next is published. Replicas follow within 30 s. A
-   * compromised key is not retired but removed: guards forget it within 60 s more.
+   * The next key signs, the current one is retired, and another next is published. Replicas follow within 10 s. A
+   * compromised key is not retired but removed: every guard refuses it within 60 s.
    *
    * @throws ConflictException where the next key has not been published long enough, unless that must not matter
    */
@@ -121,15 +121,14 @@ export class SigningKeys extends TokenKeys {
   }
 
   /** Never rejects once keys are at hand: an outage leaves them as they are. */
-  private refresh(): Promise<void> | void {
-    if (this.now() - this.readAtMs < REFRESH_MS) return;
+  private async refresh(): Promise<void> {
+    if (this.now() - this.readAtMs < REFRESH_MS && !this.pending) return;
     this.pending ??= this.read().finally(() => {
       this.pending = undefined;
     });
-    const quiet = this.pending.catch((error: unknown) => {
+    await this.pending.catch((error: unknown) => {
       if (!this.signer) throw error;
     });
-    return this.signer ? undefined : quiet;
   }
 
   private async read(): Promise<void> {

@@ -6,7 +6,9 @@ import { issuerOf, type LoginEnv } from '../config.js';
 import { ENV } from '../injection.js';
 import { TokenKeys } from './token-keys.js';
 
-const CACHED = 'public, max-age=300';
+/** Short, so that a key that was removed is soon gone everywhere. */
+const KEYS_CACHED = 'public, max-age=10';
+const METADATA_CACHED = 'public, max-age=300';
 
 /** What verifiers and clients read to get along with login. */
 @ApiTags('Metadata')
@@ -19,7 +21,7 @@ export class WellKnownController {
   ) {}
 
   @Get('jwks.json')
-  @Header('cache-control', CACHED)
+  @Header('cache-control', KEYS_CACHED)
   @ApiOperation({ summary: 'Public keys of access tokens (RFC 7517)' })
   @ApiResponse({ status: 200, standardSchema: jwks })
   jwks(): Promise<Jwks> {
@@ -27,7 +29,7 @@ export class WellKnownController {
   }
 
   @Get('oauth-authorization-server')
-  @Header('cache-control', CACHED)
+  @Header('cache-control', METADATA_CACHED)
   @ApiOperation({ summary: 'Metadata of the authorization server (RFC 8414)' })
   @ApiResponse({ status: 200, standardSchema: serverMetadata })
   metadata(): ServerMetadata {
