@@ -14,6 +14,7 @@ import { Management1700000003020 } from './1700000003020-management.js';
 import { Usage1700000003030 } from './1700000003030-usage.js';
 import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
+import { Timelines1700000004001 } from './1700000004001-timelines.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
@@ -29,6 +30,7 @@ export const MIGRATIONS = [
   Usage1700000003030,
   ReplicaEpoch1700000003090,
   ListOrders1700000004000,
+  Timelines1700000004001,
   Imports1700000004100,
   SigningFamilies1700000004500,
   ClientKeys1700000004510,

@@ -118,3 +118,29 @@ test('the primary goes on with its connections but takes no writes, and the stan
   expect(codeOf(await world.verify(0, keys[0]!.secret))).toBe('REVOKED');
   await expectNothingLost();
 }, 60_000);
+
+test('a standby is promoted that lacks what was committed last: nothing cached of it is believed, though its numbers are given again', async () => {
+  await postgres.kill('second');
+  await postgres.follow('second');
+  const { key, secret } = await world.issue({ grants: GRANTS });
+  await postgres.caughtUp('second');
+  await postgres.kill('second');
+  // version 2 of the key, of which the standby never hears
+  const grants = [{ service: 'service-a', scopes: ['reports:read', 'reports:write'] }];
+  expect((await world.patch(0, key.id, { grants })).status).toBe(200);
+  await world.warm(secret);
+  const asked = { scopes: ['reports:write'] };
+  expect(await world.codes(secret, asked)).toEqual(all('VALID'));
+  await postgres.kill('first');
+  await postgres.start('second');
+  await postgres.promote('second');
+  await untilChangesWork();
+  // version 2 again
+  expect((await world.revoke(1, key.id)).body).toMatchObject({
+    key: { version: 2 },
+    propagation: { confirmed: true },
+  });
+  expect(await world.codes(secret, asked)).toEqual(all('REVOKED'));
+  revoked.push(secret);
+  await expectNothingLost();
+}, 60_000);

@@ -26,6 +26,8 @@ export interface PostgresPair {
   promote: (side: Side) => Promise<void>;
   /** The server goes on, with the connections it has, and takes no writes any more. */
   demote: (side: Side) => Promise<void>;
+  /** Starts a server that is down with the data that it has. */
+  start: (side: Side) => Promise<void>;
   /** Starts a server that is down as a standby of the other, with a fresh copy of its data. */
   follow: (side: Side) => Promise<void>;
   /** Waits until a standby has everything that its primary has. */
@@ -100,6 +102,7 @@ export async function startPostgresPair(): Promise<PostgresPair> {
       await on(side, 'ALTER SYSTEM SET default_transaction_read_only = on');
       await on(side, 'SELECT pg_reload_conf()');
     },
+    start: (side) => start(side),
     follow: async (side) => {
       rmSync(dataOf(side), { recursive: true, force: true });
       await backUp(urlOn(other(side)), dataOf(other(side)), dataOf(side));

@@ -1,8 +1,12 @@
 import type { Pool } from 'pg';
 
+/** The history that PostgreSQL writes now: another one after each promotion of a standby or restore of a backup. */
+const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)';
+
 /** What one reading of the fence's tables says. */
 export interface Reading {
   epoch: number;
+  timeline: string;
   runs: string[];
   /** Newest number of the change log. */
   head: number;
@@ -17,6 +21,7 @@ export interface Reading {
 export async function readFence(pool: Pool, replica: string, arrived: number): Promise<Reading> {
   const { rows } = await pool.query<{
     epoch: string;
+    timeline: string;
     runs: string[];
     head: string;
     replicas: number;
@@ -26,7 +31,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
              INSERT INTO keys.replica AS r (id, epoch) VALUES ($1, $2)
              ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), seen_at = clock_timestamp()
            )
-           SELECT e.epoch, e.run_ids AS runs, h.seq AS head,
+           SELECT e.epoch, ${TIMELINE} AS timeline, e.run_ids AS runs, h.seq AS head,
                   1 + (SELECT count(*)::int FROM keys.replica o
                        WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas
            FROM keys.cache_epoch e, keys.change_head h`,
@@ -35,6 +40,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
   const row = rows[0]!;
   return {
     epoch: Number(row.epoch),
+    timeline: row.timeline,
     runs: row.runs,
     head: Number(row.head),
     replicas: row.replicas,
@@ -45,6 +51,8 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
 export interface Standing {
   epoch: number;
   runs: string[];
+  /** Whether the epoch was raised since PostgreSQL began the history that it writes now. */
+  isOfThisHistory: boolean;
   /** Whether some other replica may still go by an epoch before the one asked about. */
   mayLag: boolean;
 }
@@ -62,16 +70,21 @@ export async function readStanding(
   pool: Pool,
   { replica, epoch, withinSeconds }: StandingQuestion,
 ): Promise<Standing> {
-  const { rows } = await pool.query<{ epoch: string; runs: string[]; lag: boolean }>({
+  const { rows } = await pool.query<{
+    epoch: string;
+    runs: string[];
+    known: boolean;
+    lag: boolean;
+  }>({
     name: 'standing',
-    text: `SELECT e.epoch, e.run_ids AS runs,
+    text: `SELECT e.epoch, e.run_ids AS runs, e.timeline IS NOT DISTINCT FROM ${TIMELINE} AS known,
              EXISTS (SELECT FROM keys.replica r WHERE r.id <> $1 AND r.epoch < coalesce($2::bigint, e.epoch)
                      AND r.seen_at > clock_timestamp() - make_interval(secs => $3)) AS lag
            FROM keys.cache_epoch e`,
     values: [replica, epoch, withinSeconds],
   });
   const row = rows[0]!;
-  return { epoch: Number(row.epoch), runs: row.runs, mayLag: row.lag };
+  return { epoch: Number(row.epoch), runs: row.runs, isOfThisHistory: row.known, mayLag: row.lag };
 }
 
 /**
@@ -104,6 +117,24 @@ export async function listRuns(pool: Pool, runs: readonly string[]): Promise<num
     'SELECT epoch FROM keys.cache_epoch',
   );
   return Number(present[0]!.epoch);
+}
+
+/**
+ * Raises the epoch for the history that PostgreSQL writes now, unless that was done and the epoch is beyond all that this replica
+ * knows. What was cached of a lost history could look like that of the present one: versions, and epochs, are given again.
+ *
+ * @returns the epoch of this history
+ */
+export async function enterHistory(pool: Pool, known: number): Promise<number> {
+  const { rows } = await pool.query<{ epoch: string }>(
+    `WITH raised AS (
+       UPDATE keys.cache_epoch SET epoch = greatest(epoch, $1) + 1, timeline = ${TIMELINE}
+       WHERE timeline IS DISTINCT FROM ${TIMELINE} OR epoch <= $1 RETURNING epoch
+     )
+     SELECT coalesce((SELECT epoch FROM raised), epoch) AS epoch FROM keys.cache_epoch`,
+    [known],
+  );
+  return Number(rows[0]!.epoch);
 }
 
 /** Takes this replica off the list when it stops, and forgets those not heard of for a day. */

@@ -3,12 +3,13 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
 import {
+  type Standing,
+  enterHistory,
   leaveFence,
   listRuns,
   raiseEpoch,
   readFence,
   readStanding,
-  type Standing,
 } from './epoch-table.js';
 
 /** A reading of the epoch vouches for cache entries this long, counted from its start. */
@@ -49,6 +50,8 @@ export interface FenceOptions {
 export class Fence {
   readonly replica = randomUUID();
   private epoch = 0;
+  /** Of PostgreSQL, at the last reading. */
+  private timeline: string | null = null;
   private readAtMs = -Infinity;
   private arrived = 0;
   private isAway = false;
@@ -117,7 +120,7 @@ export class Fence {
   async vouchFor(runs: readonly string[]): Promise<boolean> {
     const standing = await this.readStanding(null);
     const isListed = runs.every((run) => standing.runs.includes(run));
-    return isListed ? this.settle(standing) : this.raise();
+    return isListed && standing.isOfThisHistory ? this.settle(standing) : this.raise();
   }
 
   /**
@@ -189,9 +192,12 @@ export class Fence {
     const startedMs = performance.now();
     const startedAtMs = Date.now();
     const reading = await readFence(pool, this.replica, this.arrived);
-    this.adopt(reading.epoch);
+    const isOther = reading.timeline !== this.timeline;
+    const epoch = isOther ? await enterHistory(pool, this.epoch) : reading.epoch;
+    this.timeline = reading.timeline;
+    this.adopt(epoch);
     this.readAtMs = startedMs;
-    this.arrived = link === null ? ANY_EPOCH : reading.epoch;
+    this.arrived = link === null ? ANY_EPOCH : epoch;
     this.replicas = reading.replicas;
     if (this.isAway) this.options.log.info('the database answers again');
     this.isAway = false;
