@@ -1,0 +1,34 @@
+// A service on Fastify whose reports are open to API keys with the scope reports:read. See ../../libs/key-guard/README.md.
+import Fastify from 'fastify';
+import { createKeyGuard, createServiceToken } from '@keyward/key-guard/core';
+
+const { KEY_SERVICE_URL, LOGIN_URL, CLIENT_ID, CLIENT_SECRET, PORT } = process.env;
+const tokenUrl = `${LOGIN_URL}/oauth2/token`;
+const own = { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET };
+const token = createServiceToken({
+  ...own,
+  tokenUrl,
+  audience: 'key-service',
+  scope: 'keys:verify',
+});
+const guard = createKeyGuard({ urls: KEY_SERVICE_URL.split(','), token, service: CLIENT_ID });
+
+/** A hook: lets a request pass whose key has all of these scopes, and says whose it is. */
+const requireScope =
+  (...scopes) =>
+  async (request, reply) => {
+    const answer = await guard.check(request, scopes);
+    reply.headers(answer.headers);
+    if (!answer.allowed)
+      return reply.code(answer.status).type('application/problem+json').send(answer.problem);
+    request.apiKey = answer.verdict;
+  };
+
+const app = Fastify();
+app.decorateRequest('apiKey', null);
+app.get('/reports', { onRequest: requireScope('reports:read') }, async (request) => {
+  return { data: ['Opening balance'], readBy: request.apiKey.consumer };
+});
+app.addHook('onClose', () => guard.close());
+process.once('SIGTERM', () => app.close());
+await app.listen({ port: Number(PORT), host: '127.0.0.1' });
