@@ -59,6 +59,7 @@ export class Batcher {
       path: PATH,
       body: JSON.stringify(body),
       headers: from === undefined ? {} : traceHeaders(from),
+      isOnce: waiting.spends === true,
       read: (answer: Parameters<typeof bodyOf>[0]) => readVerdict(bodyOf(answer), waiting),
     };
     await this.keyService.ask(ask).then(
@@ -74,6 +75,7 @@ export class Batcher {
       path: BATCH_PATH,
       body: JSON.stringify({ requests, partial: true }),
       headers: {},
+      isOnce: batch.some(({ waiting }) => waiting.spends === true),
       // one question that is not well-formed must not be the others' end
       read: (answer: Parameters<typeof bodyOf>[0]) =>
         answer.status === 400 ? null : readBatch(bodyOf(answer), batch),

@@ -140,7 +140,10 @@ export class CachedVerifier {
   }
 
   private launch(question: KeyQuestion, digest: string): Promise<Verdict> {
-    const permits = this.parts.cache.get(digest)?.permits ?? null;
+    const { cache } = this.parts;
+    // what cannot be used without asking needs no units for later
+    const isUsable = cache.eraAt(performance.now()) !== null;
+    const permits = isUsable ? (cache.get(digest)?.permits ?? null) : null;
     const flight: Flight = { waiting: 0, landed: null as unknown as Promise<Landed> };
     const wished = () => Math.max(flight.waiting, permits?.ahead(performance.now()) ?? 0);
     flight.landed = this.ask(question, digest, wished).finally(() => this.flights.delete(digest));
@@ -171,8 +174,10 @@ export class CachedVerifier {
   }
 
   private async ask(question: KeyQuestion, digest: string, permits: () => number): Promise<Landed> {
-    const era = this.parts.cache.eraAt(performance.now());
-    const answered = await this.parts.batcher.ask({ question, permits });
+    const { cache, batcher } = this.parts;
+    const era = cache.eraAt(performance.now());
+    const spends = (cache.get(digest)?.permits ?? null) !== null;
+    const answered = await batcher.ask({ question, permits, spends });
     return this.learn(answered, digest, era);
   }
 
@@ -192,7 +197,8 @@ export class CachedVerifier {
     const known = knownKeyOf(verdict, lease, { digest, service, sentAtMs, lifeMs, era });
     const before = cache.get(digest);
     if (cache.put(known)) moveUnits(before, known, sentAtMs);
-    return { verdict, known, isOld };
+    const states = verdict.valid ? known.permits?.statesAt(sentAtMs) : undefined;
+    return { verdict: { ...verdict, ...states }, known, isOld };
   }
 
   /** Nobody can be asked: what is known may go on for a while. @throws `error` where it may not */

@@ -12,6 +12,8 @@ export interface Ask<T> {
   path: string;
   body: string;
   headers: Record<string, string>;
+  /** Not to be asked a second time only because it is late. */
+  isOnce?: boolean;
   /** @throws OddAnswer where it is none */
   read: (answer: Answer) => T;
 }
@@ -107,7 +109,7 @@ class Attempts<T> {
     const replica = this.parts.pick(this.asked);
     if (replica === null) return this.giveUp(new Error('No replica may be asked now'));
     this.asked.push(replica);
-    if (this.asked.length === 1) {
+    if (this.asked.length === 1 && this.question.isOnce !== true) {
       const again = () => this.mayAskAgain() && this.parts.hedging.take() && this.next();
       this.hedge = setTimeout(again, this.parts.hedging.afterMs);
     }

@@ -1,0 +1,171 @@
+import { Breaker } from './breaker.js';
+import { FeedClock } from './feed-clock.js';
+import { KeyCache } from './key-cache.js';
+import { knownKeyOf, type KnownKey } from './known-key.js';
+import { EventCutter } from './sse.js';
+import { Terms } from './terms.js';
+
+const lease = {
+  notBefore: null,
+  ipAllowlist: [],
+  rateLimits: [],
+  hasQuota: false,
+  permits: 0,
+  graceSeconds: 60,
+  sensitiveScopes: ['reports:delete'],
+};
+const known = (digest: string, version: number, era: number | null = 1): KnownKey =>
+  knownKeyOf(
+    {
+      valid: true,
+      code: 'VALID',
+      keyId: 'key_3kTMd7QpXvB2nYcF',
+      secretNumber: 1,
+      consumer: 'service-b',
+      environment: 'live',
+      scopes: ['reports:read'],
+      decision: { source: 'store', asOf: '2027-01-31T12:00:00.000Z', ttlSeconds: 60, version },
+    },
+    lease,
+    { digest, service: 'service-a', sentAtMs: 0, lifeMs: 60_000, era },
+  );
+const keyId = 'key_3kTMd7QpXvB2nYcF';
+
+describe('KeyCache', () => {
+  const started = (most = 10) => {
+    const cache = new KeyCache(most);
+    cache.restart(0);
+    return cache;
+  };
+
+  it('uses nothing without asking until what changed before the feed began is settled', () => {
+    const cache = started();
+    expect([cache.eraAt(2_999), cache.eraAt(3_000)]).toEqual([null, 1]);
+    cache.put(known('a', 1, cache.eraAt(2_000)));
+    expect(cache.isCurrent(cache.get('a')!, 2_000)).toBe(false);
+  });
+
+  it('drops a key at a change, under each of its secrets, and takes no older answer afterwards', () => {
+    const cache = started();
+    for (const digest of ['old secret', 'new secret']) cache.put(known(digest, 1));
+    cache.change(keyId, 2, 5_000);
+    expect(cache.size).toBe(0);
+    expect(cache.put(known('a', 1))).toBe(false);
+    expect(cache.put(known('a', 2))).toBe(true);
+  });
+
+  it('is not moved by a change that is told twice or late', () => {
+    const cache = started();
+    cache.change(keyId, 3, 5_000);
+    cache.put(known('a', 3));
+    for (const version of [3, 2, 1, 3]) cache.change(keyId, version, 6_000);
+    expect(cache.size).toBe(1);
+    expect(cache.put(known('b', 2))).toBe(false);
+  });
+
+  it('does not go back to an older version by itself', () => {
+    const cache = started();
+    cache.put(known('a', 2));
+    expect(cache.put(known('a', 1))).toBe(false);
+    expect(cache.get('a')!.record.version).toBe(2);
+  });
+
+  it('forgets all when the feed begins anew', () => {
+    const cache = started();
+    cache.put(known('a', 1));
+    const late = known('b', 1, cache.eraAt(5_000));
+    cache.restart(5_001);
+    expect(cache.size).toBe(0);
+    cache.put(late);
+    expect(cache.isCurrent(late, 9_000)).toBe(false);
+  });
+
+  it('holds so many keys and no more; those not used for longest go', () => {
+    const cache = started(3);
+    for (const digest of ['a', 'b', 'c']) cache.put(known(digest, 1));
+    cache.get('a');
+    cache.put(known('d', 1));
+    expect(['a', 'b', 'c', 'd'].map((one) => cache.get(one) !== undefined)).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
+  });
+
+  it('uses nothing without asking for a while where more changes are told than it can keep', () => {
+    const cache = started();
+    const idOf = (n: number) => `key_${String(n).padStart(16, '0')}`;
+    for (let n = 0; n <= 100_000; n += 1) cache.change(idOf(n), 1, 5_000);
+    expect(cache.eraAt(10_000)).toBeNull();
+    expect(cache.eraAt(5_000 + 600_000)).toBe(1);
+  });
+});
+
+describe('FeedClock', () => {
+  it('takes what happened there to be as early as it can have been, whatever their calendar says', () => {
+    const clock = new FeedClock();
+    expect(clock.ownOf(1_000, 500)).toBe(-Infinity);
+    const theirs = Date.parse('2050-01-01T00:00:00Z');
+    clock.hello(100, theirs);
+    expect(clock.ownOf(theirs, 400)).toBe(100);
+    expect(clock.ownOf(theirs + 250, 400)).toBe(350);
+    // a clock that jumps ahead proves nothing of what is still to come
+    expect(clock.ownOf(theirs + 3_600_000, 400)).toBe(400);
+    expect(clock.theirsAt(600)).toBe(theirs + 500);
+  });
+});
+
+describe('EventCutter', () => {
+  it('finds the same events however the stream is cut', () => {
+    const text = 'event: hello\ndata: {"now":1}\n\nevent: change\nid: 7\ndata: {"seq":7}\n\n';
+    const whole = new EventCutter().feed(text);
+    expect(whole).toEqual([
+      { name: 'hello', id: null, data: '{"now":1}' },
+      { name: 'change', id: '7', data: '{"seq":7}' },
+    ]);
+    for (let at = 0; at <= text.length; at += 1) {
+      const cutter = new EventCutter();
+      expect([...cutter.feed(text.slice(0, at)), ...cutter.feed(text.slice(at))]).toEqual(whole);
+    }
+  });
+});
+
+describe('Terms', () => {
+  it('give no grace before they are told, for sensitive scopes, and after a change until told anew', () => {
+    const terms = new Terms(30);
+    expect(terms.graceMsFor(['reports:read'])).toBe(0);
+    terms.learn(lease, 0);
+    expect(terms.graceMsFor(['reports:read'])).toBe(30_000);
+    for (const scopes of [['reports:delete'], ['reports:*'], ['reports:read', 'reports:delete']])
+      expect(terms.graceMsFor(scopes)).toBe(0);
+    expect(terms.graceMsFor({ anyOf: ['reports:read', 'reports:delete'] })).toBe(0);
+    terms.forget(10_000);
+    terms.learn(lease, 10_500);
+    expect(terms.graceMsFor(['reports:read'])).toBe(0);
+    terms.learn({ ...lease, graceSeconds: 5 }, 11_000);
+    expect(terms.graceMsFor(['reports:read'])).toBe(5_000);
+  });
+});
+
+describe('Breaker', () => {
+  it('opens after five failures in a row, lets one probe through after a pause, and the pauses grow', () => {
+    let nowMs = 0;
+    const breaker = new Breaker({ nowMs: () => nowMs, random: () => 1 });
+    for (let i = 0; i < 4; i += 1) breaker.fail();
+    breaker.succeed();
+    for (let i = 0; i < 5; i += 1) breaker.fail();
+    expect([breaker.isOpen, breaker.mayAsk()]).toEqual([true, false]);
+    nowMs = 250;
+    expect(breaker.mayAsk()).toBe(true);
+    breaker.begin();
+    expect(breaker.mayAsk()).toBe(false);
+    breaker.fail();
+    nowMs = 500;
+    expect(breaker.mayAsk()).toBe(false);
+    nowMs = 750;
+    breaker.begin();
+    breaker.succeed();
+    expect([breaker.isOpen, breaker.mayAsk()]).toEqual([false, true]);
+  });
+});
