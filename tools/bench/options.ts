@@ -16,6 +16,8 @@ export interface BenchOptions {
   many: number;
   /** Measures two processes on two cores instead. */
   replicas: boolean;
+  /** Measures the key guard instead. */
+  guard: boolean;
   /** Minutes at full load to watch memory for, instead. */
   soakMinutes: number | null;
   /** Folder for CPU profiles of the key service. */
@@ -34,6 +36,7 @@ export const USAGE = `npm run bench -- [options]
   --growth         many keys against 1,000: verify, store miss, list pages
   --many N         how many those are (1000000)
   --replicas       two processes on two cores against one, ours and the bare ones
+  --guard          the key guard: a check, a guarded route, a revocation on its way
   --soak MINUTES   memory at full load
   --profile DIR    write a CPU profile of the key service there
   --out FILE       where the results go (bench-results.json)`;
@@ -52,6 +55,7 @@ export function readOptions(args: string[]): BenchOptions {
       growth: { type: 'boolean', default: false },
       many: { type: 'string', default: '1000000' },
       replicas: { type: 'boolean', default: false },
+      guard: { type: 'boolean', default: false },
       soak: { type: 'string' },
       profile: { type: 'string' },
       out: { type: 'string', default: 'bench-results.json' },
@@ -67,6 +71,7 @@ export function readOptions(args: string[]): BenchOptions {
     growth: values.growth,
     many: positive('many', values.many),
     replicas: values.replicas,
+    guard: values.guard,
     soakMinutes: values.soak === undefined ? null : positive('soak', values.soak),
     profileDir: values.profile ?? null,
     out: values.out,

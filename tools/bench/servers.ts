@@ -83,6 +83,19 @@ export async function startBare(
   });
 }
 
+/** Starts a NestJS server with the same route under the key guard, `/guarded`, and open, `/open`. */
+export async function startGuarded(bed: Bed, keyService: string, token: string): Promise<Server> {
+  const port = await freePort();
+  return start(bed, {
+    name: 'guarded',
+    port,
+    core: SERVER_CORE,
+    entry: './guarded-server.js',
+    args: [String(port), keyService, token],
+    env: { NODE_ENV: 'production' },
+  });
+}
+
 interface StartOptions {
   name: string;
   port: number;

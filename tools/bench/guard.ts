@@ -1,0 +1,191 @@
+import type { IssuedKey } from '#contracts';
+import { createKeyGuard, type KeyGuardCore } from '#key-guard';
+import { startLink, type Link } from '../../test/guard/support/link.js';
+import type { Bed } from './bed.js';
+import type { BenchOptions } from './options.js';
+import type { Results } from './report.js';
+import { seed } from './seed.js';
+import { keyServices, startGuarded, type Server } from './servers.js';
+import { runSlice, type Target } from './slices.js';
+
+const REVOCATIONS = 60;
+const CUTS = 5;
+const CHECKS = 20_000;
+const SCOPES = ['reports:read'];
+
+/** What the measures share. */
+interface Ground {
+  service: Server;
+  token: string;
+  /** Issues a key without limits. */
+  issue: () => Promise<IssuedKey>;
+  /** Resolves when the call has returned; with when that was. */
+  revoke: (id: string) => Promise<number>;
+}
+
+/** The guard: a check in process, a guarded route beside the same one unguarded, and how fast a revocation arrives. */
+export async function measureGuard(
+  bed: Bed,
+  options: BenchOptions,
+  results: Results,
+): Promise<void> {
+  const database = await bed.database('guard');
+  await seed(database.ownerUrl, { keys: 1, pepper: bed.pepper });
+  const service = await keyServices(bed, null)(database);
+  const token = await bed.issuer.service('service-a', 'keys:verify');
+  const admin = await bed.issuer.person('usr_admin');
+  const ground = { service, token, ...managing(service, admin) };
+  const guarded = await startGuarded(bed, `http://127.0.0.1:${service.port}`, token);
+  try {
+    await measureChecks(ground, results);
+    await measureRoutes(ground, guarded, { options, results });
+    await measureRevocations(ground, results);
+    await measureCutFeed(ground, results);
+  } finally {
+    await Promise.all([guarded.stop(), service.stop()]);
+  }
+}
+
+function managing({ port }: Server, admin: string): Pick<Ground, 'issue' | 'revoke'> {
+  const post = async (path: string, body: object): Promise<unknown> => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${admin}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  };
+  const grants = [{ service: 'service-a', scopes: SCOPES }];
+  return {
+    issue: async () =>
+      (await post('/v1/keys', { name: 'bench', consumer: 'consumer-0', grants })) as IssuedKey,
+    revoke: async (id) => {
+      await post(`/v1/keys/${id}/revoke`, { reason: 'retired' });
+      return performance.now();
+    },
+  };
+}
+
+async function measureChecks(ground: Ground, results: Results): Promise<void> {
+  const guard = guardAt(`http://127.0.0.1:${ground.service.port}`, ground.token);
+  const keys = await Promise.all(Array.from({ length: 100 }, () => ground.issue()));
+  const requests = keys.map(({ secret }) => ({
+    headers: { 'x-api-key': secret },
+    ip: '10.0.0.1',
+  }));
+  for (const request of requests) await warm(guard, request);
+  const tookUs: number[] = [];
+  for (let i = 0; i < 5 * CHECKS; i += 1) {
+    const startedNs = process.hrtime.bigint();
+    const answer = guard.check(requests[i % requests.length]!, SCOPES);
+    const us = Number(process.hrtime.bigint() - startedNs) / 1_000;
+    if (answer instanceof Promise || !answer.allowed)
+      throw new Error('A known key was asked about');
+    if (i >= 4 * CHECKS) tookUs.push(us);
+  }
+  results.figure('guard: cached check, p50 us', at(tookUs, 0.5), { atMost: 5 });
+  results.figure('guard: cached check, p99 us', at(tookUs, 0.99));
+  await guard.close();
+}
+
+async function measureRoutes(
+  ground: Ground,
+  guarded: Server,
+  { options, results }: { options: BenchOptions; results: Results },
+): Promise<void> {
+  const keys = await Promise.all(Array.from({ length: 100 }, () => ground.issue()));
+  const requests = keys.map(
+    ({ secret }) =>
+      (path: string) =>
+        Buffer.from(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: ${secret}\r\n\r\n`),
+  );
+  const target = (path: string): Target => ({
+    name: path,
+    port: guarded.port,
+    pids: [guarded.pid],
+    requests: requests.map((one) => one(path)),
+    expected: ['Opening balance'],
+  });
+  const [open, under] = [target('/open'), target('/guarded')];
+  for (const one of [open, under]) await runSlice(one, { ...options, sliceMs: options.warmUpMs });
+  for (let round = 0; round < options.rounds; round += 1) {
+    const theirs = await runSlice(open, options);
+    const ours = await runSlice(under, options);
+    const spoilt = theirs.spoiltBy ?? ours.spoiltBy;
+    if (spoilt !== undefined) throw new Error(`A bad answer: ${spoilt.slice(0, 300)}`);
+    results.figure('guard: guarded route, requests/s', ours.perSecond);
+    const name = 'guarded route / the same without a guard';
+    results.ratio(name, ours.perSecond / theirs.perSecond, { atLeast: 0.9 });
+    results.ratio(`${name}, CPU`, theirs.cpuUs / ours.cpuUs);
+  }
+}
+
+async function measureRevocations(ground: Ground, results: Results): Promise<void> {
+  const guards = Array.from({ length: 3 }, () =>
+    guardAt(`http://127.0.0.1:${ground.service.port}`, ground.token),
+  );
+  const tookMs: number[] = [];
+  for (let i = 0; i < REVOCATIONS; i += 1) {
+    const { key, secret } = await ground.issue();
+    const request = { headers: { 'x-api-key': secret }, ip: '10.0.0.1' };
+    for (const guard of guards) await warm(guard, request);
+    const returnedMs = await ground.revoke(key.id);
+    const heard = guards.map((guard) => refusedAtMs(guard, request));
+    for (const one of await Promise.all(heard)) tookMs.push(Math.max(0, one - returnedMs));
+  }
+  results.figure('guard: revoke to 3 guards, p50 ms', at(tookMs, 0.5));
+  results.figure('guard: revoke to 3 guards, p99 ms', at(tookMs, 0.99), { atMost: 250 });
+  await Promise.all(guards.map((one) => one.close()));
+}
+
+async function measureCutFeed(ground: Ground, results: Results): Promise<void> {
+  const link: Link = await startLink(`http://127.0.0.1:${ground.service.port}`);
+  const guard = guardAt(link.url, ground.token);
+  for (let i = 0; i < CUTS; i += 1) {
+    const { key, secret } = await ground.issue();
+    const request = { headers: { 'x-api-key': secret }, ip: '10.0.0.1' };
+    await warm(guard, request);
+    link.holdFeed(true);
+    const returnedMs = await ground.revoke(key.id);
+    const heardMs = await refusedAtMs(guard, request);
+    results.figure('guard: revoke with the feed cut, ms', heardMs - returnedMs, { atMost: 2_000 });
+    link.holdFeed(false);
+  }
+  await guard.close();
+  await link.close();
+}
+
+type Request = Parameters<KeyGuardCore['check']>[0];
+
+function guardAt(url: string, token: string): KeyGuardCore {
+  return createKeyGuard({ urls: [url], token: () => Promise.resolve(token), service: 'service-a' });
+}
+
+/** Asks until the guard lets the key pass by itself. */
+async function warm(guard: KeyGuardCore, request: Request): Promise<void> {
+  for (;;) {
+    const answer = guard.check(request, SCOPES);
+    if (!(answer instanceof Promise) && answer.allowed) return;
+    await answer;
+    await turn();
+  }
+}
+
+/** When a check began that did not let the key pass any more. */
+async function refusedAtMs(guard: KeyGuardCore, request: Request): Promise<number> {
+  for (;;) {
+    const startedMs = performance.now();
+    if (!(await guard.check(request, SCOPES)).allowed) return startedMs;
+    await turn();
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+function at(figures: readonly number[], share: number): number {
+  const sorted = figures.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+}
