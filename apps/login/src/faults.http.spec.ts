@@ -55,6 +55,38 @@ describe('throttling', () => {
     expect((await login.call('GET', '/health/ready')).status).toBe(200);
   });
 
+  test('clients behind a trusted proxy are counted each for itself, an IPv6 network as one', async () => {
+    const env = { LOGIN_RATE_PER_MINUTE: '3', TRUST_PROXY: '127.0.0.1' };
+    const login = await lab.start(env);
+    const from = async (...addresses: string[]): Promise<number[]> => {
+      const statuses = [];
+      for (const address of addresses) {
+        const body = { username: 'a', password: 'wrong' };
+        const headers = { 'x-forwarded-for': address };
+        statuses.push((await login.call('POST', '/v1/login', { body, headers })).status);
+      }
+      return statuses;
+    };
+    const one = '192.0.2.1';
+    expect(await from(one, one, one, one)).toEqual([401, 401, 401, 429]);
+    // What a client claims stands left of what the proxy has seen.
+    expect(await from(`198.51.100.7, ${one}`, `::1, 10.0.0.1, ${one}`)).toEqual([429, 429]);
+    expect(await from('192.0.2.2')).toEqual([401]);
+    const network = ['2001:db8::1', '2001:DB8::2', '2001:db8:0:0:ffff::3', '2001:db8::4'];
+    expect(await from(...network, '2001:db8:0:1::1')).toEqual([401, 401, 401, 429, 401]);
+  });
+
+  test('what a peer that is not trusted says of its address changes nothing', async () => {
+    const login = await lab.start({ LOGIN_RATE_PER_MINUTE: '3', TRUST_PROXY: '10.0.0.0/8' });
+    const statuses = [];
+    for (const name of ['x-forwarded-for', 'forwarded', 'x-real-ip', 'cf-connecting-ip']) {
+      const body = { username: 'a', password: 'wrong' };
+      const headers = { [name]: `${name === 'forwarded' ? 'for=' : ''}192.0.2.${statuses.length}` };
+      statuses.push((await login.call('POST', '/v1/login', { body, headers })).status);
+    }
+    expect(statuses).toEqual([401, 401, 401, 429]);
+  });
+
   test('replicas count together in Redis, and each for itself while it is away', async () => {
     const redis = await startRedis();
     const proxy = await startProxy(redis.url);
