@@ -78,7 +78,7 @@ describe('throttling', () => {
 
   test('what a peer that is not trusted says of its address changes nothing', async () => {
     const login = await lab.start({ LOGIN_RATE_PER_MINUTE: '3', TRUST_PROXY: '10.0.0.0/8' });
-    const statuses = [];
+    const statuses: number[] = [];
     for (const name of ['x-forwarded-for', 'forwarded', 'x-real-ip', 'cf-connecting-ip']) {
       const body = { username: 'a', password: 'wrong' };
       const headers = { [name]: `${name === 'forwarded' ? 'for=' : ''}192.0.2.${statuses.length}` };
