@@ -75,7 +75,7 @@ async function told(url: string, headers: Call['headers'] = {}): Promise<unknown
 test('a package names every import, and holds no test and no map', () => {
   for (const name of ['key-guard', 'jwt-guard', 'key-client']) {
     const files = readdirSync(join(folder.path, name), { recursive: true, encoding: 'utf8' });
-    expect(files).toEqual(expect.arrayContaining(['LICENSE', 'package.json']));
+    expect(files).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json']));
     expect(files.filter((file) => /\.spec\.|\btesting\b|\.map$/.test(file))).toEqual([]);
   }
 });
@@ -143,6 +143,14 @@ describe.each(PROJECTS)(
       const revoked = { token: admin, body: { reason: 'compromised' } };
       await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
       expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);
+    });
+
+    test('calls a service with a key, as the example of key-client says', async () => {
+      project.write('client.mjs', exampleOf(readmeOf('key-client'), 1, 'js'));
+      const { secret } = await newKey('service-a', ['reports:read']);
+      const said = await project.run('client.mjs', { ...places(), KEYWARD_API_KEY: secret });
+      expect(said).toMatch(/^200 \{/);
+      expect(said).not.toContain(secret);
     });
 
     test('needs no framework for the core of key-guard', async () => {

@@ -1,6 +1,6 @@
 // `npm run pack [-- <folder>]`: the libraries that other teams install, as tarballs. Each holds its built code and, as copies of
 // its own, the parts of contracts and key-core that it uses, so it needs nothing else of this repository.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { builtinModules } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -77,7 +77,7 @@ function pack({ name, description, entries, optional }) {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   copyFileSync(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));
   const readme = join(ROOT, 'libs', name, 'README.md');
-  if (existsSync(readme)) copyFileSync(readme, join(folder, 'README.md'));
+  copyFileSync(readme, join(folder, 'README.md'));
   const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', target, folder];
   return join(target, execFileSync('npm', args, { encoding: 'utf8' }).trim());
 }

@@ -60,10 +60,10 @@ export async function createOutsideProject(
   };
 }
 
-/** The nth TypeScript block of a README, from 1. */
-export function exampleOf(readme: string, nth = 1): string {
-  const blocks = [...readFileSync(readme, 'utf8').matchAll(/^```ts\n([^]*?)^```$/gm)];
-  const block = blocks[nth - 1]?.[1];
+/** The nth block of code of a README, from 1. */
+export function exampleOf(readme: string, nth = 1, language: 'ts' | 'js' = 'ts'): string {
+  const blocks = [...readFileSync(readme, 'utf8').matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
+  const block = blocks.filter(([, name]) => name === language)[nth - 1]?.[2];
   if (block === undefined) throw new Error(`${readme} has no example ${nth}`);
   return block;
 }
