@@ -16,12 +16,13 @@ import { ReplicaEpoch1700000003090 } from './1700000003090-replica-epoch.js';
 import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
 import { Timelines1700000004001 } from './1700000004001-timelines.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
+import { ServiceA1700000004110 } from './1700000004110-service-a.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
 import { LoginIdempotency1700000005000 } from './1700000005000-login-idempotency.js';
 import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 
-/** Every change of either schema, in the order in which they are made. */
+/** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
   Login1700000001000,
   Keys1700000002000,
@@ -32,14 +33,15 @@ export const MIGRATIONS = [
   ListOrders1700000004000,
   Timelines1700000004001,
   Imports1700000004100,
+  ServiceA1700000004110,
   SigningFamilies1700000004500,
   ClientKeys1700000004510,
   LoginIdempotency1700000005000,
   ClientVersion1700000005010,
 ];
 
-/** Roles that hold the rights of an app: login's and the key service's. */
-const GROUPS = ['keyward_login', 'keyward_key_service'] as const;
+/** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */
+const GROUPS = ['keyward_login', 'keyward_key_service', 'keyward_service_a'] as const;
 
 /** Held while migrating; any number of the platform's own, known to nobody else. */
 const ADVISORY_LOCK = 7_259_310_041;
@@ -54,10 +56,12 @@ export interface MigrateOptions {
   loginUrl?: string | undefined;
   /** The same for the key service. */
   keyServiceUrl?: string | undefined;
+  /** The same for service-a, where it manages its own keys. */
+  serviceAUrl?: string | undefined;
 }
 
 /**
- * Brings both schemas up to date and makes sure that the runtime roles can log in. Safe to be started several times at once:
+ * Brings all schemas up to date and makes sure that the runtime roles can log in. Safe to be started several times at once:
  * the others wait, at most two minutes, and find nothing left to do.
  *
  * @returns names of the migrations that were run
@@ -82,11 +86,12 @@ export async function revertLast(ownerUrl: string): Promise<void> {
   );
 }
 
-function runtimeRoles({ ownerUrl, loginUrl, keyServiceUrl }: MigrateOptions): RuntimeRole[] {
+function runtimeRoles({ ownerUrl, ...urls }: MigrateOptions): RuntimeRole[] {
   const owner = credentialsOf(ownerUrl).name;
   const wanted: { url: string | undefined; group: string }[] = [
-    { url: loginUrl, group: GROUPS[0] },
-    { url: keyServiceUrl, group: GROUPS[1] },
+    { url: urls.loginUrl, group: GROUPS[0] },
+    { url: urls.keyServiceUrl, group: GROUPS[1] },
+    { url: urls.serviceAUrl, group: GROUPS[2] },
   ];
   return wanted.filter(
     (role): role is RuntimeRole => role.url !== undefined && credentialsOf(role.url).name !== owner,
@@ -139,6 +144,7 @@ const migrationEnv = z
     DATABASE_URL: z.string().optional(),
     LOGIN_DATABASE_URL: z.string().optional(),
     KEY_SERVICE_DATABASE_URL: z.string().optional(),
+    SERVICE_A_DATABASE_URL: z.string().optional(),
   })
   .refine((env) => env.MIGRATION_DATABASE_URL ?? env.DATABASE_URL, {
     path: ['MIGRATION_DATABASE_URL'],
@@ -159,6 +165,7 @@ async function main(): Promise<void> {
       ownerUrl,
       loginUrl: env.LOGIN_DATABASE_URL,
       keyServiceUrl: env.KEY_SERVICE_DATABASE_URL,
+      serviceAUrl: env.SERVICE_A_DATABASE_URL,
     });
     console.log(done.length > 0 ? `Migrated: ${done.join(', ')}` : 'The database is up to date');
   } catch (error) {

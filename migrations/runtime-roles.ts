@@ -66,7 +66,7 @@ const RIGHTS = 'LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION 
 function wholeCredentialsOf(url: string): { name: string; password: string } {
   const credentials = credentialsOf(url);
   if (credentials.name === '' || credentials.password === '') {
-    throw new Error('LOGIN_DATABASE_URL and KEY_SERVICE_DATABASE_URL need a user and a password');
+    throw new Error('The DATABASE_URL of an app needs a user and a password');
   }
   return credentials;
 }

@@ -201,6 +201,7 @@ it('knows every route and what opens it', () => {
     'login POST /v1/login',
     'login POST /v1/logout',
     'login POST /v1/token/refresh',
+    'keyService GET /v1/exports/keys',
     'serviceA POST /v1/login',
     'serviceA POST /v1/logout',
     'serviceA POST /v1/token/refresh',

@@ -98,7 +98,9 @@ describe('migrations', () => {
       );
       await expect(failure).rejects.not.toThrow(/hidden/);
 
-      await server.query('CREATE ROLE keyward_login; CREATE ROLE keyward_key_service');
+      await server.query(
+        'CREATE ROLE keyward_login; CREATE ROLE keyward_key_service; CREATE ROLE keyward_service_a',
+      );
       await server.query(`CREATE ROLE login_app LOGIN PASSWORD 'hidden' IN ROLE keyward_login`);
       await expect(migrate({ ownerUrl: small, loginUrl })).resolves.toEqual(NAMES);
     } finally {
@@ -122,7 +124,7 @@ describe('migrations', () => {
 
   it('can be taken back one by one and run again', async () => {
     for (const _ of NAMES) await revertLast(urls.ownerUrl);
-    const schemas = `SELECT nspname FROM pg_namespace WHERE nspname IN ('login', 'keys')`;
+    const schemas = `SELECT nspname FROM pg_namespace WHERE nspname IN ('login', 'keys', 'service_a')`;
     await expect(postgres.query(schemas)).resolves.toEqual([]);
     await expect(migrate(urls)).resolves.toEqual(NAMES);
   });

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { AppOptions } from '#server';
 import type { ServiceAConfig } from './config.js';
+import { OWN_VERIFY_PATH } from './local-keys/validation.controller.js';
 import { ServiceAModule } from './service-a.module.js';
 
 /** service-a, ready to be started. Nothing that it calls need be there: an outage elsewhere does not stop it serving. */
@@ -12,6 +13,7 @@ export function appOptions(config: ServiceAConfig, log: Logger): AppOptions {
     log,
     port: config.SERVICE_A_PORT,
     portVariable: 'SERVICE_A_PORT',
+    http: { keyPaths: config.SERVICE_A_KEYS === 'central' ? [] : [OWN_VERIFY_PATH] },
     openApi: {
       title: 'Keyward service-a',
       description:

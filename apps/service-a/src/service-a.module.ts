@@ -3,6 +3,7 @@ import { JwtGuardModule } from '#jwt-guard';
 import { createServiceToken, KeyGuardModule } from '#key-guard';
 import { tokenKeysOf } from '#server';
 import type { ServiceAConfig } from './config.js';
+import { LocalKeysModule } from './local-keys/local-keys.module.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginForwarder } from './login/login.forwarder.js';
 import { KeyProvisioner, SERVICE } from './provisioning/key-provisioner.js';
@@ -21,19 +22,9 @@ const TIMEOUT_MS = 5_000;
 export class ServiceAModule {
   static forRoot(config: ServiceAConfig): DynamicModule {
     const loginUrl = config.LOGIN_URL.replace(/\/+$/, '');
-    const token = createServiceToken({
-      tokenUrl: `${loginUrl}/oauth2/token`,
-      clientId: config.SERVICE_A_CLIENT_ID,
-      clientSecret: config.SERVICE_A_CLIENT_SECRET,
-      audience: 'key-service',
-      scope: 'keys:verify keys:provision',
-    });
+    const central = config.SERVICE_A_KEYS === 'local' ? null : centralOf(config, loginUrl);
+    const isCentral = config.SERVICE_A_KEYS === 'central';
     const login = createUpstream({ name: 'Login', urls: [loginUrl], timeoutMs: TIMEOUT_MS });
-    const keyService = createUpstream({
-      name: 'The key service',
-      urls: config.KEY_SERVICE_URL,
-      timeoutMs: TIMEOUT_MS,
-    });
     return {
       module: ServiceAModule,
       imports: [
@@ -42,20 +33,22 @@ export class ServiceAModule {
           audience: SERVICE,
           ...tokenKeysOf(config, `${loginUrl}/.well-known/jwks.json`),
         }),
-        KeyGuardModule.forRoot({
-          urls: config.KEY_SERVICE_URL,
-          token,
-          service: SERVICE,
-          mode: config.KEY_GUARD_MODE,
-          // the other routes are for people: the JWT guard has them
-          everyRoute: false,
-        }),
+        isCentral && central !== null
+          ? KeyGuardModule.forRoot({
+              urls: central.urls,
+              token: central.token,
+              service: SERVICE,
+              mode: config.KEY_GUARD_MODE,
+              // the other routes are for people: the JWT guard has them
+              everyRoute: false,
+            })
+          : LocalKeysModule.forRoot(config, central),
       ],
       controllers: [LoginController, ProvisioningController, ReportsController],
       providers: [
         { provide: LoginForwarder, useValue: new LoginForwarder(login) },
-        { provide: KeyProvisioner, useValue: new KeyProvisioner(keyService, token) },
-        { provide: Reports, useFactory: () => createReports(config.SERVICE_A_CLIENT_SECRET) },
+        ...(isCentral ? [{ provide: KeyProvisioner, useValue: central?.provisioner }] : []),
+        { provide: Reports, useFactory: () => createReports(cursorSecretOf(config)) },
       ],
     };
   }
@@ -63,4 +56,23 @@ export class ServiceAModule {
 
 function createReports(secret: string): Reports {
   return new Reports(createReportStore(), createReportCursors(secret), new RepeatedReports());
+}
+
+/** A secret of this service's own in every mode. */
+function cursorSecretOf(config: ServiceAConfig): string {
+  return config.SERVICE_A_CLIENT_SECRET ?? config.SERVICE_A_KEY_SECRET!.toString('base64');
+}
+
+/** What this service calls the key service with; not there where it manages its keys alone. */
+function centralOf(config: ServiceAConfig, loginUrl: string) {
+  const urls = config.KEY_SERVICE_URL!;
+  const token = createServiceToken({
+    tokenUrl: `${loginUrl}/oauth2/token`,
+    clientId: config.SERVICE_A_CLIENT_ID!,
+    clientSecret: config.SERVICE_A_CLIENT_SECRET!,
+    audience: 'key-service',
+    scope: 'keys:verify keys:provision',
+  });
+  const keyService = createUpstream({ name: 'The key service', urls, timeoutMs: TIMEOUT_MS });
+  return { urls, token, provisioner: new KeyProvisioner(keyService, token) };
 }

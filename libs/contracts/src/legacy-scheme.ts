@@ -1,10 +1,14 @@
 import { z } from 'zod';
 
-/** Hashes that a platform may have kept of its keys: three that are looked up by, and four that have a salt. */
+/**
+ * Hashes that a platform may have kept of its keys: four that are looked up by, and four that have a salt. `keyward-local` is what
+ * a service keeps that manages its own keys with Keyward, and what an export holds: HMAC-SHA-256 of SHA-256 of the text.
+ */
 export const LEGACY_ALGORITHMS = [
   'sha256',
   'sha512',
   'hmac-sha256',
+  'keyward-local',
   'bcrypt',
   'argon2id',
   'scrypt',
@@ -87,7 +91,8 @@ export const legacyScheme = z
     const fault = (path: string, message: string) =>
       ctx.addIssue({ code: 'custom', path: [path], message });
     const isHmac = algorithm === 'hmac-sha256';
-    if (isHmac !== (key !== undefined))
+    const isKeyed = isHmac || algorithm === 'keyward-local';
+    if (isKeyed !== (key !== undefined))
       fault('key', 'An HMAC needs its key, and nothing else does');
     if (context !== undefined && !isHmac) fault('context', 'Only an HMAC has a context');
     if (preHashed !== undefined && algorithm !== 'bcrypt')

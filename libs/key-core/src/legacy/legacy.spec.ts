@@ -4,6 +4,7 @@ import { hashSync } from 'bcryptjs';
 import * as fc from 'fast-check';
 import { legacyScheme, type LegacyScheme } from '#contracts';
 import { fastDigest, isFast, readFastDigest, type FastAlgorithm } from './fast-hash.js';
+import { portableDigestOfText } from '../export/portable-digest.js';
 import { fitsShape, hashedPart, locatorIn } from './presented.js';
 import { readSlowHash, type SlowAlgorithm } from './slow-hash.js';
 import { matchesSlowHash } from './slow-match.js';
@@ -80,6 +81,9 @@ describe('a digest without a salt', () => {
     const given = { algorithm: 'hmac-sha256', key: key.toString('base64'), context: 'v1.' };
     const mac = createHmac('sha256', key).update(`v1.${KEY}`).digest();
     expect(fastDigest(schemeOf(given) as Fast, KEY)).toEqual(mac);
+    const local = { algorithm: 'keyward-local', key: key.toString('base64') };
+    const own = portableDigestOfText(key, KEY);
+    expect(fastDigest(schemeOf(local) as Fast, KEY)).toEqual(own);
     const sha = createHash('sha512').update(KEY).digest();
     expect(fastDigest(schemeOf({ algorithm: 'sha512' }) as Fast, KEY)).toEqual(sha);
     expect(isFast(schemeOf({ algorithm: 'sha512' }))).toBe(true);

@@ -11,5 +11,6 @@ const ENOUGH_BITS = 112;
  */
 export function isWeak({ algorithm }: LegacyScheme, entropyBits: number | undefined): boolean {
   if (algorithm === 'sha256' || algorithm === 'sha512') return (entropyBits ?? 0) < ENOUGH_BITS;
-  return algorithm === 'hmac-sha256' && (entropyBits ?? ENOUGH_BITS) < ENOUGH_BITS;
+  const isKeyed = algorithm === 'hmac-sha256' || algorithm === 'keyward-local';
+  return isKeyed && (entropyBits ?? ENOUGH_BITS) < ENOUGH_BITS;
 }

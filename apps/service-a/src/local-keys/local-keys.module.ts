@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import {
+  Inject,
+  Module,
+  type DynamicModule,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
+import type { Pool } from 'pg';
+import {
+  createOwnGuard,
+  KEY_GUARD,
+  KeyGuard,
+  VerificationUnavailable,
+  type ServiceToken,
+  type Verify,
+} from '#key-guard';
+import type { ServiceAConfig } from '../config.js';
+import { KeyProvisioner } from '../provisioning/key-provisioner.js';
+import { createUpstream } from '../upstream.js';
+import { CentralSide } from './central-side.js';
+import { DualProvisioner } from './dual-provisioner.js';
+import { DualVerifier } from './dual-verifier.js';
+import { createLocalPool } from './local-database.js';
+import { LocalKeys } from './local-keys.js';
+import { LocalPeppers } from './local-peppers.js';
+import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
+import { LocalVerifier } from './local-verifier.js';
+import { ValidationController } from './validation.controller.js';
+
+const OWN_PARTS = Symbol('OWN_PARTS');
+/** Bound of one question to the key service, and of one report. */
+const TIMEOUT_MS = 1_000;
+
+interface OwnParts {
+  pool: Pool;
+  centralSide: CentralSide | null;
+}
+
+/**
+ * This service's own keys, where it manages them: alone (`local`), or with the key service while keys move (`dual`). Takes the place of
+ * the guard that asks the key service. Nothing of it exists in mode `central`.
+ */
+@Module({})
+export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  constructor(@Inject(OWN_PARTS) private readonly parts: OwnParts) {}
+
+  /** @param central the provisioner and token for the key service; for mode `dual` */
+  static forRoot(
+    config: ServiceAConfig,
+    central: { provisioner: Provisioner; token: ServiceToken } | null,
+  ): DynamicModule {
+    const { parts, verify, provisioner } = wire(config, central);
+    const provided = [
+      { provide: KEY_GUARD, useValue: createOwnGuard(verify) },
+      { provide: KeyProvisioner, useValue: provisioner },
+    ];
+    return {
+      module: LocalKeysModule,
+      global: true,
+      controllers: [ValidationController],
+      providers: [{ provide: OWN_PARTS, useValue: parts }, ...provided, KeyGuard],
+      exports: [...provided, KeyGuard],
+    };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.parts.centralSide?.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.parts.centralSide?.stop();
+    await this.parts.pool.end();
+  }
+}
+
+function wire(
+  config: ServiceAConfig,
+  central: { provisioner: Provisioner; token: ServiceToken } | null,
+): { parts: OwnParts; verify: Verify; provisioner: Provisioner } {
+  const pool = createLocalPool(config.SERVICE_A_DATABASE_URL!);
+  const peppers = new LocalPeppers(pool, config.SERVICE_A_KEY_SECRET!);
+  const policy = config.SERVICE_A_KEY_POLICY;
+  const parts = { pool, peppers, policy, random: randomBytes, now: Date.now };
+  const local = new LocalVerifier(parts);
+  const localKeys = new LocalProvisioner(new LocalKeys(parts));
+  if (central === null)
+    return {
+      parts: { pool, centralSide: null },
+      verify: alone(local),
+      provisioner: localKeys,
+    };
+  const urls = config.KEY_SERVICE_URL!;
+  const keyService = createUpstream({ name: 'The key service', urls, timeoutMs: TIMEOUT_MS });
+  const centralSide = new CentralSide(keyService, central.token);
+  const sides = { local: localKeys, central: central.provisioner };
+  const dual = new DualVerifier(local, centralSide);
+  return {
+    parts: { pool, centralSide },
+    verify: (question) => dual.verify(question),
+    provisioner: new DualProvisioner(sides, centralSide),
+  };
+}
+
+function alone(local: LocalVerifier): Verify {
+  return (question) =>
+    local.verify(question).catch((cause: unknown) => {
+      throw new VerificationUnavailable('The own store does not answer', { cause });
+    });
+}

@@ -1,0 +1,274 @@
+import { createHash } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import type { IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
+import { sendRaw } from '../../../../test/support/raw-http.js';
+import { createServiceA } from '../testing/service-a.js';
+import { startLocalService, type LocalService, type Told } from './testing.js';
+
+let service: LocalService;
+let verifier: string;
+beforeAll(async () => {
+  service = await startLocalService({
+    SERVICE_A_KEY_POLICY: JSON.stringify({ keyPrefix: 'own', maxLifetimeSeconds: 1_000_000 }),
+  });
+  const claims = { sub: 'svc', client_id: 'svc', scope: 'keys:verify', roles: [] };
+  verifier = await service.around.token(claims);
+}, 60_000);
+afterAll(() => service?.stop());
+
+const provision = async (over: object = {}): Promise<IssuedKey> => {
+  const body = {
+    name: 'job',
+    consumer: 'service-b',
+    scopes: ['reports:read'],
+    expiresInSeconds: 600,
+    ...over,
+  };
+  const answer = await service.call('/v1/api-keys', { token: service.admin, body });
+  expect(answer.status).toBe(201);
+  return answer.body as unknown as IssuedKey;
+};
+const post = (path: string, body: object, token = service.admin) =>
+  service.call(path, { token, body });
+const reports = (key: string) => service.call('/v1/reports', { headers: { 'x-api-key': key } });
+const verify = async (body: object): Promise<Verdict> =>
+  (await post('/v1/keys/verify', body, verifier)).body as unknown as Verdict;
+const told = ({ status, body }: Told) => [status, body['code']];
+const sql = <T extends Record<string, unknown>>(text: string) => service.postgres.query<T>(text);
+
+describe('a service that manages its own keys', () => {
+  it('issues, opens, rotates and revokes them, and asks the key service nothing', async () => {
+    const { key, secret } = await provision();
+    expect(secret).toMatch(/^own_live_/);
+    expect(key).toMatchObject({ status: 'active', origin: 'issued', createdBy: 'usr_admin' });
+    expect((await reports(secret)).status).toBe(200);
+    const rotated = (await post(`/v1/api-keys/${key.id}/rotate`, { overlapSeconds: 60 }))
+      .body as unknown as RotatedKey;
+    const old = await reports(secret);
+    expect([old.status, old.headers.has('sunset')]).toEqual([200, true]);
+    expect((await reports(rotated.secret)).status).toBe(200);
+    expect(told(await post(`/v1/api-keys/${key.id}/rotate`, {}))).toEqual([409, 'CONFLICT']);
+    const { data } = (await service.call('/v1/api-keys?limit=1', { token: service.admin }))
+      .body as unknown as { data: Key[] };
+    expect(data.map((one) => one.id)).toEqual([key.id]);
+    expect((await post(`/v1/api-keys/${key.id}/revoke`, { reason: 'retired' })).body).toMatchObject(
+      {
+        key: { status: 'revoked', revocationReason: 'retired' },
+        propagation: { confirmed: true },
+      },
+    );
+    for (const one of [secret, rotated.secret])
+      expect(told(await reports(one))).toEqual([403, 'API_KEY_REVOKED']);
+    expect(service.around.keyService.seen).toEqual([]);
+    const events = await sql<{ action: string; actor: string }>(
+      `SELECT action, actor FROM service_a.event WHERE key_id = '${key.id}' ORDER BY seq`,
+    );
+    expect(events.map((one) => one.action)).toEqual(['key.created', 'key.rotated', 'key.revoked']);
+    expect(new Set(events.map((one) => one.actor))).toEqual(new Set(['usr_admin']));
+  });
+
+  it('has a policy of its own', async () => {
+    const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    const long = await post('/v1/api-keys', { ...body, expiresInSeconds: 2_000_000 });
+    expect(told(long)).toEqual([400, 'POLICY_VIOLATION']);
+    const delivered = { ...body, deliverTo: { provider: 'file', name: 'x' } };
+    expect((await post('/v1/api-keys', delivered)).status).toBe(400);
+  });
+
+  it('limits the rate of each key', async () => {
+    const rateLimits = [{ name: 'slow', limit: 2, windowSeconds: 3_600 }];
+    const { secret } = await provision({ rateLimits });
+    const answers = [await reports(secret), await reports(secret), await reports(secret)];
+    expect(answers.map((one) => one.status)).toEqual([200, 200, 429]);
+    expect(answers[2]!.headers.get('retry-after')).not.toBeNull();
+  });
+
+  it('lets only admins manage them', async () => {
+    const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    const user = await service.around.token({ roles: ['user'] });
+    const other = await service.around.token({ roles: ['admin'], services: ['service-x'] });
+    expect((await service.call('/v1/api-keys', { body })).status).toBe(401);
+    for (const token of [user, other])
+      expect((await post('/v1/api-keys', body, token)).status).toBe(403);
+  });
+
+  it('keeps digests that are of no use without its secret', async () => {
+    const { key, secret } = await provision();
+    const tables = ['key', 'secret', 'event', 'pepper'];
+    for (const table of tables) {
+      const rows = await sql<{ row: string }>(`SELECT t::text AS row FROM service_a.${table} t`);
+      expect(rows.some(({ row }) => row.includes(secret))).toBe(false);
+    }
+    const planted = createHash('sha256').update(secret).digest('hex');
+    await sql(
+      `UPDATE service_a.secret SET digest = decode('${planted}', 'hex') WHERE key_id = '${key.id}'`,
+    );
+    expect(told(await reports(secret))).toEqual([403, 'API_KEY_INVALID']);
+  });
+
+  it('answers 503 while its database is away, never that the key is bad', async () => {
+    const { secret } = await provision();
+    await service.postgres.stop();
+    try {
+      const answer = await reports(secret);
+      expect(told(answer)).toEqual([503, 'VERIFICATION_UNAVAILABLE']);
+      expect(answer.headers.get('retry-after')).toBe('1');
+    } finally {
+      await service.postgres.start();
+    }
+    expect((await reports(secret)).status).toBe(200);
+  }, 60_000);
+});
+
+describe('what is presented to it', () => {
+  let good: IssuedKey;
+  beforeAll(async () => {
+    good = await provision();
+  });
+
+  it('without a key is 401 and says what to send', async () => {
+    for (const headers of [{}, { 'x-api-key': '' }, { 'x-api-key': '  ' }]) {
+      const answer = await service.call('/v1/reports', { headers });
+      expect(told(answer)).toEqual([401, 'API_KEY_MISSING']);
+      expect(answer.headers.get('www-authenticate')).toBe('ApiKey');
+    }
+  });
+
+  it('twice, or beside another credential, is 400', async () => {
+    const [x, bad] = [['x-api-key', good.secret] as const, ['x-api-key', 'bad'] as const];
+    const bearer = ['authorization', `Bearer ${service.admin}`] as const;
+    for (const headers of [
+      [x, bad],
+      [bad, x],
+      [x, x],
+      [x, bearer],
+    ]) {
+      const answer = await sendRaw(service.url, { method: 'GET', path: '/v1/reports', headers });
+      expect(answer.status).toBe(400);
+    }
+  });
+
+  it('elsewhere than in the header is refused', async () => {
+    for (const path of [`/v1/reports?key=${good.secret}`, `/v1/reports?x-api-key=${good.secret}`])
+      expect([400, 401]).toContain((await service.call(path)).status);
+    const cookie = { cookie: `x-api-key=${good.secret}` };
+    expect([400, 401]).toContain((await service.call('/v1/reports', { headers: cookie })).status);
+  });
+
+  it('cut, lengthened, doubled or misspelt is one and the same refusal', async () => {
+    const { secret } = good;
+    const cuts = Array.from({ length: secret.length - 1 }, (_, i) => secret.slice(0, i + 1));
+    const odd = [
+      `${secret}x`,
+      secret + secret,
+      secret.toUpperCase(),
+      'k'.repeat(129),
+      'k'.repeat(8_000),
+    ];
+    const wrong = secret.slice(0, 30) + (secret[30] === 'a' ? 'b' : 'a') + secret.slice(31);
+    const bodies = new Set<string>();
+    for (const one of [...cuts, ...odd, wrong]) {
+      const answer = await reports(one);
+      expect(told(answer)).toEqual([403, 'API_KEY_INVALID']);
+      const { requestId: _, ...body } = answer.body;
+      bodies.add(JSON.stringify(body));
+    }
+    expect(bodies.size).toBe(1);
+  });
+
+  it('is decided on by what is asked, each time', async () => {
+    const key = good.secret;
+    const codes = [];
+    for (const asked of [
+      {},
+      { scopes: ['reports:write'] },
+      { environment: 'test' },
+      { scopes: { anyOf: ['reports:write', 'reports:read'] } },
+    ])
+      codes.push((await verify({ key, ...asked })).code);
+    expect(codes).toEqual(['VALID', 'INSUFFICIENT_SCOPE', 'WRONG_ENVIRONMENT', 'VALID']);
+    expect(told(await post('/v1/keys/verify', { key, service: 'service-x' }, verifier))).toEqual([
+      403,
+      'FORBIDDEN',
+    ]);
+  });
+
+  it('from elsewhere than its list is refused, a mapped address counted as its IPv4', async () => {
+    const { key, secret } = await provision();
+    await sql(`UPDATE service_a.key SET ip_allowlist = '{10.0.0.0/8}' WHERE id = '${key.id}'`);
+    const codeFrom = async (clientIp: string) => (await verify({ key: secret, clientIp })).code;
+    await expect(codeFrom('10.1.2.3')).resolves.toBe('VALID');
+    await expect(codeFrom('::ffff:10.1.2.3')).resolves.toBe('VALID');
+    await expect(codeFrom('192.0.2.1')).resolves.toBe('IP_NOT_ALLOWED');
+    const forged = { 'x-api-key': secret, 'x-forwarded-for': '10.1.2.3' };
+    expect((await service.call('/v1/reports', { headers: forged })).status).toBe(403);
+  });
+
+  it('ends and begins at its very times', async () => {
+    const { key, secret } = await provision();
+    await sql(
+      `UPDATE service_a.key SET not_before = now() + interval '1 hour' WHERE id = '${key.id}'`,
+    );
+    expect((await verify({ key: secret })).code).toBe('NOT_YET_VALID');
+    await sql(
+      `UPDATE service_a.key SET not_before = NULL, expires_at = now() WHERE id = '${key.id}'`,
+    );
+    expect((await verify({ key: secret })).code).toBe('EXPIRED');
+  });
+
+  it('is told of in the fields that are known, and asked about by services alone', async () => {
+    const { decision, ...verdict } = await verify({ key: good.secret });
+    const { key } = good;
+    expect(verdict).toEqual({
+      ...{ valid: true, code: 'VALID', keyId: key.id, secretNumber: 1, consumer: 'service-b' },
+      ...{ environment: 'live', scopes: ['reports:read'], expiresAt: key.expiresAt, metadata: {} },
+    });
+    expect(decision).toMatchObject({ source: 'store', ttlSeconds: 0, version: 1 });
+    const unknown = await verify({ key: 'junk' });
+    expect(Object.keys(unknown)).toEqual(['valid', 'code', 'decision']);
+    const body = { key: good.secret };
+    expect((await service.call('/v1/keys/verify', { body })).status).toBe(401);
+    expect((await post('/v1/keys/verify', body)).status).toBe(403);
+    expect((await post('/v1/keys/verify', body, good.secret)).status).toBe(401);
+    expect((await post('/v1/keys/verify', { id: null }, verifier)).status).toBe(400);
+  });
+});
+
+describe('in mode central', () => {
+  it('there is no connection to a database, and no validation endpoint', async () => {
+    const app = await createServiceA({ ...service.env, SERVICE_A_KEYS: 'central' });
+    try {
+      await app.listen(0, '127.0.0.1');
+      const { port } = app.getHttpServer().address() as AddressInfo;
+      const pathsOf = async (url: string): Promise<string[]> => {
+        const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: object };
+        return Object.keys(paths);
+      };
+      const central = `http://127.0.0.1:${port}`;
+      expect(await pathsOf(service.url)).toContain('/v1/keys/verify');
+      expect(await pathsOf(central)).not.toContain('/v1/keys/verify');
+      await fetch(`${central}/v1/reports`, { headers: { 'x-api-key': 'junk' } });
+      // the other one, in mode local, is the only one that has connections
+      const count = async () =>
+        (
+          await sql<{ pid: number }>(
+            `SELECT pid FROM pg_stat_activity WHERE application_name = 'keyward service-a'`,
+          )
+        ).length;
+      const before = await count();
+      await app.close();
+      await expect(count()).resolves.toBe(before);
+    } finally {
+      await app.close();
+    }
+  });
+
+  it('what another mode needs is named where it is missing, and nothing starts', async () => {
+    const { SERVICE_A_DATABASE_URL: _, ...env } = service.env;
+    await expect(createServiceA(env)).rejects.toThrow('SERVICE_A_DATABASE_URL');
+    const { KEY_SERVICE_URL: __, ...dual } = service.env;
+    await expect(createServiceA({ ...dual, SERVICE_A_KEYS: 'dual' })).rejects.toThrow(
+      'KEY_SERVICE_URL',
+    );
+  });
+});

@@ -1,0 +1,176 @@
+import type { Pool, PoolClient } from 'pg';
+import type { Key, Policy, ProvisionKeyBody, RevokeKeyBody, RotateKeyBody } from '#contracts';
+import {
+  grantableFaults,
+  makeKeyText,
+  portableDigestOfText,
+  rateLimitFaults,
+  resolveLifetime,
+  resolveOverlap,
+  type KeyText,
+  type PolicyFault,
+} from '#key-core';
+import { invalidField, ProblemException } from '#server';
+import { SERVICE } from '../provisioning/key-provisioner.js';
+import { inTransaction } from './local-database.js';
+import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
+import { findRow, keyOf, statusOf, type LocalRow } from './local-rows.js';
+
+/** What this service's own keys are managed with. */
+export interface LocalKeysParts {
+  pool: Pool;
+  peppers: LocalPeppers;
+  policy: Policy;
+  random: (bytes: number) => Buffer;
+  now: () => number;
+}
+
+/** The life of this service's own keys, each change in a transaction with its row of `event`. */
+export class LocalKeys {
+  constructor(readonly parts: LocalKeysParts) {}
+
+  /** Issues a key. @throws ProblemException POLICY_VIOLATION */
+  async issue(body: ProvisionKeyBody, actor: string): Promise<{ key: Key; secret: string }> {
+    const { pool, policy, random, now } = this.parts;
+    refuseDelivery(body.deliverTo);
+    const nowMs = now();
+    const lifetime = resolveLifetime(body, [policy], nowMs);
+    const limits = body.rateLimits ?? policy.defaultRateLimits;
+    const ruling = [{ slug: SERVICE, policy }];
+    refuse([
+      ...(Array.isArray(lifetime) ? lifetime : []),
+      ...grantableFaults([{ service: SERVICE, scopes: body.scopes }], ruling),
+      ...rateLimitFaults(limits, ruling),
+    ]);
+    const expiresAtMs = Array.isArray(lifetime) ? null : lifetime.expiresAtMs;
+    const text = makeKeyText({ prefix: policy.keyPrefix, environment: 'live' }, random);
+    const row = await inTransaction(pool, async (client) => {
+      await client.query(INSERT_KEY, [
+        ...[text.keyId, body.name, body.consumer, body.scopes],
+        ...[expiresAtMs === null ? null : new Date(expiresAtMs), JSON.stringify(limits)],
+        ...[new Date(nowMs), actor],
+      ]);
+      await this.addSecret(client, text, { number: 1, nowMs });
+      await note(client, { actor, action: 'key.created', keyId: text.keyId });
+      return findRow(client, text.keyId);
+    });
+    return { key: keyOf(row!, nowMs), secret: text.text };
+  }
+
+  /** Gives a key a new secret. @throws ProblemException NOT_FOUND, CONFLICT or POLICY_VIOLATION */
+  async rotate(id: string, body: RotateKeyBody, actor: string) {
+    const { pool, policy, random, now } = this.parts;
+    refuseDelivery(body.deliverTo);
+    const nowMs = now();
+    const overlap = resolveOverlap(body.overlapSeconds, [policy]);
+    if (Array.isArray(overlap)) throw violation(overlap);
+    return inTransaction(pool, async (client) => {
+      const before = await lockRow(client, id);
+      const status = statusOf(before, nowMs);
+      if (status !== 'active')
+        throw conflict(`The key is ${status}; only an active one is rotated`);
+      const [current, previous] = before.secrets;
+      if (previous !== undefined && (previous.until_ms ?? 0) > nowMs)
+        throw conflict('The secret before the present one still goes on');
+      const lastMs = before.expires_at?.getTime() ?? Infinity;
+      const until = new Date(Math.min(nowMs + overlap.seconds * 1_000, lastMs));
+      const { environment } = before;
+      const options = { prefix: policy.keyPrefix, environment, keyId: id };
+      const text = makeKeyText(options, random);
+      await client.query('DELETE FROM service_a.secret WHERE key_id = $1 AND number < $2', [
+        id,
+        current!.number,
+      ]);
+      await client.query(
+        'UPDATE service_a.secret SET valid_until = $3 WHERE key_id = $1 AND number = $2',
+        [id, current!.number, until],
+      );
+      await this.addSecret(client, text, { number: current!.number + 1, nowMs });
+      await touch(client, id, nowMs);
+      await note(client, { actor, action: 'key.rotated', keyId: id });
+      const key = keyOf((await findRow(client, id))!, nowMs);
+      return { key, secret: text.text, previous: { validUntil: until.toISOString() } };
+    });
+  }
+
+  /** Ends a key for good; one that is revoked stays as it is. @throws ProblemException NOT_FOUND */
+  async revoke(id: string, { reason }: RevokeKeyBody, actor: string): Promise<Key> {
+    const nowMs = this.parts.now();
+    return inTransaction(this.parts.pool, async (client) => {
+      const before = await lockRow(client, id);
+      if (before.state === 'revoked') return keyOf(before, nowMs);
+      await client.query(
+        `UPDATE service_a.key SET state = 'revoked', revoked_at = $2, revocation_reason = $3 WHERE id = $1`,
+        [id, new Date(nowMs), reason],
+      );
+      await touch(client, id, nowMs);
+      await note(client, { actor, action: 'key.revoked', keyId: id });
+      return keyOf((await findRow(client, id))!, nowMs);
+    });
+  }
+
+  private async addSecret(
+    client: PoolClient,
+    text: KeyText,
+    { number, nowMs }: { number: number; nowMs: number },
+  ): Promise<void> {
+    const digest = portableDigestOfText(this.parts.peppers.own, text.text);
+    await client.query(
+      `INSERT INTO service_a.secret (key_id, number, digest, pepper_version, prefix, last4, created_at)
+       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+      [text.keyId, number, digest, OWN_PEPPER, text.prefix, text.last4, new Date(nowMs)],
+    );
+  }
+}
+
+/** Adds a row to `event`, the audit of this service's own keys. */
+export async function note(
+  client: PoolClient,
+  event: { actor: string; action: string; keyId: string; detail?: object },
+): Promise<void> {
+  await client.query(
+    'INSERT INTO service_a.event (actor, action, key_id, detail) VALUES ($1, $2, $3, $4)',
+    [event.actor, event.action, event.keyId, JSON.stringify(event.detail ?? {})],
+  );
+}
+
+const INSERT_KEY = `
+  INSERT INTO service_a.key (id, name, consumer, environment, scopes, state, expires_at, rate_limits, ip_allowlist, tags,
+    metadata, origin, version, created_at, created_by, updated_at)
+  VALUES ($1, $2, $3, 'live', $4, 'active', $5, $6, '{}', '{}', '{}', 'issued', 1, $7, $8, $7)`;
+
+async function lockRow(client: PoolClient, id: string): Promise<LocalRow> {
+  const row = await findRow(client, id, 'FOR UPDATE');
+  if (row === null) throw new ProblemException('NOT_FOUND', `There is no key ${id}`);
+  return row;
+}
+
+async function touch(client: PoolClient, id: string, nowMs: number): Promise<void> {
+  await client.query(
+    'UPDATE service_a.key SET version = version + 1, updated_at = $2 WHERE id = $1',
+    [id, new Date(nowMs)],
+  );
+}
+
+function refuseDelivery(deliverTo: unknown): void {
+  if (deliverTo === undefined) return;
+  throw invalidField('/deliverTo', 'Only the key service delivers secrets; leave it out');
+}
+
+function refuse(faults: PolicyFault[]): void {
+  if (faults.length > 0) throw violation(faults);
+}
+
+function violation(faults: PolicyFault[]): ProblemException {
+  const errors = faults.map(({ pointer, detail }) => ({
+    pointer: pointer.replace(/^\/grants\/0\/scopes/, '/scopes'),
+    code: 'POLICY_VIOLATION' as const,
+    detail,
+  }));
+  const detail = errors.map((one) => `${one.pointer}: ${one.detail}`).join('; ');
+  return new ProblemException('POLICY_VIOLATION', detail, { errors });
+}
+
+function conflict(detail: string): ProblemException {
+  return new ProblemException('CONFLICT', detail);
+}

@@ -1,0 +1,74 @@
+import { ForbiddenException } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type {
+  Key,
+  ListKeysQuery,
+  ProvisionKeyBody,
+  RevokeKeyBody,
+  RotateKeyBody,
+} from '#contracts';
+import { callerOf } from '#jwt-guard';
+import { ProblemException } from '#server';
+import { SERVICE, type KeyProvisioner } from '../provisioning/key-provisioner.js';
+import type { UpstreamAnswer } from '../upstream.js';
+import type { LocalKeys } from './local-keys.js';
+import { keyOf, listRows } from './local-rows.js';
+
+/** What the routes for keys need of whoever manages them. */
+export type Provisioner = Pick<KeyProvisioner, 'create' | 'list' | 'rotate' | 'revoke'>;
+
+/** Makes, lists and ends keys in this service's own store. */
+export class LocalProvisioner implements Provisioner {
+  constructor(private readonly keys: LocalKeys) {}
+
+  async create(body: ProvisionKeyBody, from: FastifyRequest) {
+    return answer(await this.keys.issue(body, adminIn(from)));
+  }
+
+  /** The newest first; of the filters `consumer` and `tag` are known here. */
+  async list(query: Omit<ListKeysQuery, 'service'>, from: FastifyRequest) {
+    adminIn(from);
+    const { pool, now } = this.keys.parts;
+    const { limit, cursor, consumer, tag } = query;
+    const before = cursor === undefined ? null : placeOf(cursor);
+    const rows = await listRows(pool, { before, limit: limit + 1, consumer, tag });
+    const shown = rows.slice(0, limit);
+    const data = shown.map((row) => keyOf(row, now()));
+    const nextCursor = rows.length > limit ? cursorOf(shown.at(-1)!.seq) : null;
+    return answer({ data, nextCursor });
+  }
+
+  async rotate(id: string, body: RotateKeyBody, from: FastifyRequest) {
+    return answer(await this.keys.rotate(id, body, adminIn(from)));
+  }
+
+  async revoke(id: string, body: RevokeKeyBody, from: FastifyRequest) {
+    const key: Key = await this.keys.revoke(id, body, adminIn(from));
+    // every verification reads this store: there is nowhere else to be told
+    return answer({ key, propagation: { confirmed: true, boundSeconds: 0, ms: 0 } });
+  }
+}
+
+/** The person who asks. @throws ForbiddenException for an admin of other services */
+function adminIn(from: FastifyRequest): string {
+  const caller = callerOf(from);
+  if (caller === undefined) throw new Error('Keys are managed on guarded routes only');
+  if (caller.services === undefined || caller.services.includes(SERVICE)) return caller.sub;
+  const detail = 'This person may not administer keys of this service';
+  throw new ForbiddenException(detail, { errorCode: 'FORBIDDEN' });
+}
+
+function answer<T>(data: T): UpstreamAnswer<T> {
+  return { data, headers: new Headers() };
+}
+
+function cursorOf(seq: string): string {
+  return Buffer.from(`before:${seq}`).toString('hex');
+}
+
+function placeOf(cursor: string): string {
+  const place = /^before:([1-9]\d{0,17})$/.exec(Buffer.from(cursor, 'hex').toString())?.[1];
+  if (place === undefined)
+    throw new ProblemException('INVALID_CURSOR', 'Use nextCursor as the page before gave it');
+  return place;
+}

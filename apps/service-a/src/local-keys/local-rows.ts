@@ -1,0 +1,149 @@
+import type { Pool, PoolClient } from 'pg';
+import type { Environment, Key, RateLimit } from '#contracts';
+import type { KeyRecord, KeyState } from '#key-core';
+import { SERVICE } from '../provisioning/key-provisioner.js';
+
+/** A key of this service with its secrets, the newest first. */
+export interface LocalRow {
+  seq: string;
+  id: string;
+  name: string;
+  consumer: string;
+  environment: Environment;
+  scopes: string[];
+  state: KeyState;
+  not_before: Date | null;
+  expires_at: Date | null;
+  rate_limits: RateLimit[];
+  ip_allowlist: string[];
+  tags: string[];
+  metadata: Record<string, unknown>;
+  origin: 'issued' | 'imported';
+  version: number;
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+  revoked_at: Date | null;
+  revocation_reason: string | null;
+  secrets: LocalSecret[];
+}
+
+/** A secret as JSON out of the database. */
+export interface LocalSecret {
+  number: number;
+  digest: string;
+  pepper_version: number;
+  prefix: string;
+  last4: string;
+  created_ms: number;
+  until_ms: number | null;
+}
+
+const ROWS = `SELECT k.*, (SELECT json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
+      'pepper_version', s.pepper_version, 'prefix', s.prefix, 'last4', s.last4,
+      'created_ms', floor(extract(epoch FROM s.created_at) * 1000),
+      'until_ms', floor(extract(epoch FROM s.valid_until) * 1000)) ORDER BY s.number DESC)
+    FROM service_a.secret s WHERE s.key_id = k.id) AS secrets
+  FROM service_a.key k`;
+
+/** A key, or null. @throws where PostgreSQL does not answer */
+export async function findRow(
+  db: Pool | PoolClient,
+  id: string,
+  lock: '' | 'FOR UPDATE' = '',
+): Promise<LocalRow | null> {
+  const text = `${ROWS} WHERE k.id = $1 ${lock}`;
+  const { rows } = await db.query<LocalRow>(text, [id]);
+  return rows[0] ?? null;
+}
+
+/** Keys made before a place in the list, the newest first; `consumer` and `tag` narrow them. */
+export async function listRows(
+  db: Pool,
+  filter: {
+    before: string | null;
+    limit: number;
+    consumer?: string | undefined;
+    tag?: string | undefined;
+  },
+): Promise<LocalRow[]> {
+  const { rows } = await db.query<LocalRow>(
+    `${ROWS} WHERE ($1::bigint IS NULL OR k.seq < $1) AND ($3::text IS NULL OR k.consumer = $3)
+       AND ($4::text IS NULL OR $4 = ANY (k.tags)) ORDER BY k.seq DESC LIMIT $2`,
+    [filter.before, filter.limit, filter.consumer ?? null, filter.tag ?? null],
+  );
+  return rows;
+}
+
+/** The record that is decided on. */
+export function recordOf(row: LocalRow): KeyRecord {
+  return {
+    keyId: row.id,
+    version: row.version,
+    consumer: row.consumer,
+    consumerEnabled: true,
+    environment: row.environment,
+    state: row.state,
+    notBeforeMs: row.not_before && row.not_before.getTime(),
+    expiresAtMs: row.expires_at && row.expires_at.getTime(),
+    grants: [{ service: SERVICE, scopes: row.scopes }],
+    rateLimits: row.rate_limits,
+    quota: null,
+    ipAllowlist: row.ip_allowlist,
+    metadata: row.metadata,
+    secrets: row.secrets.map((secret) => ({
+      number: secret.number,
+      digest: Buffer.from(secret.digest, 'base64'),
+      pepperVersion: secret.pepper_version,
+      issuedAtMs: secret.created_ms,
+      validUntilMs: secret.until_ms,
+      isEnded: false,
+    })),
+  };
+}
+
+/** The key as it is answered. */
+export function keyOf(row: LocalRow, nowMs: number): Key {
+  const [current, previous] = row.secrets;
+  return {
+    id: row.id,
+    name: row.name,
+    consumer: row.consumer,
+    environment: row.environment,
+    grants: [{ service: SERVICE, scopes: row.scopes }],
+    status: statusOf(row, nowMs),
+    notBefore: isoOf(row.not_before),
+    expiresAt: isoOf(row.expires_at),
+    rateLimits: row.rate_limits,
+    quota: null,
+    ipAllowlist: row.ip_allowlist,
+    tags: row.tags,
+    metadata: row.metadata as Key['metadata'],
+    hint: { prefix: current!.prefix, last4: current!.last4 },
+    rotation: rotationOf(previous, nowMs),
+    origin: row.origin,
+    createdAt: row.created_at.toISOString(),
+    createdBy: row.created_by,
+    updatedAt: row.updated_at.toISOString(),
+    lastUsedAt: null,
+    revokedAt: isoOf(row.revoked_at),
+    revocationReason: row.revocation_reason,
+    version: row.version,
+  };
+}
+
+/** Revoked comes before expired, expired before disabled. */
+export function statusOf({ state, expires_at: end }: LocalRow, nowMs: number): Key['status'] {
+  if (state === 'revoked') return 'revoked';
+  return end !== null && end.getTime() <= nowMs ? 'expired' : state;
+}
+
+function rotationOf(previous: LocalSecret | undefined, nowMs: number): Key['rotation'] {
+  if (previous === undefined || previous.until_ms === null) return null;
+  const state = previous.until_ms <= nowMs ? 'finished' : 'overlapping';
+  return { state, previousValidUntil: new Date(previous.until_ms).toISOString() };
+}
+
+function isoOf(date: Date | null): string | null {
+  return date === null ? null : date.toISOString();
+}

@@ -1,0 +1,103 @@
+import type { Verdict, VerifyBody } from '#contracts';
+import {
+  decide,
+  matchSecret,
+  parseKeyText,
+  portableDigestOfText,
+  type Decision,
+  type KeyRecord,
+  type SecretRecord,
+} from '#key-core';
+import { SERVICE } from '../provisioning/key-provisioner.js';
+import type { LocalKeysParts } from './local-keys.js';
+import { findRow, recordOf } from './local-rows.js';
+import { OwnLimits } from './own-limits.js';
+
+/** A question about one of this service's own keys. */
+export type LocalQuestion = Pick<
+  VerifyBody,
+  'key' | 'scopes' | 'environment' | 'clientIp' | 'dryRun'
+>;
+
+/** Answers from this service's own store whether a key may do what is asked, by the same rules as the key service. */
+export class LocalVerifier {
+  private readonly limits = new OwnLimits();
+
+  constructor(private readonly parts: Pick<LocalKeysParts, 'pool' | 'peppers' | 'now'>) {}
+
+  /** @throws where PostgreSQL does not answer */
+  async verify(question: LocalQuestion): Promise<Verdict> {
+    const nowMs = this.parts.now();
+    const key = parseKeyText(question.key);
+    if (key === null) return this.bare('MALFORMED', nowMs);
+    const row = await findRow(this.parts.pool, key.keyId);
+    const record = row && recordOf(row);
+    const secret = await this.secretOf(record, key.text);
+    if (record === null || secret === null) return this.bare('NOT_FOUND', nowMs);
+    const { scopes, environment, clientIp } = question;
+    const decision = decide(
+      record,
+      secret,
+      { service: SERVICE, scopes, environment, clientIp },
+      nowMs,
+    );
+    if (decision.code !== 'VALID') return verdictOf({ record, secret, decision, nowMs });
+    const isDry = question.dryRun === true;
+    const taken = this.limits.take(record.keyId, record.rateLimits, isDry, nowMs);
+    const verdict = verdictOf({ record, secret, decision, nowMs });
+    const limited = taken.states.length > 0 ? { rateLimits: taken.states } : {};
+    if (!taken.isRefused) return { ...verdict, ...limited };
+    const { metadata: _, ...refused } = { ...verdict, ...limited };
+    const retryAfterSeconds = taken.retrySeconds;
+    return { ...refused, valid: false, code: 'RATE_LIMITED', retryAfterSeconds };
+  }
+
+  /** Every secret is compared, and a dummy where there is no key. */
+  private async secretOf(record: KeyRecord | null, text: string): Promise<SecretRecord | null> {
+    const versions = new Set(record?.secrets.map((one) => one.pepperVersion));
+    const digests = new Map<number, Buffer>();
+    for (const version of versions) {
+      const pepper = await this.parts.peppers.get(version);
+      if (pepper !== undefined) digests.set(version, portableDigestOfText(pepper, text));
+    }
+    const own = () => portableDigestOfText(this.parts.peppers.own, text);
+    return matchSecret(record, (version) => (record === null ? own() : digests.get(version)));
+  }
+
+  private bare(code: 'MALFORMED' | 'NOT_FOUND', nowMs: number): Verdict {
+    return { valid: false, code, decision: decisionAt(nowMs, 0) };
+  }
+}
+
+function verdictOf({
+  record,
+  secret,
+  decision,
+  nowMs,
+}: {
+  record: KeyRecord;
+  secret: SecretRecord;
+  decision: Decision;
+  nowMs: number;
+}): Verdict {
+  const { code, scopes, superseded } = decision;
+  return {
+    ...{ valid: code === 'VALID', code, keyId: record.keyId, secretNumber: secret.number },
+    ...{ consumer: record.consumer, environment: record.environment },
+    ...(scopes && { scopes }),
+    expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
+    ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
+    ...(superseded && {
+      rotation: { superseded: true, validUntil: iso(superseded.validUntilMs) },
+    }),
+    decision: decisionAt(nowMs, record.version),
+  };
+}
+
+function decisionAt(nowMs: number, version: number): Verdict['decision'] {
+  return { source: 'store', asOf: iso(nowMs), ttlSeconds: 0, version };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,40 @@
+import type { LimitState, RateLimit } from '#contracts';
+import { takeUnits } from '#key-core';
+
+const MAX_BUCKETS = 100_000;
+
+/** How taking from limits went. */
+export interface Taken {
+  isRefused: boolean;
+  retrySeconds: number;
+  states: LimitState[];
+}
+
+/** Rate limits of this service's own keys, counted in this process; 100,000 buckets at most, the oldest go first. */
+export class OwnLimits {
+  private readonly buckets = new Map<string, number>();
+
+  /** Takes one unit from all limits or from none; `isDry` only looks. */
+  take(keyId: string, limits: readonly RateLimit[], isDry: boolean, nowMs: number): Taken {
+    const takings = limits.map((limit) => {
+      const name = `${keyId}:${limit.name}`;
+      return { name, limit, taken: takeUnits(this.buckets.get(name) ?? 0, limit, 1, nowMs) };
+    });
+    const refusing = takings.find((one) => !one.taken.allowed);
+    if (refusing === undefined && !isDry)
+      for (const { name, taken } of takings) this.keep(name, taken.tatMs);
+    return {
+      isRefused: refusing !== undefined,
+      retrySeconds: refusing?.taken.retryAfterSeconds ?? 0,
+      states: takings.map(({ limit, taken: { remaining, resetSeconds } }) => ({
+        ...{ name: limit.name, limit: limit.limit, remaining, resetSeconds },
+      })),
+    };
+  }
+
+  private keep(name: string, tatMs: number): void {
+    this.buckets.delete(name);
+    this.buckets.set(name, tatMs);
+    if (this.buckets.size > MAX_BUCKETS) this.buckets.delete(this.buckets.keys().next().value!);
+  }
+}
