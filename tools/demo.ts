@@ -9,6 +9,7 @@ import {
   showRevocation,
   type Scene,
 } from './demo/flows.js';
+import { showMigration } from './demo/migrate.js';
 import { createNarrator } from './demo/narrator.js';
 import { playRotation } from './demo/rotation.js';
 import { findTarget } from './demo/target.js';
@@ -19,6 +20,7 @@ import { findTarget } from './demo/target.js';
  * good one where it had none.
  */
 async function main(): Promise<void> {
+  if (process.argv.includes('--migrate')) return migrationDemo();
   const { DEMO_QUICKSTART, KEYWARD_HOME = '.keyward' } = process.env;
   const target = await findTarget(DEMO_QUICKSTART, KEYWARD_HOME);
   const scene: Scene = { target, narrator: createNarrator((line) => console.log(line)) };
@@ -32,6 +34,13 @@ async function main(): Promise<void> {
   } finally {
     await target.release();
   }
+}
+
+/** Service-a moves from its own keys to the key service and back, on a platform that is started for it. */
+async function migrationDemo(): Promise<void> {
+  const narrator = createNarrator((line) => console.log(line));
+  await Promise.race([showMigration(narrator), interruption()]);
+  console.log('\nNo request failed, and no key was issued anew.');
 }
 
 async function playFlows(scene: Scene, restoreKey: () => void): Promise<void> {

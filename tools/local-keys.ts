@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { loadConfig, secretBytes } from '#server';
+import { handOverTo, takeOverFrom, type OwnStore } from './local-keys/moves.js';
+import { logIn } from './quickstart/provision.js';
+
+const settings = z.object({
+  SERVICE_A_DATABASE_URL: z.string().startsWith('postgres'),
+  SERVICE_A_KEY_SECRET: secretBytes,
+  KEYWARD_HOME: z.string().default('.keyward'),
+});
+
+const quickstart = z.object({
+  login: z.url(),
+  keyService: z.url(),
+  admin: z.object({ username: z.string(), password: z.string() }),
+});
+
+/**
+ * `npm run local-keys -- hand-over` hands service-a's own keys over to the key service, `... -- take-over` takes them over from there.
+ * Where the services are, and who the admin is, is read from the file that `npm start` writes.
+ */
+async function main(): Promise<void> {
+  const moves = { 'hand-over': handOverTo, 'take-over': takeOverFrom };
+  const move = moves[process.argv[3] as keyof typeof moves];
+  if (move === undefined) throw new Error('Say hand-over or take-over');
+  const env = loadConfig(settings);
+  const told = readFileSync(join(env.KEYWARD_HOME, 'quickstart.json'), 'utf8');
+  const { login, keyService, admin } = quickstart.parse(JSON.parse(told));
+  const token = await logIn(login, admin);
+  if (token === null) throw new Error('The admin of quickstart.json may not log in');
+  const store: OwnStore = {
+    databaseUrl: env.SERVICE_A_DATABASE_URL,
+    secret: env.SERVICE_A_KEY_SECRET,
+  };
+  console.log(JSON.stringify(await move({ url: keyService, token }, store), null, 2));
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,54 @@
+import { exportKeys } from '#contracts';
+import { newRecipient, readExport } from '#key-core';
+import type { Pool } from 'pg';
+import { handOver, type HandedOver } from '../../apps/service-a/src/local-keys/hand-over.js';
+import { createLocalPool } from '../../apps/service-a/src/local-keys/local-database.js';
+import { LocalPeppers } from '../../apps/service-a/src/local-keys/local-peppers.js';
+import { takeOver, type TakenOver } from '../../apps/service-a/src/local-keys/take-over.js';
+import { call } from '../quickstart/http.js';
+import { bearer } from '../quickstart/provision.js';
+
+/** Where service-a keeps its own keys. */
+export interface OwnStore {
+  databaseUrl: string;
+  secret: Buffer;
+}
+
+/** The key service, and the access token of an admin. */
+export interface Central {
+  url: string;
+  token: string;
+}
+
+/** Hands service-a's own keys over to the key service, in mode `shadow`. */
+export function handOverTo({ url, token }: Central, store: OwnStore): Promise<HandedOver> {
+  return withStore(store, (parts) =>
+    handOver(parts, (path, body) => call(`${url}${path}`, { ...bearer(token), body })),
+  );
+}
+
+/** Takes service-a's keys over from the key service into its own store. */
+export async function takeOverFrom({ url, token }: Central, store: OwnStore): Promise<TakenOver> {
+  const { publicKey: recipientKey, privateKey } = newRecipient();
+  const signers = exportKeys.parse((await call(`${url}/v1/exports/keys`)).body);
+  const answer = await fetch(`${url}/v1/exports`, {
+    method: 'POST',
+    headers: { ...bearer(token).headers, 'content-type': 'application/json' },
+    body: JSON.stringify({ service: 'service-a', recipientKey }),
+  });
+  if (!answer.ok) throw new Error(`The export was answered ${answer.status}`);
+  const read = readExport(await answer.text(), { signers, privateKey });
+  return withStore(store, (parts) => takeOver(parts, read));
+}
+
+async function withStore<T>(
+  { databaseUrl, secret }: OwnStore,
+  work: (parts: { pool: Pool; peppers: LocalPeppers }) => Promise<T>,
+): Promise<T> {
+  const pool = createLocalPool(databaseUrl);
+  try {
+    return await work({ pool, peppers: new LocalPeppers(pool, secret) });
+  } finally {
+    await pool.end();
+  }
+}
