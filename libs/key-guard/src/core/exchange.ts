@@ -24,6 +24,12 @@ export class ConnectionBroken extends Error {
   override name = 'ConnectionBroken';
 }
 
+/** Whether nobody listens there: asking again costs nobody anything. */
+export function isNobodyThere(error: unknown): boolean {
+  const cause = error instanceof ConnectionBroken ? error.cause : null;
+  return (cause as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED';
+}
+
 /** The answer was not there in time. */
 export class TimeUp extends Error {
   override name = 'TimeUp';

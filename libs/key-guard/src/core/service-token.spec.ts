@@ -81,6 +81,16 @@ describe('createServiceToken', () => {
     await expect(token()).resolves.toBe('token-2');
   });
 
+  it('asks again at once where nobody listened: login may be starting', async () => {
+    const { port } = new URL(login.url);
+    const token = make();
+    await login.close();
+    await expect(token()).rejects.toThrow(TokenUnavailable);
+    login = await createStubServer(Number(port));
+    grant();
+    await expect(token()).resolves.toBe('token-1');
+  });
+
   it('replaces a token that was refused, at most once a second', async () => {
     const token = make();
     await token();

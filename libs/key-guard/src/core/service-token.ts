@@ -1,5 +1,5 @@
 import { JWT_BEARER, oauthToken } from '#contracts';
-import { exchange } from './exchange.js';
+import { exchange, isNobodyThere } from './exchange.js';
 
 /** How a service gets its own tokens: OAuth 2 client credentials (RFC 6749, section 4.4). */
 export interface ServiceTokenOptions {
@@ -43,7 +43,8 @@ const REFRESH_AT = 0.8;
  * A source of the service's token that asks login as seldom as it can: one request at a time, a new token when four
  * fifths of the old one's life are over. While login is away the old one is used to its end.
  *
- * @throws TokenUnavailable (from the source) when there is no live token; asked again after a second at the earliest
+ * @throws TokenUnavailable (from the source) when there is no live token. A login that answered with a refusal, or was slow to
+ *   answer, is asked again after a second at the earliest; where nobody listened, as while login starts, at once
  */
 export function createServiceToken(options: ServiceTokenOptions): ServiceToken {
   const nowMs = options.nowMs ?? (() => performance.now());
@@ -61,7 +62,7 @@ export function createServiceToken(options: ServiceTokenOptions): ServiceToken {
         return (token = fresh);
       })
       .catch((error: TokenUnavailable) => {
-        failure = { error, untilMs: nowMs() + RETRY_MS };
+        if (!isNobodyThere(error.cause)) failure = { error, untilMs: nowMs() + RETRY_MS };
         throw error;
       })
       .finally(() => (flight = null));
