@@ -36,13 +36,17 @@ export interface FeedParts {
  * - `reset {seq}`: the gap is too large (over 10,000 rows) or the number is not ours; forget everything, go on from `seq`
  *
  * The stream ends when the token does, when the app stops, when what was missed cannot be read, and when the client lets 1 MiB
- * pile up. There is no HEAD: it would be a stream as well.
+ * pile up. HEAD answers with the headers alone.
  */
 export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
   const streams = new Set<FeedStream>();
   fastify.addHook('preClose', (done) => {
     for (const stream of streams) stream.end();
     done();
+  });
+  fastify.head(FEED_PATH, async (request, reply) => {
+    await serviceCaller(request, parts.tokens);
+    return reply.type('text/event-stream').send();
   });
   fastify.get(FEED_PATH, { exposeHeadRoute: false }, async (request, reply) => {
     const caller = await serviceCaller(request, parts.tokens);

@@ -134,11 +134,13 @@ test('ends when the token of its caller does', async () => {
   await expect(until(events, () => false)).rejects.toThrow('The stream ended');
 });
 
-test('is for services that may verify, and has no HEAD', async () => {
+test('is for services that may verify; HEAD is no stream', async () => {
   const provisioner = await replicas.issuer.service('service-a', 'keys:provision');
   const statuses = [];
   for (const who of [null, 'junk', seeded.admin, provisioner])
     statuses.push((await replicas.call('get', '/v1/changes', who)).status);
   expect(statuses).toEqual([401, 401, 403, 403]);
-  expect((await replicas.call('head', '/v1/changes', token)).status).toBe(405);
+  expect((await replicas.call('head', '/v1/changes', null)).status).toBe(401);
+  const head = await replicas.call('head', '/v1/changes', token);
+  expect([head.status, head.headers['content-type']]).toEqual([200, 'text/event-stream']);
 });
