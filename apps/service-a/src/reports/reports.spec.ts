@@ -118,7 +118,10 @@ describe('reports behind API keys', () => {
     expect((await write({ title: 'Once' }, 'a b')).status).toBe(400);
     around.keyService.routes({
       'POST /v1/keys/verify': (_seen, response) =>
-        sendJson(response, 200, { valid: true, code: 'VALID', decision, keyId: 'key_other' }),
+        sendJson(response, 200, {
+          ...{ valid: true, code: 'VALID', ...ofKey, decision },
+          keyId: 'key_9kTMd7QpXvB2nYcF',
+        }),
     });
     const theirs = await write({ title: 'Other' }, 'one');
     expect([theirs.status, replayed(theirs)]).toEqual([201, undefined]);
