@@ -9,13 +9,13 @@ export class LoginIdempotency1700000005000 implements MigrationInterface {
     await runner.query(`
       CREATE TABLE login.idempotency (
         principal text NOT NULL,
-        key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+        sent_under text NOT NULL CHECK (length(sent_under) BETWEEN 1 AND 255),
         request bytea NOT NULL CHECK (octet_length(request) = 32),
         answer json,
         sealed_secret bytea,
         secret_until timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (principal, key)
+        PRIMARY KEY (principal, sent_under)
       );
       CREATE INDEX idempotency_by_age ON login.idempotency (created_at);
       CREATE INDEX idempotency_sealed ON login.idempotency (secret_until) WHERE sealed_secret IS NOT NULL;

@@ -83,7 +83,7 @@ test('a secret is replaced once, and given again within 10 minutes only', async 
   expect([late.status, isReplay(late)]).toEqual([200, true]);
   expect(late.body).toEqual({ client });
   await send('/v1/clients', 'sweep', { clientId: 'sweep' });
-  const sealed = `login.idempotency WHERE key = 'replace' AND sealed_secret IS NOT NULL`;
+  const sealed = `login.idempotency WHERE sent_under = 'replace' AND sealed_secret IS NOT NULL`;
   expect(await count(sealed)).toBe(0);
   await later('24 hours');
   const fresh = await send(path, 'replace');

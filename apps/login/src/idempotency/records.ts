@@ -42,31 +42,31 @@ export async function keep(
 }
 
 const CLAIM = `
-  INSERT INTO login.idempotency AS i (principal, key, request) VALUES ($1, $2, $3)
-  ON CONFLICT (principal, key) DO UPDATE
+  INSERT INTO login.idempotency AS i (principal, sent_under, request) VALUES ($1, $2, $3)
+  ON CONFLICT (principal, sent_under) DO UPDATE
     SET request = excluded.request, created_at = excluded.created_at, answer = NULL,
       sealed_secret = NULL, secret_until = NULL
     WHERE i.created_at < now() - interval '24 hours'
-  RETURNING key`;
+  RETURNING sent_under`;
 
 const READ = `
   SELECT request, answer,
     CASE WHEN secret_until > clock_timestamp() THEN sealed_secret END AS "sealedSecret"
-  FROM login.idempotency WHERE principal = $1 AND key = $2`;
+  FROM login.idempotency WHERE principal = $1 AND sent_under = $2`;
 
 const KEEP = `
   UPDATE login.idempotency SET answer = $3, sealed_secret = $4,
     secret_until = CASE WHEN $4::bytea IS NULL THEN NULL ELSE now() + interval '10 minutes' END
-  WHERE principal = $1 AND key = $2`;
+  WHERE principal = $1 AND sent_under = $2`;
 
 /** Forgets some of what is due: whole records, and secrets. What another transaction holds is left to the next sweep. */
 const SWEEP = `
   WITH forgotten AS (
-    DELETE FROM login.idempotency WHERE (principal, key) IN (
-      SELECT principal, key FROM login.idempotency WHERE created_at < now() - interval '24 hours'
+    DELETE FROM login.idempotency WHERE (principal, sent_under) IN (
+      SELECT principal, sent_under FROM login.idempotency WHERE created_at < now() - interval '24 hours'
       ORDER BY created_at LIMIT 50 FOR UPDATE SKIP LOCKED)
   )
-  UPDATE login.idempotency SET sealed_secret = NULL WHERE (principal, key) IN (
-    SELECT principal, key FROM login.idempotency
+  UPDATE login.idempotency SET sealed_secret = NULL WHERE (principal, sent_under) IN (
+    SELECT principal, sent_under FROM login.idempotency
     WHERE sealed_secret IS NOT NULL AND secret_until < now() AND created_at >= now() - interval '24 hours'
     ORDER BY secret_until LIMIT 50 FOR UPDATE SKIP LOCKED)`;
