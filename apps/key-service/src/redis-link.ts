@@ -1,4 +1,5 @@
-import { Cluster } from 'ioredis';
+import { createHash } from 'node:crypto';
+import { Cluster, Command, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createRedisClient, type RedisClient } from '#redis-client';
 import { Patience } from './patience.js';
@@ -30,7 +31,9 @@ export type Script = <T>(
   args: readonly (string | number)[],
 ) => Promise<Answered<T> | null>;
 
-type Scripted = Record<string, (keys: number, ...args: (string | number)[]) => Promise<unknown>>;
+/** Number of keys, keys, arguments. */
+type Call = (args: (string | number)[]) => Promise<unknown>;
+type Scripted = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
 
 /** A cluster may promote a node behind our back: a script runs only on nodes that were admitted. Its last argument names them. */
 const ONLY_ADMITTED = `
@@ -102,18 +105,37 @@ export class RedisLink {
     this.admitted = null;
   }
 
-  /** Makes a script known; it is sent once and called by its digest from then on. `patienceMs`: for its answers, 50 by default. */
-  script(lua: string, { patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
-    this.scripts += 1;
+  /** Whether keys lie on several servers, so that a command is about those of one slot. */
+  get isCluster(): boolean {
+    return this.client instanceof Cluster;
+  }
+
+  /**
+   * Makes a script known; it is sent once and called by its digest from then on. Its calls go out together with the other
+   * commands of the moment; a call of a bundle, which is many in one already, at once. `patienceMs`: for its answers, 50 by
+   * default.
+   */
+  script(lua: string, { isBundle = false, patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
+    const whole = ONLY_ADMITTED + lua;
     const patience = new Patience(patienceMs);
-    const name = `keyward${this.scripts}`;
-    this.client.defineCommand(name, { lua: ONLY_ADMITTED + lua });
-    const call = (this.client as unknown as Scripted)[name]!.bind(this.client);
+    const call =
+      isBundle && !(this.client instanceof Cluster)
+        ? callerOf(this.client, whole)
+        : this.define(whole);
     return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
       this.use(
-        () => call(keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '') as Promise<T>,
+        () =>
+          call([keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '']) as Promise<T>,
         patience,
       );
+  }
+
+  private define(lua: string): Call {
+    this.scripts += 1;
+    const name = `keyward${this.scripts}`;
+    this.client.defineCommand(name, { lua });
+    const call = (this.client as unknown as Scripted)[name]!.bind(this.client);
+    return (args) => call(...args);
   }
 
   /** Reads. Null as in {@link RedisLink.use}. */
@@ -162,11 +184,25 @@ export class RedisLink {
   }
 
   /** Logged once a second at most: a Redis that takes no writes refuses most verifications' scripts. */
-  private noteRefusal(error: Error): void {
+  noteRefusal(error: Error): void {
     if (performance.now() - this.warnedMs < 1_000) return;
     this.warnedMs = performance.now();
     this.log.warn({ err: error }, 'redis refused a command');
   }
+}
+
+/** Calls a script by its digest in a command of its own, and sends it where the server does not know it. */
+function callerOf(client: Redis, lua: string): Call {
+  const digest = createHash('sha1').update(lua).digest('hex');
+  const send = (name: string, script: string, args: readonly (string | number)[]) =>
+    client.sendCommand(
+      new Command(name, [script, ...args], { replyEncoding: 'utf8' }),
+    ) as Promise<unknown>;
+  return (args) =>
+    send('evalsha', digest, args).catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
+      return send('eval', lua, args);
+    });
 }
 
 async function serversOf(client: RedisClient): Promise<Omit<Servers, 'connection'>> {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { KeyRecord } from '#key-core';
 import { cacheNames } from '../changes/marker.js';
@@ -6,9 +5,9 @@ import { LEASE_TTL_MS, leaseName } from '../quota/lease.js';
 import type { Taken } from '../quota/quota-balance.js';
 import type { RedisLink, Script } from '../redis-link.js';
 import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
-import type { Spending, Spent } from './spending.js';
+import { CheckLine, type CheckCall, type CheckReply, type SpentReply } from './check-line.js';
+import { NO_SPENDING, type Spending, type Spent } from './spending.js';
 
-const TOKEN_TTL_MS = 5_000;
 const NEGATIVE_TTL_MS = 1_000;
 
 /** A question to the cache. */
@@ -24,20 +23,13 @@ export interface Ask {
 
 export type CacheAnswer =
   | { kind: 'same'; spent: Spent }
-  /** The entry is the same, but the lease of the quota is too small: nothing is spent until more is taken. */
-  | { kind: 'short' }
   | { kind: 'entry'; entry: CacheEntry }
   | { kind: 'miss'; token: string }
   | { kind: 'forged' }
   | { kind: 'away' };
 
-type SpentReply = [1, number, number, ...number[]];
-type Reply = string | SpentReply | [0, string];
-
 /** Redis is not to be used now. */
 export const AWAY: CacheAnswer = { kind: 'away' };
-
-const lua = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
 export interface RecordCacheOptions {
   macKey: Buffer;
@@ -49,17 +41,15 @@ export interface RecordCacheOptions {
 
 /** The validation cache and the rate-limit buckets in Redis. Every method answers `away` or nothing where Redis does. */
 export class RecordCache {
-  private readonly checkScript: Script;
+  private readonly line: CheckLine;
   private readonly fillScript: Script;
-  private readonly tokenPrefix = randomBytes(12).toString('base64url');
-  private tokens = 0;
 
   constructor(
     private readonly link: RedisLink,
     private readonly options: RecordCacheOptions,
   ) {
-    this.checkScript = link.script(lua('./check.lua'));
-    this.fillScript = link.script(lua('./fill.lua'));
+    this.line = new CheckLine(link);
+    this.fillScript = link.script(readFileSync(new URL('./fill.lua', import.meta.url), 'utf8'));
   }
 
   get isUsable(): boolean {
@@ -69,16 +59,29 @@ export class RecordCache {
   /**
    * Confirms the entry that the caller knows and spends, or hands out the entry that is there, or the right to fill.
    * One round trip.
+   *
+   * @param whenShort has the answer where the entry is the same, but the lease of the quota too small: nothing is spent until
+   *   more is taken
    */
-  async check(ask: Ask): Promise<CacheAnswer> {
+  check(ask: Ask, whenShort: () => CacheAnswer | Promise<CacheAnswer>): Promise<CacheAnswer> {
+    const { runs } = this.link;
+    if (runs === null) return Promise.resolve(AWAY);
     const { record, fill } = cacheNames(ask.keyId);
     const { limits, quota } = ask.spending;
-    const names = [record, fill, ...limits.map((one) => `kw:{${ask.keyId}}:rl:${one.name}`)];
-    const { runs } = this.link;
-    if (runs === null) return AWAY;
+    const names = [record, fill];
+    for (const { name } of limits) names.push(`kw:{${ask.keyId}}:rl:${name}`);
     if (quota !== null) names.push(leaseName(ask.keyId, quota, runs));
-    const done = await this.run(names, ask);
-    return done === null ? AWAY : this.read(ask, done);
+    return new Promise((resolve) => {
+      this.line.ask({ names, args: argsOf(ask) }, runs, (reply) => {
+        if (reply === null) resolve(AWAY);
+        else resolve(isShort(reply) ? whenShort() : this.read(ask, reply));
+      });
+    });
+  }
+
+  /** The same where nothing is to be spent. */
+  look(ask: Omit<Ask, 'spending'>): Promise<CacheAnswer> {
+    return this.check({ ...ask, spending: NO_SPENDING }, () => AWAY);
   }
 
   /**
@@ -87,11 +90,17 @@ export class RecordCache {
    *
    * @returns null where Redis is away
    */
-  async spendShared(consumer: string, spending: Spending): Promise<Spent | null> {
+  spendShared(consumer: string, spending: Spending): Promise<Spent | null> {
+    const { runs } = this.link;
+    if (runs === null) return Promise.resolve(null);
     const owner = `kw:{consumer:${consumer}}:rl`;
     const names = [owner, owner, ...spending.limits.map((one) => `${owner}:${one.name}`)];
-    const done = await this.run(names, { tag: '*', epoch: 0, spending });
-    return done === null ? null : spentOf(spending, done as SpentReply);
+    const args = argsOf({ tag: '*', epoch: 0, spending });
+    return new Promise((resolve) => {
+      this.line.ask({ names, args }, runs, (reply) =>
+        resolve(reply === null ? null : spentOf(spending, reply as SpentReply)),
+      );
+    });
   }
 
   /** The tag for where none is known, which hands out no entry that was read from the store before `oldestMs`. */
@@ -118,39 +127,27 @@ export class RecordCache {
     await this.link.delete(cacheNames(keyId).record);
   }
 
-  private async run(
-    names: string[],
-    { tag, epoch, spending, taken }: Omit<Ask, 'keyId'>,
-  ): Promise<Reply | null> {
-    const { limits, quota, cost, isDry } = spending;
-    const args: (string | number)[] = [
-      tag,
-      epoch,
-      this.newToken(),
-      TOKEN_TTL_MS,
-      cost,
-      isDry ? 0 : 1,
-    ];
-    for (const one of limits) args.push(one.limit, one.windowSeconds * 1_000);
-    if (quota !== null) args.push(taken === undefined ? '' : grantOf(taken));
-    const done = await this.checkScript<Reply>(names, args);
-    return done === null ? null : done.answer;
-  }
-
-  /** Unlike any other process's, and any other of this one. */
-  private newToken(): string {
-    this.tokens += 1;
-    return `${this.tokenPrefix}${this.tokens}`;
-  }
-
-  private read({ keyId, spending }: Ask, reply: Reply): CacheAnswer {
+  private read({ keyId, spending }: Ask, reply: CheckReply): CacheAnswer {
     if (typeof reply === 'string') {
       const entry = openEntry(this.options.macKey, keyId, reply);
       return entry === null ? { kind: 'forged' } : { kind: 'entry', entry };
     }
-    if (reply[0] === 0) return { kind: 'miss', token: reply[1] };
-    return reply[1] === -1 ? { kind: 'short' } : { kind: 'same', spent: spentOf(spending, reply) };
+    return reply[0] === 0
+      ? { kind: 'miss', token: reply[1] }
+      : { kind: 'same', spent: spentOf(spending, reply) };
   }
+}
+
+function isShort(reply: CheckReply): boolean {
+  return typeof reply !== 'string' && reply[0] === 1 && reply[1] === -1;
+}
+
+function argsOf({ tag, epoch, spending, taken }: Omit<Ask, 'keyId'>): CheckCall['args'] {
+  const { limits, quota, cost, isDry } = spending;
+  const args = [limits.length, quota === null ? 0 : 1, tag, epoch, cost, isDry ? 0 : 1];
+  for (const one of limits) args.push(one.limit, one.windowSeconds * 1_000);
+  if (quota !== null) args.push(taken === undefined ? '' : grantOf(taken));
+  return args;
 }
 
 function grantOf({ units, remaining, refillInMs }: Taken): string {

@@ -53,14 +53,14 @@ export class Spender {
     return this.spendHere(record, spending);
   }
 
-  private async confirmOwn(ask: Ask): Promise<CacheAnswer> {
-    const cache = this.parts.cache!;
-    const answer = await cache.check(ask);
-    if (answer.kind !== 'short') return answer;
+  private confirmOwn(ask: Ask): Promise<CacheAnswer> {
+    return this.parts.cache!.check(ask, () => this.confirmWithMore(ask));
+  }
+
+  /** After more was taken from the store, as the lease was short. */
+  private async confirmWithMore(ask: Ask): Promise<CacheAnswer> {
     const taken = await this.take(ask.keyId, ask.spending, 'lease');
-    if (taken === null) return CHANGED;
-    const again = await cache.check({ ...ask, taken });
-    return again.kind === 'short' ? AWAY : again;
+    return taken === null ? CHANGED : this.parts.cache!.check({ ...ask, taken }, () => AWAY);
   }
 
   private async confirmWithShared(ask: Ask, consumer: string): Promise<CacheAnswer> {

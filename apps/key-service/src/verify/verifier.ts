@@ -60,6 +60,11 @@ interface Answer {
   origin: Origin;
 }
 
+interface Told {
+  verdict: Verdict;
+  record: KeyRecord | null;
+}
+
 const MAX_KNOWN = 50_000;
 
 /**
@@ -76,16 +81,21 @@ export class Verifier {
   constructor(private readonly parts: VerifierParts) {}
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
-  async verify(question: Question): Promise<Verdict> {
-    const { verdict } = await this.decideOn(question);
-    this.parts.usage.count(question, verdict);
-    return verdict;
+  verify(question: Question): Promise<Verdict> {
+    return this.answerTo(question).then((answer) => {
+      const { verdict } = this.told(answer);
+      this.parts.usage.count(question, verdict);
+      return verdict;
+    });
   }
 
   /** The same without counting it as usage, and with the record that was gone by where the verdict says anything of the key. */
-  async decideOn(question: Question): Promise<{ verdict: Verdict; record: KeyRecord | null }> {
+  decideOn(question: Question): Promise<Told> {
+    return this.answerTo(question).then((answer) => this.told(answer));
+  }
+
+  private told(answer: Answer | 'busy' | null): Told {
     const nowMs = this.parts.material.now();
-    const answer = await this.answerTo(question);
     if (answer === null)
       return { verdict: bareRefusal('MALFORMED', this.originOf(nowMs)), record: null };
     if (answer === 'busy') return { verdict: busyRefusal(this.originOf(nowMs)), record: null };
@@ -108,15 +118,26 @@ export class Verifier {
    *
    * @param isDry whether keys count that are on trial only
    */
-  private async answerTo(
+  private answerTo(question: Question, isDry = question.isDry): Promise<Answer | 'busy' | null> {
+    const key = parseKeyText(question.text);
+    if (key === null) return this.asForeign(question, isDry, null);
+    try {
+      return this.answer(key, question).then((own) =>
+        own.opened === null ? this.asForeign(question, isDry, own) : own,
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  private async asForeign(
     question: Question,
-    isDry = question.isDry,
+    isDry: boolean,
+    own: Answer | null,
   ): Promise<Answer | 'busy' | null> {
     const { foreign, material } = this.parts;
     const given = { ...question, isDry };
-    const key = parseKeyText(question.text);
-    const own = key && (await this.answer(key, question));
-    if (own?.opened || !foreign.mayBe(given)) return own;
+    if (!foreign.mayBe(given)) return own;
     const found = await foreign.find(given);
     if (found === 'busy') return found;
     if (found !== null) return this.answer(found, question);
@@ -131,22 +152,24 @@ export class Verifier {
     return this.fromCache(key, question, epoch);
   }
 
-  private async fromCache(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
+  private fromCache(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
     const known = this.known.get(key.keyId);
-    // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
     const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs(key);
-    const answer = isFresh ? await this.ask(key, question, known) : null;
-    return answer ?? (await this.askAnew(key, question, epoch));
+    if (!isFresh) return this.askAnew(key, question, epoch);
+    return this.ask({ key, question, known }, () => this.askAnew(key, question, epoch));
   }
 
   private async askAnew(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
     const { cache, log } = this.parts;
     const { keyId } = key;
     const tag = RecordCache.newerThan(this.oldestMs(key));
-    const found = await cache!.check({ keyId, tag, epoch, spending: NO_SPENDING });
+    const found = await cache!.look({ keyId, tag, epoch });
     if (found.kind === 'entry') {
       this.remember(keyId, found.entry);
-      return (await this.ask(key, question, found.entry)) ?? this.fromStore(key, question, null);
+      // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
+      return this.ask({ key, question, known: found.entry }, () =>
+        this.fromStore(key, question, null),
+      );
     }
     if (found.kind === 'forged') {
       log.error({ keyId }, 'a cache entry was not sealed by us, or by another version: dropped');
@@ -155,29 +178,27 @@ export class Verifier {
     return this.fromStore(key, question, found.kind === 'miss' ? found.token : null);
   }
 
-  /** The answer by a known entry, or null where Redis does not confirm it. */
-  private async ask(
-    key: PresentedKey,
-    question: Question,
-    known: CacheEntry,
-  ): Promise<Answer | null> {
+  /** The answer by a known entry. One promise, as most verifications come this way. */
+  private ask(
+    { key, question, known }: { key: PresentedKey; question: Question; known: CacheEntry },
+    whereNotConfirmed: () => Promise<Answer>,
+  ): Promise<Answer> {
     const { keyId } = key;
     const { opened, spending } = this.judge(known.record, key, question);
     const { tag, epoch, record } = known;
-    const found = await this.parts.spender.confirm(
-      { keyId, tag, epoch, spending },
-      record?.consumer ?? '',
-    );
-    switch (found.kind) {
-      case 'same':
-        return { opened, spent: found.spent, origin: this.originOf(known.asOfMs, 'cache') };
-      case 'miss':
-        return this.fromStore(key, question, found.token);
-      case 'away':
-        return this.fromStore(key, question, null);
-      default:
-        return null;
-    }
+    const asked = { keyId, tag, epoch, spending };
+    return this.parts.spender.confirm(asked, record?.consumer ?? '').then((found) => {
+      switch (found.kind) {
+        case 'same':
+          return { opened, spent: found.spent, origin: this.originOf(known.asOfMs, 'cache') };
+        case 'miss':
+          return this.fromStore(key, question, found.token);
+        case 'away':
+          return this.fromStore(key, question, null);
+        default:
+          return whereNotConfirmed();
+      }
+    });
   }
 
   private async fromStore(
@@ -209,7 +230,7 @@ export class Verifier {
     const { cache } = this.parts;
     if (epoch === null || question.isFresh || !cache?.isUsable) throw cause;
     const { keyId } = key;
-    const found = await cache.check({ keyId, tag: '', epoch, spending: NO_SPENDING });
+    const found = await cache.look({ keyId, tag: '', epoch });
     if (found.kind !== 'entry') throw cause;
     const { record, asOfMs } = found.entry;
     return this.spendFor(key, question, { record, origin: this.originOf(asOfMs, 'cache') });
