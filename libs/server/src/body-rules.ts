@@ -11,27 +11,40 @@ interface Fault {
   detail: string;
 }
 
+/** What is known of a body beforehand. */
+export interface BodyTraits {
+  /** It is of a route that asks about keys. */
+  mayHoldKeys: boolean;
+  /** It is ASCII without escapes. */
+  isPlain?: boolean;
+}
+
 /**
  * What no body may hold, whatever its schema: NUL, lone surrogates, more than 20 levels, and, but for the few routes that ask
  * about keys, a key.
  *
  * @throws ProblemException INVALID_REQUEST or KEY_IN_WRONG_PLACE naming the place, never repeating the text
  */
-export function checkBody(body: unknown, mayHoldKeys: boolean): void {
-  const fault = faultOf(body, mayHoldKeys, 1);
+export function checkBody(body: unknown, { mayHoldKeys, isPlain = false }: BodyTraits): void {
+  const ofText = mayHoldKeys ? faultOfCharacters : faultOfText;
+  const fault = faultOf(body, mayHoldKeys && isPlain ? noFault : ofText, 1);
   if (fault === null) return;
   if (fault.pointer !== '') throw invalidField(fault.pointer, fault.detail, fault.code);
   throw new ProblemException(fault.code, fault.detail);
 }
 
-function faultOf(value: unknown, mayHoldKeys: boolean, depth: number): Fault | null {
-  if (typeof value === 'string') return faultOfText(value, mayHoldKeys);
+type TextRule = (text: string) => Fault | null;
+
+const noFault: TextRule = () => null;
+
+function faultOf(value: unknown, ofText: TextRule, depth: number): Fault | null {
+  if (typeof value === 'string') return ofText(value);
   if (typeof value !== 'object' || value === null) return null;
   if (depth > MAX_DEPTH) return fault(`Nest the body at most ${MAX_DEPTH} levels deep`);
-  for (const [name, item] of Object.entries(value)) {
-    const ofName = faultOfText(name, mayHoldKeys);
+  for (const name of Object.keys(value)) {
+    const ofName = ofText(name);
     if (ofName !== null) return ofName;
-    const found = faultOf(item, mayHoldKeys, depth + 1);
+    const found = faultOf((value as Record<string, unknown>)[name], ofText, depth + 1);
     if (found === null) continue;
     const step = name.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 128);
     return { ...found, pointer: `/${step}${found.pointer}` };
@@ -39,13 +52,19 @@ function faultOf(value: unknown, mayHoldKeys: boolean, depth: number): Fault | n
   return null;
 }
 
-function faultOfText(text: string, mayHoldKeys: boolean): Fault | null {
-  const isWellFormed = (text as string & { isWellFormed(): boolean }).isWellFormed();
-  if (!isWellFormed || text.includes('\0'))
-    return fault('Text may not hold NUL or lone surrogates');
-  if (mayHoldKeys || text.length < SHORTEST_KEY || !KEY_TEXT.test(text)) return null;
+function faultOfText(text: string): Fault | null {
+  const ofCharacters = faultOfCharacters(text);
+  if (ofCharacters !== null || text.length < SHORTEST_KEY || !KEY_TEXT.test(text))
+    return ofCharacters;
   const detail = 'This is an API key: leave it out, treat it as leaked and replace it';
   return { pointer: '', code: 'KEY_IN_WRONG_PLACE', detail };
+}
+
+function faultOfCharacters(text: string): Fault | null {
+  const isWellFormed = (text as string & { isWellFormed(): boolean }).isWellFormed();
+  return isWellFormed && !text.includes('\0')
+    ? null
+    : fault('Text may not hold NUL or lone surrogates');
 }
 
 function fault(detail: string): Fault {

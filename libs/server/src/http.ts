@@ -5,6 +5,7 @@ import { registerBodies } from './json-body.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
 import { checkRequest, requestIdOf } from './request-checks.js';
+import { RequestLog } from './request-log.js';
 import type { ServerEnv } from './server-env.js';
 
 const KIB = 1024;
@@ -55,6 +56,8 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   const fastify = Fastify({
     loggerInstance: log as never,
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (parent, bindings, options) =>
+      new RequestLog(parent as Logger, bindings, options as never) as never,
     genReqId: requestIdOf,
     bodyLimit: 64 * KIB,
     requestTimeout: 25_000,

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
 import type { FastifyInstance } from 'fastify';
 import { checkBody } from './body-rules.js';
@@ -5,6 +6,7 @@ import { ProblemException } from './problem-exception.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
 const BYTE_ORDER_MARK = '\uFEFF';
+const BACKSLASH = 0x5c;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Paths whose bodies are unlike those of others. */
@@ -51,9 +53,11 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
 
 /** @throws ProblemException INVALID_JSON or INVALID_REQUEST, never with a piece of the text. */
 export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
+  // then no text in it can hold NUL or a lone surrogate
+  const isPlain = isAscii(bytes) && !bytes.includes(BACKSLASH);
   let value: unknown;
   try {
-    const text = utf8.decode(bytes);
+    const text = isPlain ? bytes.toString('latin1') : utf8.decode(bytes);
     if (text.startsWith(BYTE_ORDER_MARK))
       throw new SyntaxError('JSON begins without a byte order mark');
     value = parseSafely(text);
@@ -67,7 +71,7 @@ export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
       cause,
     });
   }
-  checkBody(value, mayHoldKeys);
+  checkBody(value, { mayHoldKeys, isPlain });
   return value;
 }
 
@@ -77,7 +81,7 @@ function readForm(text: string, mayHoldKeys: boolean): Record<string, string> {
     if (name in form) throw new ProblemException('INVALID_REQUEST', 'Send each form field once');
     form[name] = value;
   }
-  checkBody(form, mayHoldKeys);
+  checkBody(form, { mayHoldKeys });
   return { ...form };
 }
 

@@ -21,7 +21,8 @@ interface Line {
   isRefused?: true;
 }
 
-const lines = new WeakMap<Socket, Line>();
+const LINE = Symbol('line');
+type LinedSocket = Socket & { [LINE]?: Line };
 
 /**
  * Gives the answers of requests that Node would refuse by itself and without a word: an expectation that nobody can meet, and
@@ -63,18 +64,19 @@ function count(request: IncomingMessage, response: ServerResponse): void {
   const line = lineOf(request.socket);
   line.open += 1;
   line.last = { request, response };
-  response.once('close', () => {
-    line.open -= 1;
-    line.onAnswer?.();
-  });
+  response.on('close', uncount);
 }
 
-function lineOf(socket: Socket): Line {
-  const known = lines.get(socket);
-  if (known) return known;
-  const line: Line = { open: 0 };
-  lines.set(socket, line);
-  return line;
+/** Called on the response, which ends once. One function for all, as there is one of these for each request. */
+function uncount(this: ServerResponse): void {
+  const line = lineOf(this.req.socket);
+  line.open -= 1;
+  line.onAnswer?.();
+}
+
+function lineOf(socket: LinedSocket): Line {
+  socket[LINE] ??= { open: 0 };
+  return socket[LINE];
 }
 
 function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {

@@ -4,15 +4,18 @@ import { holdsSecret, maskSecrets, maskUrl } from '#contracts';
 import { ProblemException } from './problem-exception.js';
 
 const MAX_HEADERS = 100;
-const ONCE = new Set([
-  'x-api-key',
-  'authorization',
-  'x-actor-token',
-  'idempotency-key',
-  'if-match',
-  'content-type',
-  'host',
-]);
+/** Headers that may come once, each with a bit of its own. */
+const ONCE = new Map(
+  [
+    'x-api-key',
+    'authorization',
+    'x-actor-token',
+    'idempotency-key',
+    'if-match',
+    'content-type',
+    'host',
+  ].map((name, place) => [name, 1 << place]),
+);
 const SHORTEST_SECRET = 20;
 /** For a request whose end cannot be told, or whose parts contradict each other. */
 const CLOSING = { headers: { connection: 'close' } };
@@ -30,13 +33,13 @@ export function checkRequest(request: IncomingMessage): void {
   const raw = request.rawHeaders;
   if (raw.length > MAX_HEADERS * 2)
     throw new ProblemException('INVALID_HEADER', `Send at most ${MAX_HEADERS} headers`);
-  const seen = new Set<string>();
+  let seen = 0;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase();
-    if (!ONCE.has(name)) continue;
-    if (seen.has(name))
+    const bit = ONCE.get(name) ?? 0;
+    if ((seen & bit) !== 0)
       throw new ProblemException('INVALID_HEADER', `Send the header ${name} once`, CLOSING);
-    seen.add(name);
+    seen |= bit;
   }
   checkFraming(request);
   const key = request.headers['x-api-key'];
