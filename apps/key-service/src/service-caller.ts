@@ -4,25 +4,29 @@ import { bearerToken, KeysUnavailable, type TokenVerifier } from '#jwt-guard';
 import { ProblemException } from '#server';
 
 /**
- * The service that calls a route outside Nest: a service account with the scope `keys:verify`, whose `sub` is its slug.
+ * The service that calls a route outside Nest: a service account with the scope `keys:verify`, whose `sub` is its slug. At once
+ * where its token was seen lately.
  *
- * @throws ProblemException UNAUTHENTICATED, INVALID_TOKEN, FORBIDDEN, or SERVICE_UNAVAILABLE where tokens cannot be checked
+ * @throws ProblemException (or rejects with it) UNAUTHENTICATED, INVALID_TOKEN, FORBIDDEN, or SERVICE_UNAVAILABLE where tokens
+ *   cannot be checked
  */
-export async function serviceCaller(
+export function serviceCaller(
   request: FastifyRequest,
   tokens: TokenVerifier,
-): Promise<Claims> {
+): Claims | Promise<Claims> {
   const token = bearerToken(request);
   if (token === null)
     throw refused('UNAUTHENTICATED', "Send the service's access token as a bearer token");
-  const claims = await claimsOf(token, tokens);
-  if (claims.client_id === undefined || !scopesOf(claims).includes('keys:verify')) {
-    throw new ProblemException(
-      'FORBIDDEN',
-      'Only a service account with the scope keys:verify may do this',
-    );
-  }
-  return claims;
+  const claims = tokens.recall(token);
+  return claims === null ? claimsOf(token, tokens).then(ofService) : ofService(claims);
+}
+
+function ofService(claims: Claims): Claims {
+  if (claims.client_id !== undefined && scopesOf(claims).includes('keys:verify')) return claims;
+  throw new ProblemException(
+    'FORBIDDEN',
+    'Only a service account with the scope keys:verify may do this',
+  );
 }
 
 async function claimsOf(token: string, tokens: TokenVerifier): Promise<Claims> {

@@ -174,15 +174,19 @@ test('a remembered token still ends with its expiry and with its key', async () 
   let nowMs = Date.now();
   const tokens = verifier({ now: () => nowMs });
   const token = await issuer.token();
-  await tokens.verify(token);
+  expect(tokens.recall(token)).toBeNull();
+  const claims = await tokens.verify(token);
   nowMs += 629_000;
   await tokens.verify(token);
+  expect(tokens.recall(token)).toBe(claims);
   nowMs += 2_000;
+  expect(tokens.recall(token)).toBeNull();
   await expect(tokens.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
   const other = await issuer.token({ exp: Math.floor(nowMs / 1_000) + 600 });
   await tokens.verify(other);
   issuer.publish([{ ...issuer.jwk, kid: 'k2' }]);
   nowMs += 61_000;
+  expect(tokens.recall(other)).toBeNull();
   await expect(tokens.verify(other)).rejects.toMatchObject({ name: 'TokenError' });
 });
 
@@ -205,6 +209,15 @@ test('a token of a key that the issuer removed is refused after 35 s, in use or 
     await expect(busy.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
     await expect(idle.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
   }
+});
+
+test('what is recalled of tokens is bounded', async () => {
+  const tokens = verifier();
+  const all = await Promise.all(Array.from({ length: 257 }, () => issuer.token()));
+  for (const token of all) await tokens.verify(token);
+  expect(tokens.recall(all[0]!)).toBeNull();
+  expect(tokens.recall(all[1]!)).not.toBeNull();
+  expect(tokens.recall(`${all[1]!}x`)).toBeNull();
 });
 
 test('a flood of unknown kids asks for the keys at most once in 30 s', async () => {

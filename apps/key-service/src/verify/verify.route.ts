@@ -1,17 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import {
-  verifyBatchBody,
-  verifyBody,
-  type Claims,
-  type LeaseWish,
-  type Verdict,
-  type VerifyBody,
-} from '#contracts';
+import type { Claims, LeaseWish, Verdict, VerifyBody } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { ProblemException, parserOf } from '#server';
+import { ProblemException } from '#server';
 import type { Leases } from '../lease/leases.js';
 import { serviceCaller } from '../service-caller.js';
 import { Gate } from './gate.js';
+import { verifyBatchOf, verifyBodyOf } from './plain-body.js';
 import { unavailable } from './unavailable.js';
 import type { Question, Verifier } from './verifier.js';
 
@@ -28,11 +22,12 @@ export interface VerifyParts {
 
 /** Batches under way at once: more of them would make each other wait for Redis longer than a command may take. */
 const MAX_BATCHES = 8;
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /**
  * `POST /v1/keys/verify` and `POST /v1/keys/verify-batch`: plain Fastify routes, because each part of Nest's pipeline costs
  * more here than the decision itself. For services with `keys:verify`, about keys that are granted for themselves. The
- * questions of a batch go to Redis in one pipeline, and those it cannot answer to PostgreSQL in one statement.
+ * questions of a batch go to Redis in one command, and those it cannot answer to PostgreSQL in one statement.
  */
 export function registerVerify(
   fastify: FastifyInstance,
@@ -40,24 +35,32 @@ export function registerVerify(
 ): void {
   const verify = (question: Question, wish: LeaseWish | undefined): Promise<Verdict> =>
     wish === undefined ? verifier.verify(question) : leases.verify(question, wish);
-  const bodyOf = parserOf(verifyBody);
-  fastify.post(VERIFY_PATH, async (request, reply) => {
-    const caller = await serviceCaller(request, tokens);
-    const body = bodyOf(request.body);
-    return answered(verify(questionOf(body, caller, request), body.lease), reply);
-  });
+  fastify.post(VERIFY_PATH, (request, reply) =>
+    asCaller(serviceCaller(request, tokens), (caller) => {
+      const body = verifyBodyOf(request.body);
+      return answered(verify(questionOf(body, caller, request), body.lease), reply);
+    }),
+  );
   const batches = new Gate(MAX_BATCHES);
-  const batchOf = parserOf(verifyBatchBody);
-  fastify.post(VERIFY_BATCH_PATH, async (request, reply) => {
-    const caller = await serviceCaller(request, tokens);
-    const { requests, partial = false } = batchOf(request.body);
-    const questions = requests.map((one) => questionOf(one, caller, request));
-    const deciding = batches.pass(async () => {
-      const verdicts = questions.map((one, i) => verify(one, requests[i]!.lease));
-      return { results: await (partial ? decidedOf(verdicts) : Promise.all(verdicts)) };
-    });
-    return answered(deciding, reply);
-  });
+  fastify.post(VERIFY_BATCH_PATH, (request, reply) =>
+    asCaller(serviceCaller(request, tokens), (caller) => {
+      const { requests, partial = false } = verifyBatchOf(request.body);
+      const questions = requests.map((one) => questionOf(one, caller, request));
+      const deciding = batches.pass(async () => {
+        const verdicts = questions.map((one, i) => verify(one, requests[i]!.lease));
+        return { results: await (partial ? decidedOf(verdicts) : Promise.all(verdicts)) };
+      });
+      return answered(deciding, reply);
+    }),
+  );
+}
+
+/** Goes on at once where the caller is known. */
+function asCaller<T>(
+  caller: Claims | Promise<Claims>,
+  go: (caller: Claims) => Promise<T>,
+): Promise<T> {
+  return caller instanceof Promise ? caller.then(go) : go(caller);
 }
 
 /** Verdicts, and null where nobody could decide. @throws where nobody could on any of them */
@@ -90,11 +93,15 @@ function questionOf(body: VerifyBody, caller: Claims, { headers }: FastifyReques
   };
 }
 
-/** Answers with what was decided. @throws ServiceUnavailableException where nothing could be */
-async function answered(deciding: Promise<object>, reply: FastifyReply): Promise<string> {
-  const decided = await deciding.catch((error: unknown) => {
-    throw unavailable(error);
-  });
-  void reply.type('application/json');
-  return JSON.stringify(decided);
+/** Answers with what was decided. Rejects with ServiceUnavailableException where nothing could be. */
+function answered(deciding: Promise<object>, reply: FastifyReply): Promise<string> {
+  return deciding.then(
+    (decided) => {
+      void reply.header('content-type', JSON_TYPE);
+      return JSON.stringify(decided);
+    },
+    (error: unknown) => {
+      throw unavailable(error);
+    },
+  );
 }
