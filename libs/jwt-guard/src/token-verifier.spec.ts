@@ -178,7 +178,7 @@ test('a remembered token still ends with its expiry and with its key', async () 
   const claims = await tokens.verify(token);
   nowMs += 629_000;
   await tokens.verify(token);
-  expect(tokens.recall(token)).toBe(claims);
+  expect(tokens.recall(token)).toEqual(claims);
   nowMs += 2_000;
   expect(tokens.recall(token)).toBeNull();
   await expect(tokens.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
