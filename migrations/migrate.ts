@@ -17,6 +17,7 @@ import { ListOrders1700000004000 } from './1700000004000-list-orders.js';
 import { Timelines1700000004001 } from './1700000004001-timelines.js';
 import { Imports1700000004100 } from './1700000004100-imports.js';
 import { ServiceA1700000004110 } from './1700000004110-service-a.js';
+import { OwnSecret1700000004120 } from './1700000004120-own-secret.js';
 import { SigningFamilies1700000004500 } from './1700000004500-signing-families.js';
 import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
 import { LoginIdempotency1700000005000 } from './1700000005000-login-idempotency.js';
@@ -34,6 +35,7 @@ export const MIGRATIONS = [
   Timelines1700000004001,
   Imports1700000004100,
   ServiceA1700000004110,
+  OwnSecret1700000004120,
   SigningFamilies1700000004500,
   ClientKeys1700000004510,
   LoginIdempotency1700000005000,

@@ -36,7 +36,8 @@ export async function takeOverFrom({ url, token }: Central, store: OwnStore): Pr
     headers: { ...bearer(token).headers, 'content-type': 'application/json' },
     body: JSON.stringify({ service: 'service-a', recipientKey }),
   });
-  if (!answer.ok) throw new Error(`The export was answered ${answer.status}`);
+  if (!answer.ok)
+    throw new Error(`The export was answered ${answer.status}: ${await answer.text()}`);
   const read = readExport(await answer.text(), { signers, privateKey });
   return withStore(store, (parts) => takeOver(parts, read));
 }
@@ -47,7 +48,9 @@ async function withStore<T>(
 ): Promise<T> {
   const pool = createLocalPool(databaseUrl);
   try {
-    return await work({ pool, peppers: new LocalPeppers(pool, secret) });
+    const peppers = new LocalPeppers(pool, secret);
+    await peppers.confirm();
+    return await work({ pool, peppers });
   } finally {
     await pool.end();
   }

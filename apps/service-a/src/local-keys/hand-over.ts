@@ -1,9 +1,11 @@
 import type { Pool } from 'pg';
 import { importedKeys, type ImportedKeys, type KeyImport } from '#contracts';
 import { SERVICE } from '../provisioning/key-provisioner.js';
-import type { LocalPeppers } from './local-peppers.js';
+import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
 
 const PART = 500;
+const OWN_SHAPE = { minLength: 70, maxLength: 100 };
+const FOREIGN_SHAPE = { minLength: 8, maxLength: 1_024 };
 
 /** Calls the key service as an admin: `POST` with a body. */
 export type PostAsAdmin = (
@@ -47,7 +49,8 @@ export async function handOver(
     if (pepper === undefined) throw new Error(`The pepper ${version} cannot be opened`);
     const scheme = {
       ...{ algorithm: 'keyward-local', encoding: 'base64url', key: pepper.toString('base64') },
-      shape: { minLength: 70, maxLength: 100 },
+      // what came with an export may be of another form than ours
+      shape: version === OWN_PEPPER ? OWN_SHAPE : FOREIGN_SHAPE,
     };
     await handOverUnder({ pool, version, scheme }, post, done);
   }
@@ -67,7 +70,8 @@ async function handOverUnder(
     const items = rows.map(({ id, hash, item }) => ({ ...item, item: id, id, hash }));
     const source = `local-${version}`;
     const answer = await post('/v1/imports', { service: SERVICE, source, scheme, items });
-    if (answer.status !== 200) throw new Error(`Importing was answered ${answer.status}`);
+    if (answer.status !== 200)
+      throw new Error(`Importing was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
     await add(pool, done, importedKeys.parse(answer.body));
     after = rows.at(-1)!.seq;
   }

@@ -23,7 +23,7 @@ import { DualProvisioner } from './dual-provisioner.js';
 import { DualVerifier } from './dual-verifier.js';
 import { createLocalPool } from './local-database.js';
 import { LocalKeys } from './local-keys.js';
-import { LocalPeppers } from './local-peppers.js';
+import { ForeignSecret, LocalPeppers } from './local-peppers.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
 import { LocalVerifier } from './local-verifier.js';
 import { ValidationController } from './validation.controller.js';
@@ -34,6 +34,7 @@ const TIMEOUT_MS = 1_000;
 
 interface OwnParts {
   pool: Pool;
+  peppers: LocalPeppers;
   centralSide: CentralSide | null;
 }
 
@@ -65,6 +66,10 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
   }
 
   async onApplicationBootstrap(): Promise<void> {
+    // while the database is away it is asked with the first key
+    await this.parts.peppers.confirm().catch((error: unknown) => {
+      if (error instanceof ForeignSecret) throw error;
+    });
     await this.parts.centralSide?.start();
   }
 
@@ -86,7 +91,7 @@ function wire(
   const localKeys = new LocalProvisioner(new LocalKeys(parts));
   if (central === null)
     return {
-      parts: { pool, centralSide: null },
+      parts: { pool, peppers, centralSide: null },
       verify: alone(local),
       provisioner: localKeys,
     };
@@ -96,7 +101,7 @@ function wire(
   const sides = { local: localKeys, central: central.provisioner };
   const dual = new DualVerifier(local, centralSide);
   return {
-    parts: { pool, centralSide },
+    parts: { pool, peppers, centralSide },
     verify: (question) => dual.verify(question),
     provisioner: new DualProvisioner(sides, centralSide),
   };

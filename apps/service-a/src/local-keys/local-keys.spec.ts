@@ -1,8 +1,12 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import type { IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
+import type { ExportedKey, IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
+import { portableDigestOfText } from '#key-core';
 import { sendRaw } from '../../../../test/support/raw-http.js';
 import { createServiceA } from '../testing/service-a.js';
+import { createLocalPool } from './local-database.js';
+import { LocalPeppers } from './local-peppers.js';
+import { takeOver } from './take-over.js';
 import { startLocalService, type LocalService, type Told } from './testing.js';
 
 let service: LocalService;
@@ -118,6 +122,70 @@ describe('a service that manages its own keys', () => {
     }
     expect((await reports(secret)).status).toBe(200);
   }, 60_000);
+});
+
+describe('what it takes over', () => {
+  const pepper = randomBytes(32);
+  const foreign = 'old_7f3a9c51d2e84b60';
+  const exported = (over: Partial<ExportedKey> = {}): ExportedKey => ({
+    ...{ type: 'key', id: `key_${randomBytes(8).toString('hex')}`, name: 'from there' },
+    ...{ consumer: 'service-b', environment: 'live', scopes: ['reports:read'], enabled: true },
+    ...{ notBefore: null, expiresAt: null, rateLimits: [], quota: null, ipAllowlist: [] },
+    ...{ tags: [], metadata: {}, createdAt: new Date().toISOString(), secrets: [] },
+    ...over,
+  });
+  const secretOf = (text: string | null): ExportedKey['secrets'][number] => ({
+    ...{ number: 1, createdAt: new Date().toISOString(), validUntil: null },
+    digest: text === null ? null : portableDigestOfText(pepper, text).toString('base64url'),
+    ...{ prefix: 'old', last4: '4b60' },
+  });
+  const take = async (...keys: ExportedKey[]) => {
+    const pool = createLocalPool(service.env['SERVICE_A_DATABASE_URL']!);
+    const secret = Buffer.from(service.env['SERVICE_A_KEY_SECRET']!, 'base64');
+    const read = { header: {} as never, keys, pepper };
+    try {
+      return await takeOver({ pool, peppers: new LocalPeppers(pool, secret) }, read);
+    } finally {
+      await pool.end();
+    }
+  };
+
+  it('opens by its old text, of whatever form', async () => {
+    await take(exported({ secrets: [secretOf(foreign)] }));
+    expect((await reports(foreign)).status).toBe(200);
+    expect(told(await reports(`${foreign}0`))).toEqual([403, 'API_KEY_INVALID']);
+  });
+
+  it('ends with its key there: gone from a later export, it is revoked here', async () => {
+    const [kept, gone] = [exported(), exported({ secrets: [secretOf('gone_0123456789')] })];
+    await take(kept, gone);
+    expect((await reports('gone_0123456789')).status).toBe(200);
+    expect((await take(kept)).ended).toBeGreaterThan(0);
+    expect(told(await reports('gone_0123456789'))).toEqual([403, 'API_KEY_REVOKED']);
+  });
+
+  it('keeps the secrets that are here where the export does not know one', async () => {
+    const { key, secret } = await provision();
+    const rotated = (await post(`/v1/api-keys/${key.id}/rotate`, { overlapSeconds: 0 }))
+      .body as unknown as RotatedKey;
+    expect((await take(exported({ id: key.id, secrets: [secretOf(null)] }))).unknown).toEqual([]);
+    expect((await reports(rotated.secret)).status).toBe(200);
+    expect((await reports(secret)).status).toBe(403);
+  });
+
+  it('lists and revokes a key of which nobody has a digest', async () => {
+    const lost = exported({ secrets: [secretOf(null)] });
+    expect((await take(lost)).unknown).toEqual([lost.id]);
+    const list = await service.call('/v1/api-keys?limit=200', { token: service.admin });
+    expect(list.status).toBe(200);
+    const revoked = await post(`/v1/api-keys/${lost.id}/revoke`, { reason: 'lost' });
+    expect(revoked.body).toMatchObject({ key: { status: 'revoked' } });
+  });
+
+  it('is of no use with another secret: that one stops the start, by its name', async () => {
+    const other = { ...service.env, SERVICE_A_KEY_SECRET: randomBytes(32).toString('base64') };
+    await expect(createServiceA(other)).rejects.toThrow('SERVICE_A_KEY_SECRET is not the one');
+  });
 });
 
 describe('what is presented to it', () => {

@@ -7,11 +7,20 @@ export const OWN_PEPPER = 1;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
+/** The secret is not the one that the keys in the database were made with: nothing can be said of them. */
+export class ForeignSecret extends Error {
+  override name = 'ForeignSecret';
+  override message =
+    'SERVICE_A_KEY_SECRET is not the one that the keys in this database were made with; set that one';
+}
+
 /** The peppers of this service's keys: its own, and those that came with exports, which are kept sealed. */
 export class LocalPeppers {
   /** Made from the service's secret. */
   readonly own: Buffer;
   private readonly sealKey: Buffer;
+  private readonly knownBy: Buffer;
+  private isConfirmed = false;
   private known = new Map<number, Buffer>();
 
   constructor(
@@ -20,7 +29,31 @@ export class LocalPeppers {
   ) {
     this.own = deriveKey(secret, 'service-a/pepper/v1');
     this.sealKey = deriveKey(secret, 'service-a/seal/v1');
+    this.knownBy = deriveKey(secret, 'service-a/known-by/v1');
     this.known.set(OWN_PEPPER, this.own);
+  }
+
+  /** Makes sure, once, that the secret is that of the database; the first one ever is. @throws ForeignSecret, or where PostgreSQL does not answer */
+  async confirm(): Promise<void> {
+    if (this.isConfirmed) return;
+    await this.pool.query(
+      'INSERT INTO service_a.own_secret (known_by) VALUES ($1) ON CONFLICT DO NOTHING',
+      [this.knownBy],
+    );
+    const { rows } = await this.pool.query<{ known_by: Buffer }>(
+      'SELECT known_by FROM service_a.own_secret',
+    );
+    if (rows[0]?.known_by.equals(this.knownBy) !== true) throw new ForeignSecret();
+    this.isConfirmed = true;
+  }
+
+  /** Every pepper that keys may have been made with. @throws where PostgreSQL does not answer */
+  async all(): Promise<Buffer[]> {
+    const { rows } = await this.pool.query<{ version: number }>(
+      'SELECT version FROM service_a.pepper',
+    );
+    const peppers = await Promise.all(rows.map(({ version }) => this.get(version)));
+    return [this.own, ...peppers.filter((one) => one !== undefined)];
   }
 
   /** The pepper of a version, undefined where it cannot be opened. @throws where PostgreSQL does not answer */

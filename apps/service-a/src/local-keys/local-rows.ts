@@ -39,10 +39,10 @@ export interface LocalSecret {
   until_ms: number | null;
 }
 
-const ROWS = `SELECT k.*, (SELECT json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
+const ROWS = `SELECT k.*, (SELECT coalesce(json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
       'pepper_version', s.pepper_version, 'prefix', s.prefix, 'last4', s.last4,
       'created_ms', floor(extract(epoch FROM s.created_at) * 1000),
-      'until_ms', floor(extract(epoch FROM s.valid_until) * 1000)) ORDER BY s.number DESC)
+      'until_ms', floor(extract(epoch FROM s.valid_until) * 1000)) ORDER BY s.number DESC), '[]')
     FROM service_a.secret s WHERE s.key_id = k.id) AS secrets
   FROM service_a.key k`;
 
@@ -54,6 +54,13 @@ export async function findRow(
 ): Promise<LocalRow | null> {
   const text = `${ROWS} WHERE k.id = $1 ${lock}`;
   const { rows } = await db.query<LocalRow>(text, [id]);
+  return rows[0] ?? null;
+}
+
+/** The key that has one of these digests, or null. @throws where PostgreSQL does not answer */
+export async function findRowByDigest(db: Pool, digests: Buffer[]): Promise<LocalRow | null> {
+  const text = `${ROWS} WHERE k.id IN (SELECT key_id FROM service_a.secret WHERE digest = ANY ($1::bytea[])) LIMIT 1`;
+  const { rows } = await db.query<LocalRow>(text, [digests]);
   return rows[0] ?? null;
 }
 
@@ -119,7 +126,8 @@ export function keyOf(row: LocalRow, nowMs: number): Key {
     ipAllowlist: row.ip_allowlist,
     tags: row.tags,
     metadata: row.metadata as Key['metadata'],
-    hint: { prefix: current!.prefix, last4: current!.last4 },
+    // a key that was taken over without a digest has no secret here
+    hint: { prefix: current?.prefix ?? '', last4: current?.last4 ?? '' },
     rotation: rotationOf(previous, nowMs),
     origin: row.origin,
     createdAt: row.created_at.toISOString(),

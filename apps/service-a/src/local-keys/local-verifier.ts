@@ -10,8 +10,12 @@ import {
 } from '#key-core';
 import { SERVICE } from '../provisioning/key-provisioner.js';
 import type { LocalKeysParts } from './local-keys.js';
-import { findRow, recordOf } from './local-rows.js';
+import { findRow, findRowByDigest, recordOf, type LocalRow } from './local-rows.js';
 import { OwnLimits } from './own-limits.js';
+
+/** Lengths that a key from elsewhere may have. */
+const MIN_FOREIGN = 8;
+const MAX_FOREIGN = 1_024;
 
 /** A question about one of this service's own keys. */
 export type LocalQuestion = Pick<
@@ -25,15 +29,15 @@ export class LocalVerifier {
 
   constructor(private readonly parts: Pick<LocalKeysParts, 'pool' | 'peppers' | 'now'>) {}
 
-  /** @throws where PostgreSQL does not answer */
+  /** @throws where PostgreSQL does not answer, or the secret is not that of the database */
   async verify(question: LocalQuestion): Promise<Verdict> {
     const nowMs = this.parts.now();
-    const key = parseKeyText(question.key);
-    if (key === null) return this.bare('MALFORMED', nowMs);
-    const row = await findRow(this.parts.pool, key.keyId);
-    const record = row && recordOf(row);
-    const secret = await this.secretOf(record, key.text);
-    if (record === null || secret === null) return this.bare('NOT_FOUND', nowMs);
+    await this.parts.peppers.confirm();
+    const row = await this.rowOf(question.key);
+    const record = row === 'malformed' ? null : row && recordOf(row);
+    const secret = await this.secretOf(record, question.key);
+    if (record === null || secret === null)
+      return this.bare(row === 'malformed' ? 'MALFORMED' : 'NOT_FOUND', nowMs);
     const { scopes, environment, clientIp } = question;
     const decision = decide(
       record,
@@ -50,6 +54,16 @@ export class LocalVerifier {
     const { metadata: _, ...refused } = { ...verdict, ...limited };
     const retryAfterSeconds = taken.retrySeconds;
     return { ...refused, valid: false, code: 'RATE_LIMITED', retryAfterSeconds };
+  }
+
+  /** A key of our form names its id; one that was taken over from elsewhere is found by its digest. */
+  private async rowOf(text: string): Promise<LocalRow | null | 'malformed'> {
+    const { pool, peppers } = this.parts;
+    const key = parseKeyText(text);
+    if (key !== null) return findRow(pool, key.keyId);
+    if (text.length < MIN_FOREIGN || text.length > MAX_FOREIGN) return 'malformed';
+    const digests = (await peppers.all()).map((pepper) => portableDigestOfText(pepper, text));
+    return (await findRowByDigest(pool, digests)) ?? 'malformed';
   }
 
   /** Every secret is compared, and a dummy where there is no key. */

@@ -15,8 +15,7 @@ export interface TakenOver {
 
 /**
  * Takes a service's keys over from an export, all or none. A key that is here already becomes as the export says, but for
- * one that was revoked here, which stays so; secrets of which the
- * export has no digest stay as they are here.
+ * one that was revoked here, which stays so; the secrets of a key stay as they are here where the export lacks the digest of one.
  */
 export async function takeOver(
   { pool, peppers }: { pool: Pool; peppers: LocalPeppers },
@@ -47,19 +46,21 @@ async function putSecrets(
   { id, secrets }: ExportedKey,
   version: number,
 ): Promise<boolean> {
-  await client.query('DELETE FROM service_a.secret WHERE key_id = $1 AND number <> ALL ($2)', [
-    id,
-    secrets.map((one) => one.number),
-  ]);
-  for (const one of secrets) {
+  // numbers tell nothing where a secret was handed over and never used there: what is here is what is known
+  const isKnownThere = secrets.every((one) => one.digest !== null);
+  if (isKnownThere)
+    await client.query('DELETE FROM service_a.secret WHERE key_id = $1 AND number <> ALL ($2)', [
+      id,
+      secrets.map((one) => one.number),
+    ]);
+  for (const one of isKnownThere ? secrets : []) {
     const values = [id, one.number, one.createdAt, one.validUntil];
     // superseded first: only one secret may be without an end
     await client.query(
       'UPDATE service_a.secret SET created_at = $3, valid_until = $4 WHERE key_id = $1 AND number = $2',
       values,
     );
-    if (one.digest === null) continue;
-    const digest = Buffer.from(one.digest, 'base64url');
+    const digest = Buffer.from(one.digest!, 'base64url');
     await client.query(PUT_SECRET, [...values, digest, version, one.prefix, one.last4]);
   }
   const { rows } = await client.query('SELECT FROM service_a.secret WHERE key_id = $1', [id]);
@@ -93,7 +94,7 @@ const END_OTHERS = `
   UPDATE service_a.key k SET state = 'revoked', revoked_at = now(), revocation_reason = 'ended_elsewhere',
     version = version + 1, updated_at = now()
   WHERE k.state <> 'revoked' AND k.id <> ALL ($1) AND EXISTS (
-    SELECT FROM service_a.event e WHERE e.key_id = k.id AND e.action = 'key.handed_over')`;
+    SELECT FROM service_a.event e WHERE e.key_id = k.id AND e.action IN ('key.handed_over', 'key.taken_over'))`;
 
 const NOTE = `
   INSERT INTO service_a.event (actor, action, key_id, detail)

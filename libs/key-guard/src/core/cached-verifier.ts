@@ -167,7 +167,9 @@ export class CachedVerifier {
     try {
       const { verdict, isOld } = await asked;
       if (!isOld) return verdict;
-      return (await this.ask(question, digest, () => 0)).verdict;
+      const again = await this.ask(question, digest, () => 0);
+      if (!again.isOld) return again.verdict;
+      throw new VerificationUnavailable('The key service is behind its own change feed');
     } catch (error) {
       return this.inGrace(question, digest, error);
     }
