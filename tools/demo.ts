@@ -14,12 +14,19 @@ import { createNarrator } from './demo/narrator.js';
 import { playRotation } from './demo/rotation.js';
 import { findTarget } from './demo/target.js';
 
+const OPTIONS = ['--rotate', '--migrate'];
+
 /**
  * Walks the three flows, or with `--rotate` shows a rotation under traffic, on a platform that runs, or on one of its own, and prints every request and answer. Ends with 1 and
  * a clear line at the first answer that is not as expected. Afterwards service-b has the key that it had before, or a
  * good one where it had none.
  */
 async function main(): Promise<void> {
+  const unknown = process.argv.slice(3).find((word) => !OPTIONS.includes(word));
+  if (unknown !== undefined)
+    throw new Error(
+      `The demo does not know ${unknown}; it takes ${OPTIONS.join(' or ')}, or nothing`,
+    );
   if (process.argv.includes('--migrate')) return migrationDemo();
   const { DEMO_QUICKSTART, KEYWARD_HOME = '.keyward' } = process.env;
   const target = await findTarget(DEMO_QUICKSTART, KEYWARD_HOME);

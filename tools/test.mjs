@@ -19,7 +19,7 @@ try {
   await step('lint', () => tool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings'));
   const isBuilt = await step('build', build);
   if (isBuilt) {
-    await jest('unit tests', ['--testPathIgnorePatterns', END_TO_END]);
+    await jest('unit tests', ['--testPathIgnorePatterns', END_TO_END, '--maxWorkers=2']);
     await jest('end-to-end tests', ['--testPathPatterns', END_TO_END, '--runInBand']);
   }
 } catch (error) {

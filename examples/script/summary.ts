@@ -1,6 +1,6 @@
 // service-b as a plain script: what it makes of service-a's reports, without a server or a framework.
 //
-//   npm install @keyward/key-client
+//   npm install ./keyward-key-client-0.1.0.tgz
 //   KEYWARD_API_KEY=... node summary.ts        (Node.js 22.18 or later runs TypeScript; else compile it)
 import { createKeyClient, fromEnv, type KeyClient } from '@keyward/key-client';
 
