@@ -9,23 +9,25 @@ export interface AppProcess {
   output: () => string;
   /** Ends it with SIGTERM; resolves with the exit code. */
   stop: () => Promise<number | null>;
+  /** Ends it with SIGKILL: it can do nothing more. */
+  kill: () => Promise<void>;
 }
 
 /**
  * Starts an app from its built entry and waits until it listens.
  *
  * @param entry file of the app's `main`
- * @param env all of its environment; the port is set here under `portVariable`
+ * @param env all of its environment; where it has no `portVariable`, that is set to a free port
  */
 export async function startAppProcess(
   entry: URL,
   portVariable: string,
   env: Record<string, string>,
 ): Promise<AppProcess> {
-  const port = await freePort();
+  const port = env[portVariable] ?? String(await freePort());
   const child = fork(entry, {
     silent: true,
-    env: { ...env, [portVariable]: String(port) },
+    env: { ...env, [portVariable]: port },
     execArgv: [],
   });
   let output = '';
@@ -38,6 +40,10 @@ export async function startAppProcess(
     url: `http://127.0.0.1:${port}`,
     output: () => output,
     stop: () => stop(child, exited),
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
   };
 }
 

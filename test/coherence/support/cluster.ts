@@ -28,6 +28,12 @@ export interface Replica {
   output: () => string;
   /** Ends it with SIGTERM. */
   stop: () => Promise<unknown>;
+  /** Ends it with SIGKILL, in the middle of whatever it does; its links stay. */
+  kill: () => Promise<void>;
+  /** Starts a process in the place of the one that was killed, at the same address. */
+  start: () => Promise<void>;
+  /** Whether it was away at some time since then, by `performance.now()`. */
+  wasAwaySince: (ms: number) => boolean;
 }
 
 /** Key service replicas on one database and one cache, behind links that a test can break where they are one server each. */
@@ -59,7 +65,6 @@ export interface ClusterOptions {
   replicas?: number;
   /** More variables for each replica. */
   env?: Record<string, string>;
-  /** More variables for each replica. */
 }
 
 /** Starts PostgreSQL, Redis, an issuer of tokens and the replicas, and waits until all listen. */
@@ -134,20 +139,33 @@ async function startReplica(
     isOne ? startProxy(urls.postgres) : NO_LINK,
     urls.redis.startsWith('redis://') ? startProxy(urls.redis) : NO_LINK,
   ]);
-  const app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', {
+  const shared = {
     ...env,
     KEY_SERVICE_DATABASE_URL: postgres.through(urls.postgres),
     REDIS_URL: redis.through(urls.redis),
-  });
+  };
+  let app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', shared);
+  const { url } = app;
+  let isUpSinceMs = -Infinity;
   return {
-    url: app.url,
+    url,
     postgres,
     redis,
-    output: app.output,
+    output: () => app.output(),
     stop: async () => {
       await app.stop();
       await Promise.all([postgres.close(), redis.close()]);
     },
+    kill: () => {
+      isUpSinceMs = Infinity;
+      return app.kill();
+    },
+    start: async () => {
+      const place = { KEY_SERVICE_PORT: new URL(url).port };
+      app = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', { ...shared, ...place });
+      isUpSinceMs = performance.now();
+    },
+    wasAwaySince: (ms) => isUpSinceMs > ms,
   };
 }
 

@@ -14,6 +14,8 @@ export interface RandomRun {
   unconfirmed: number;
   /** Changes of which nobody knows whether they were done: the answer was no answer, or 503. */
   uncertain: number;
+  /** Verifications that a replica was killed over. */
+  unanswered: number;
   keys: number;
   faults: Record<string, number>;
   /** Answers that must not be, in words. */
@@ -70,7 +72,7 @@ export class RandomRunner {
     this.random = randomOf(seed);
     this.result = {
       ...{ seed, seconds: 0, verifications: 0, byCode: {}, changes: 0, confirmed: 0 },
-      ...{ unconfirmed: 0, uncertain: 0, keys: 0, faults: {}, violations: [] },
+      ...{ unconfirmed: 0, uncertain: 0, unanswered: 0, keys: 0, faults: {}, violations: [] },
     };
   }
 
@@ -147,8 +149,8 @@ export class RandomRunner {
       register.undo();
       return true;
     }
-    if (answer.status !== 503)
-      this.result.violations.push(`${order.name} of ${id}: ${answer.status}`);
+    const isKnown = answer.status === 503 || this.wasAway(replica, answer);
+    if (!isKnown) this.result.violations.push(`${order.name} of ${id}: ${answer.status}`);
     this.result.uncertain += 1;
     return false;
   }
@@ -175,12 +177,21 @@ export class RandomRunner {
     const number = Math.max(1, last - this.pick(2));
     const question = { scopes: ['reports:write'] };
     const answer = await this.world.verify(replica, subject.secrets[number]!, question);
+    if (this.wasAway(replica, answer)) {
+      this.result.unanswered += 1;
+      return sleep(100);
+    }
     const read = readOf(answer, replica, number);
     this.result.verifications += 1;
     this.result.byCode[read.code] = (this.result.byCode[read.code] ?? 0) + 1;
     this.noteSlow('a verification', answer);
     const wrong = subject.register.wrongIn(read);
     if (wrong !== null) this.result.violations.push(`${subject.id}: ${wrong}`);
+  }
+
+  /** Whether there is no answer because the replica was killed. */
+  private wasAway(replica: number, { status, startedMs }: { status: number; startedMs: number }) {
+    return status === 0 && this.cluster.replicas[replica]!.wasAwaySince(startedMs);
   }
 
   private noteSlow(what: string, { startedMs, endedMs }: { startedMs: number; endedMs: number }) {
@@ -267,7 +278,7 @@ function toldOf({ body, headers }: { body: object; headers: Record<string, unkno
   return { bound, secret };
 }
 
-/** Everything that may happen to one PostgreSQL and one Redis, and to the links to them. */
+/** Everything that may happen to one PostgreSQL and one Redis, to the links to them, and to the replicas. */
 export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
   return {
     FLUSHALL: once(() => redis.admin.flushall()),
@@ -295,6 +306,13 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
     'cut Redis': linkFault(replicas, ['redis', 'refuse'], 1_500),
     'silence Redis': linkFault(replicas, ['redis', 'blackhole'], 800),
     'hold answers of Redis': linkFault(replicas, ['redis', 'hold'], 300),
+    'kill a replica': {
+      longestMs: 500,
+      make: async (replica) => {
+        await replicas[replica]!.kill();
+        return () => replicas[replica]!.start();
+      },
+    },
     ...postgresFaults(replicas),
   };
 }
