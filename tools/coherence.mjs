@@ -1,4 +1,4 @@
-// `npm run coherence [-- --revokes 10000] [-- --minutes 5] [-- --seed N]`: the coherence tests at length. Prints what they measured.
+// `npm run coherence [-- --revokes 10000] [--minutes 5] [--calls 900] [--seed N]`: the coherence tests at length. Prints what they measured.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -7,6 +7,7 @@ import { build, checkNode, ensureInstalled, ROOT } from './setup.mjs';
 const { values } = parseArgs({
   options: {
     revokes: { type: 'string', default: '10000' },
+    calls: { type: 'string', default: '900' },
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string' },
   },
@@ -19,13 +20,14 @@ const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarni
 const jest = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
 const { status } = spawnSync(
   process.execPath,
-  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(races|random)'],
+  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(races|random|kill)'],
   {
     stdio: 'inherit',
     env: {
       ...process.env,
       COHERENCE_REVOKES: values.revokes,
       COHERENCE_MINUTES: values.minutes,
+      COHERENCE_KILLED_CALLS: values.calls,
       ...(values.seed !== undefined && { COHERENCE_SEED: values.seed }),
     },
   },

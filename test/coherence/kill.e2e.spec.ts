@@ -1,0 +1,192 @@
+import { randomInt } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { IssuedKey, RotatedKey } from '#contracts';
+import { disagreements } from './support/agreement.js';
+import { startCluster, type Cluster } from './support/cluster.js';
+import type { Answer } from './support/http.js';
+import { randomOf } from './support/random-run.js';
+import { createWorld, keyBody, sleep, until, type Changed, type World } from './support/world.js';
+
+const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
+const CALLS = Number(process.env['COHERENCE_KILLED_CALLS'] ?? 135);
+const AT_ONCE = 45;
+
+let cluster: Cluster;
+let world: World;
+
+beforeAll(async () => {
+  cluster = await startCluster({ replicas: 2 });
+  world = await createWorld(cluster);
+}, 120_000);
+afterAll(() => cluster.stop(), 60_000);
+
+/** A change that is sent under an Idempotency-Key, and what must be so when it has been done once. */
+interface Attempt {
+  send: (replica: number) => Promise<Answer<IssuedKey & RotatedKey & Changed>>;
+  check: (body: IssuedKey & RotatedKey & Changed) => Promise<void>;
+}
+
+const random = randomOf(SEED);
+const secretsOf = (keyId: string) =>
+  cluster.sql<{ number: number }>('SELECT number FROM keys.secret WHERE key_id = $1', [keyId]);
+const isEverywhere = async (text: string, code: string) =>
+  expect(await world.codes(text)).toEqual([code, code]);
+
+async function creation(name: string): Promise<Attempt> {
+  const more = { body: { ...keyBody, name }, headers: { 'idempotency-key': name } };
+  return {
+    send: (replica) => cluster.manage(replica, 'POST /v1/keys', more),
+    check: async ({ key, secret }) => {
+      const keys = await cluster.sql('SELECT id FROM keys.key WHERE name = $1', [name]);
+      expect(keys).toEqual([{ id: key.id }]);
+      expect(await secretsOf(key.id)).toHaveLength(1);
+      await isEverywhere(secret, 'VALID');
+    },
+  };
+}
+
+async function rotation(name: string, overlapSeconds: number): Promise<Attempt> {
+  const { key, secret: old } = await world.issue({}, 1);
+  await world.verify(1, old);
+  const more = { body: { overlapSeconds }, headers: { 'idempotency-key': name } };
+  return {
+    send: (replica) => cluster.manage(replica, `POST /v1/keys/${key.id}/rotate`, more),
+    check: async ({ key: rotated, secret }) => {
+      expect([rotated.id, rotated.version]).toEqual([key.id, 2]);
+      expect(await secretsOf(key.id)).toHaveLength(2);
+      await isEverywhere(secret, 'VALID');
+      await isEverywhere(old, overlapSeconds === 0 ? 'SUPERSEDED' : 'VALID');
+    },
+  };
+}
+
+async function revocation(name: string): Promise<Attempt> {
+  const { key, secret } = await world.issue({}, 1);
+  await world.verify(1, secret);
+  const more = { body: { reason: 'retired' }, headers: { 'idempotency-key': name } };
+  return {
+    send: (replica) => cluster.manage(replica, `POST /v1/keys/${key.id}/revoke`, more),
+    check: async ({ key: revoked }) => {
+      expect(revoked).toMatchObject({ id: key.id, status: 'revoked', version: 2 });
+      await isEverywhere(secret, 'REVOKED');
+    },
+  };
+}
+
+/** Which of three is one. It is the same however often it is done, without its answer being kept. */
+const REVOCATION = 2;
+
+function attemptOf(place: number, name: string): Promise<Attempt> {
+  if (place % 3 === 0) return creation(name);
+  if (place % 3 === REVOCATION) return revocation(name);
+  return rotation(name, place % 2 === 0 ? 0 : 3_600);
+}
+
+/** Sends it to one replica after the other until it is done, as a client does whose answer was lost. */
+async function insist({ send }: Attempt, first: number) {
+  for (let replica = first; ; replica = 1 - replica) {
+    const answer = await send(replica);
+    if (answer.status !== 503 && answer.status !== 0) return answer;
+    await sleep(100);
+  }
+}
+
+/** Sends all to the replica that is then killed, when some have been answered. */
+async function sendAndKill(attempts: readonly Attempt[]) {
+  const awaited = Math.floor(random() * (AT_ONCE - 10));
+  let answered = 0;
+  let kill = (): void => undefined;
+  const isTime = new Promise<void>((resolve) => (kill = resolve));
+  const sent = attempts.map(async ({ send }) => {
+    const answer = await send(0);
+    answered += 1;
+    if (answered > awaited) kill();
+    return answer;
+  });
+  await isTime;
+  await sleep(random() * 10);
+  await cluster.replicas[0]!.kill();
+  return Promise.all(sent);
+}
+
+test(`a replica that is killed in the middle of changes leaves each of them done once when it is sent again (COHERENCE_SEED=${SEED})`, async () => {
+  process.stdout.write(`COHERENCE_SEED=${SEED}\n`);
+  const figures = { calls: 0, unanswered: 0, doneUnanswered: 0 };
+  const others: unknown[] = [];
+  for (let round = 0; figures.calls < CALLS; round += 1) {
+    const attempts = await Promise.all(
+      Array.from({ length: AT_ONCE }, (_, place) => attemptOf(place, `call-${round}-${place}`)),
+    );
+    const first = await sendAndKill(attempts);
+    await cluster.replicas[0]!.start();
+    const again = await Promise.all(attempts.map((one, place) => insist(one, place % 2)));
+    for (const [place, { status, body, headers }] of again.entries()) {
+      const before = first[place]!;
+      const isReplay = headers['idempotency-replayed'] === 'true';
+      expect([200, 201]).toContain(status);
+      expect([status, 0, 503]).toContain(before.status);
+      if (before.status === 0) figures.unanswered += 1;
+      if (before.status === 0 && isReplay) figures.doneUnanswered += 1;
+      const isKept = before.status === status && place % 3 !== REVOCATION;
+      if (isKept && !(isReplay && isDeepStrictEqual(body, before.body)))
+        others.push([before.body, body]);
+    }
+    await Promise.all(again.map(({ body }, place) => attempts[place]!.check(body)));
+    figures.calls += AT_ONCE;
+  }
+  process.stdout.write(`${JSON.stringify(figures)}\n`);
+  expect(figures.unanswered).toBeGreaterThan(0);
+  expect(others).toEqual([]);
+  const halfKept = 'SELECT key FROM keys.idempotency WHERE answer IS NULL';
+  expect(await cluster.sql(halfKept)).toEqual([]);
+  expect(await disagreements(cluster)).toEqual([]);
+}, 600_000);
+
+test('a replica that is killed loses what it counted since it last wrote, and no more', async () => {
+  const { key, secret } = await world.issue({}, 1);
+  const answeredMs: number[] = [];
+  const asking = { isOver: false };
+  const ask = async (): Promise<void> => {
+    while (!asking.isOver) {
+      const answer = await world.verify(0, secret);
+      if (answer.status === 200) answeredMs.push(performance.timeOrigin + answer.endedMs);
+    }
+  };
+  const asked = Promise.all(Array.from({ length: 4 }, ask));
+  const writers = async () => {
+    const rows = await cluster.sql<{ id: string; batch: number; to: number }>(
+      `SELECT id, batch::int, extract(epoch FROM counted_to)::float8 * 1000 AS to FROM keys.usage_writer`,
+    );
+    return new Map(rows.map((row) => [row.id, row]));
+  };
+  const before = await writers();
+  const written = async () => {
+    const [row] = await cluster.sql<{ count: number }>(
+      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_minute WHERE key_id = $1',
+      [key.id],
+    );
+    return row!.count;
+  };
+  await until('some are written', async () => (await written()) > 0);
+  await sleep(1_000 + random() * 1_000);
+  await cluster.replicas[0]!.kill();
+  const killedMs = Date.now();
+  asking.isOver = true;
+  await asked;
+  // what the process has sent PostgreSQL does even though nobody waits for it
+  await sleep(200);
+  const count = await written();
+  const batches = ({ id, batch }: { id: string; batch: number }) =>
+    batch - (before.get(id)?.batch ?? 0);
+  // the one that had something to write every second
+  const killed = [...(await writers()).values()].toSorted((a, b) => batches(b) - batches(a))[0]!;
+  expect(count).toBeGreaterThanOrEqual(answeredMs.filter((ms) => ms < killed.to).length);
+  expect(count).toBeLessThanOrEqual(answeredMs.length + 4);
+  // each second, and what writing takes
+  expect(killedMs - killed.to).toBeLessThan(1_000 + 2_000);
+  await cluster.replicas[0]!.start();
+  const after = await world.verify(0, secret);
+  expect(after.status).toBe(200);
+  await until('it is counted', async () => (await written()) > count);
+  expect(await written()).toBe(count + 1);
+}, 60_000);
