@@ -70,8 +70,8 @@ export const createImportBody = z
     service: slug,
     /** Name of the place that the keys come from. */
     source: slug.default('default'),
-    /** Mode of a new import; one that is there keeps its own. */
-    mode: importMode.default('shadow'),
+    /** Mode of a new import, by default the one that the service is in, `shadow` with its first; one that is there keeps its own. */
+    mode: importMode.optional(),
     scheme: legacyScheme,
     items: z.array(z.looseObject({})).min(1).max(MAX_IMPORT_ITEMS),
   })

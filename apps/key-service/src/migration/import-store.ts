@@ -8,6 +8,7 @@ import { seal } from '../idempotency/seal.js';
 import type { Work } from '../keys/work.js';
 import { importSecretsOf, type ImportSecrets } from './import-secrets.js';
 import { schemePlace } from './import-rules.js';
+import { presentMode } from './present-mode.js';
 
 /** A row of `keys.import`. */
 export interface ImportRow {
@@ -102,9 +103,10 @@ const SHOW = `
 
 async function makeImport(
   { manager, material, by }: Work,
-  { service, source, mode, scheme }: CreateImportBody,
+  { service, source, mode: wanted, scheme }: CreateImportBody,
   digest: Buffer,
 ): Promise<OpenImport> {
+  const mode = wanted ?? (await modeOfService(manager, service)) ?? 'shadow';
   const { version, bytes } = material.peppers.current;
   const secrets = importSecretsOf(bytes);
   const id = `imp_${randomId(material.random)}`;
@@ -121,6 +123,12 @@ async function makeImport(
     [id, service, source, mode, sealed, digest, scheme.algorithm, version, at, by.actor],
   );
   return { row: row!, secrets, isNew: true };
+}
+
+async function modeOfService(manager: EntityManager, service: string): Promise<ImportMode | null> {
+  const text = 'SELECT mode FROM keys.import WHERE service = $1';
+  const rows = await manager.query<{ mode: ImportMode }[]>(text, [service]);
+  return presentMode(rows.map((one) => one.mode));
 }
 
 function conflict(detail: string): ConflictException {

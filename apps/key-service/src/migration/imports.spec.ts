@@ -395,6 +395,27 @@ describe('the side that counts', () => {
     await expect(stateOf('service-b')).resolves.toEqual({ service: 'service-b', mode: null });
   });
 
+  it('stays where a service has moved to: another import begins in the mode that the service is in', async () => {
+    const importOne = async (source: string): Promise<ImportedKeys> => {
+      const item = { ...itemOf(foreignText(source)), scopes: ['things:read'] };
+      const scheme = { algorithm: 'sha256', shape: { prefix: 'old_' } };
+      const body = { service: 'service-moved', source, scheme, items: [item] };
+      return (await post('/v1/imports', body)).body as ImportedKeys;
+    };
+    await post('/v1/services', { slug: 'service-moved', scopes: ['things:read'] });
+    const { import: first } = await importOne('first');
+    expect(first.mode).toBe('shadow');
+    for (const mode of ['dual', 'cutover']) {
+      await move(first.id, mode);
+      for (const source of [`${mode}-1`, `${mode}-2`]) {
+        const { import: next } = await importOne(source);
+        expect(next.mode).toBe(mode);
+        await expect(stateOf('service-moved')).resolves.toMatchObject({ mode });
+        await move(next.id, 'cutover');
+      }
+    }
+  });
+
   it('is compared with the other by what the service reports, once a batch', async () => {
     const { import: made, results } = await importKeys({ items: [itemOf(foreignText('parity'))] });
     const keyId = results[0]!.keyId!;

@@ -1,18 +1,18 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
-import { migrationState, parityBatch, takenParity, type ImportMode } from '#contracts';
+import { migrationState, parityBatch, takenParity } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
 import { describeRoute, parserOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
 import type { ImportRules } from './import-rules.js';
 import { takeParity } from './parity.js';
+import { presentMode } from './present-mode.js';
 
 /** Paths of the routes for a service that changes sides; their good answers are not logged one by one. */
 export const MIGRATION_PATH = '/v1/migration';
 export const PARITY_PATH = '/v1/migration/parity';
 const BODY_BYTES = 256 * 1_024;
-const ORDER: readonly ImportMode[] = ['shadow', 'dual', 'cutover'];
 
 /** `GET /v1/migration` and `POST /v1/migration/parity`: for services with `keys:verify`, about themselves. */
 export function registerMigration(
@@ -24,7 +24,9 @@ export function registerMigration(
     return reply
       .header('cache-control', 'no-store')
       .type('application/json')
-      .send(JSON.stringify({ service, mode: modeOf(rules, service) }));
+      .send(
+        JSON.stringify({ service, mode: presentMode(rules.of(service).map((one) => one.mode)) }),
+      );
   });
   const batchOf = parserOf(parityBatch);
   fastify.post(PARITY_PATH, { bodyLimit: BODY_BYTES }, async (request, reply) => {
@@ -51,10 +53,4 @@ export function describeMigration(document: OpenAPIObject): void {
     body: parityBatch,
     answer: { status: 200, description: 'How many entries were counted', schema: takenParity },
   });
-}
-
-/** The least advanced of a service's imports, null without any. */
-function modeOf(rules: ImportRules, service: string): ImportMode | null {
-  const places = rules.of(service).map(({ mode }) => ORDER.indexOf(mode));
-  return places.length === 0 ? null : ORDER[Math.min(...places)]!;
 }
