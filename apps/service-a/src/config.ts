@@ -50,6 +50,8 @@ export const serviceAEnv = serverEnv
     SERVICE_A_DATABASE_URL: z.string().startsWith('postgres').optional(),
     /** Root of the pepper of this service's own keys; for local and dual. */
     SERVICE_A_KEY_SECRET: secretBytes.optional(),
+    /** In mode dual: how long keys that the key service has go on by its last word while it does not answer. */
+    SERVICE_A_CENTRAL_GRACE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(60),
     /** Policy of this service's own keys as JSON, merged with the platform's default. */
     SERVICE_A_KEY_POLICY: ownPolicy.default(DEFAULT_POLICY),
   })

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   importMode,
   migrationState,
@@ -6,88 +5,140 @@ import {
   traceHeaders,
   verdict,
   type ImportMode,
-  type ParityBatch,
   type Verdict,
 } from '#contracts';
 import type { KeyQuestion, ServiceToken } from '#key-guard';
+import { ProblemException } from '#server';
 import type { z } from 'zod';
 import type { Upstream, UpstreamCall } from '../upstream.js';
+import { againAndAgain, type Repetition } from './again-and-again.js';
+import { Outage } from './outage.js';
+import { ParityReport } from './parity-report.js';
 
 const POLL_MS = 500;
 const REPORT_MS = 1_000;
-const MAX_PAIRS = 1_000;
+/** Not every replica of the key service moves at the same moment. */
+const SETTLED_MS = 3_000;
+/** Most dry runs at the same time; beyond it requests are not compared. */
+const MAX_DRY = 64;
 
-type Entry = ParityBatch['entries'][number];
+/** Which side counts; `unknown` where the key service has not said so, or said it too long ago. */
+export type Side = ImportMode | null | 'unknown';
+
+/** What the key service is asked with. */
+export interface CentralParts {
+  keyService: Upstream;
+  token: ServiceToken;
+  /** How long what it said last goes on while it does not answer, in milliseconds. */
+  graceMs: number;
+  now: () => number;
+}
 
 /** The key service as this service needs it while keys move from one side to the other. */
 export class CentralSide {
-  /** Which side counts, as last heard; `unknown` before the key service has answered once. */
-  mode: ImportMode | null | 'unknown' = 'unknown';
-  private readonly pairs = new Map<string, Entry>();
-  private unsent: ParityBatch | null = null;
-  private readonly timers: NodeJS.Timeout[] = [];
+  private heard: { mode: ImportMode | null; atMs: number } | null = null;
+  private movedAtMs = -Infinity;
+  private dryRuns = 0;
+  private readonly silence = new Outage();
+  private readonly report: ParityReport;
+  private repeated: Repetition[] = [];
 
-  constructor(
-    private readonly keyService: Upstream,
-    private readonly token: ServiceToken,
-  ) {}
+  constructor(private readonly parts: CentralParts) {
+    this.report = new ParityReport((body) =>
+      this.call({ method: 'POST', path: '/v1/migration/parity', headers: {}, body }, takenParity),
+    );
+  }
+
+  /** Which side counts. What was heard last holds for the grace. */
+  get mode(): Side {
+    const { heard } = this;
+    const isFresh = heard !== null && this.parts.now() - heard.atMs <= this.parts.graceMs;
+    return isFresh ? heard.mode : 'unknown';
+  }
+
+  /** Whether the mode is so old that every replica of the key service goes by it. */
+  get isSettled(): boolean {
+    return this.parts.now() - this.movedAtMs > SETTLED_MS;
+  }
+
+  /** Whether the key service has given verdicts within the grace: what it refuses alone was refused until then. */
+  get isWithinGrace(): boolean {
+    const { now, graceMs } = this.parts;
+    return this.silence.lastsMs(now()) <= graceMs;
+  }
 
   /** Begins to follow the mode and to report; tries once before it returns. */
   async start(): Promise<void> {
     await this.readMode();
-    this.timers.push(setInterval(() => void this.readMode(), POLL_MS));
-    this.timers.push(setInterval(() => void this.report(), REPORT_MS));
-    for (const timer of this.timers) timer.unref();
+    this.repeated = [
+      againAndAgain(() => this.readMode(), POLL_MS),
+      againAndAgain(() => this.report.flush(), REPORT_MS),
+    ];
   }
 
   async stop(): Promise<void> {
-    for (const timer of this.timers) clearInterval(timer);
-    await this.report();
+    await Promise.all(this.repeated.map((one) => one.stop()));
+    await this.report.flush();
   }
 
   /** What the key service decides. @throws ProblemException where it does not */
-  async verify({ from, ...question }: KeyQuestion, isDry: boolean): Promise<Verdict> {
-    const body = isDry ? { ...question, dryRun: true } : question;
+  async verify(question: KeyQuestion): Promise<Verdict> {
+    const begunMs = this.parts.now();
+    try {
+      const decided = await this.ask(question);
+      this.silence.ended();
+      return decided;
+    } catch (error) {
+      this.silence.failed(begunMs);
+      throw error;
+    }
+  }
+
+  /** Asks for a dry run, for which nobody waits, and counts what both sides said. */
+  compareLater(old: Verdict, question: KeyQuestion): void {
+    if (this.dryRuns >= MAX_DRY) return;
+    this.dryRuns += 1;
+    this.ask({ ...question, dryRun: true })
+      .then(
+        (central) => this.compare(old, central),
+        () => undefined,
+      )
+      .finally(() => (this.dryRuns -= 1));
+  }
+
+  /** Counts what both sides said; reported within a second. */
+  compare(old: Verdict, central: Verdict): void {
+    this.report.add(old, central);
+  }
+
+  private async readMode(): Promise<void> {
+    const atMs = this.parts.now();
+    const call = { method: 'GET', path: '/v1/migration', headers: {} } as const;
+    const state = await this.call(call, migrationState).catch(() => null);
+    if (state === null) return;
+    const mode = state.mode && importMode.parse(state.mode);
+    if (this.heard !== null && this.heard.mode !== mode) this.movedAtMs = this.parts.now();
+    this.heard = { mode, atMs };
+  }
+
+  private ask({ from, ...body }: KeyQuestion & { dryRun?: boolean }): Promise<Verdict> {
     const headers = from === undefined ? {} : traceHeaders(from);
     return this.call({ method: 'POST', path: '/v1/keys/verify', headers, body }, verdict);
   }
 
-  /** Counts what both sides said; reported within a second. Beyond a thousand different pairs a second none is added. */
-  compare(old: Verdict, central: Verdict): void {
-    const keyId = old.keyId ?? central.keyId ?? null;
-    const name = `${keyId} ${old.code} ${central.code}`;
-    const known = this.pairs.get(name);
-    if (known !== undefined) known.count += 1;
-    else if (this.pairs.size < MAX_PAIRS)
-      this.pairs.set(name, { keyId, oldCode: old.code, centralCode: central.code, count: 1 });
-  }
-
-  private async readMode(): Promise<void> {
-    const call = { method: 'GET', path: '/v1/migration', headers: {} } as const;
-    const state = await this.call(call, migrationState).catch(() => null);
-    if (state !== null) this.mode = state.mode && importMode.parse(state.mode);
-  }
-
-  /** A batch that was not taken for certain is sent again as it was. */
-  private async report(): Promise<void> {
-    if (this.unsent === null && this.pairs.size > 0) {
-      this.unsent = { batchId: randomUUID(), entries: [...this.pairs.values()] };
-      this.pairs.clear();
-    }
-    if (this.unsent === null) return;
-    const call = {
-      method: 'POST',
-      path: '/v1/migration/parity',
-      headers: {},
-      body: this.unsent,
-    } as const;
-    const taken = await this.call(call, takenParity).catch(() => null);
-    if (taken !== null) this.unsent = null;
-  }
-
+  /** A token that is refused is replaced once. */
   private async call<S extends z.ZodType>(call: UpstreamCall, schema: S): Promise<z.output<S>> {
-    const authorization = `Bearer ${await this.token()}`;
-    const headers = { ...call.headers, authorization };
-    return (await this.keyService.call({ ...call, headers }, schema)).data;
+    const { keyService, token } = this.parts;
+    const callAs = async (own: string) => {
+      const headers = { ...call.headers, authorization: `Bearer ${own}` };
+      return (await keyService.call({ ...call, headers }, schema)).data;
+    };
+    const own = await token();
+    try {
+      return await callAs(own);
+    } catch (error) {
+      if (!(error instanceof ProblemException) || error.getStatus() !== 401) throw error;
+      return callAs(await token(own));
+    }
   }
 }

@@ -1,15 +1,17 @@
 import type { Verdict } from '#contracts';
 import { VerificationUnavailable, type KeyQuestion } from '#key-guard';
 import type { CentralSide } from './central-side.js';
-import type { LocalVerifier } from './local-verifier.js';
+import type { LocalVerifier, OwnVerdict } from './local-verifier.js';
 
 /**
  * Decides while keys move from this service's own store to the key service, or back. Which side counts is the import's mode there:
  *
  * - `shadow`, or no import yet: this service's own; the key service is asked for a dry run beside it, and waited for by nobody
- * - `dual`: both; a key that only one side knows is decided on by that side, of one that both know either side's refusal holds.
- *   Where one side cannot decide the other does, as far as it knows the key
+ * - `dual`: both. A key that only one side ever had is decided on by that side; of one that both have either's refusal holds, also
+ *   that the key service knows it no more
  * - `cutover`: the key service alone
+ *
+ * While the key service is away its last word goes on for the grace; after that only keys which it never had are decided on.
  */
 export class DualVerifier {
   constructor(
@@ -17,10 +19,11 @@ export class DualVerifier {
     private readonly central: CentralSide,
   ) {}
 
+  /** @throws VerificationUnavailable where nobody can decide */
   async verify(question: KeyQuestion): Promise<Verdict> {
     switch (this.central.mode) {
       case 'unknown':
-        throw new VerificationUnavailable('The key service has not said yet which side counts');
+        return this.alone(question);
       case 'cutover':
         return this.ask(question);
       case 'dual':
@@ -30,41 +33,58 @@ export class DualVerifier {
     }
   }
 
+  /** Nobody knows which side counts: that does not matter for keys that the key service never had. */
+  private async alone(question: KeyQuestion): Promise<Verdict> {
+    const { verdict, standing } = await this.askLocal(question);
+    if (standing === null && isKnown(verdict)) return verdict;
+    throw new VerificationUnavailable('The key service does not say which side counts');
+  }
+
   private async shadow(question: KeyQuestion): Promise<Verdict> {
-    const old = await this.askLocal(question);
-    if (this.central.mode === null) return old;
-    this.central.verify(question, true).then(
-      (central) => this.central.compare(old, central),
-      () => undefined,
-    );
-    return old;
+    const { verdict } = await this.askLocal(question);
+    if (this.central.mode !== null) this.central.compareLater(verdict, question);
+    return verdict;
   }
 
   private async both(question: KeyQuestion): Promise<Verdict> {
-    const [old, central] = await Promise.allSettled([this.askLocal(question), this.ask(question)]);
-    if (old.status === 'rejected') return known(central, old.reason);
-    if (central.status === 'rejected') return known(old, central.reason);
-    this.central.compare(old.value, central.value);
-    return combined(old.value, central.value);
+    const [own, central] = await Promise.allSettled([this.askLocal(question), this.ask(question)]);
+    if (central.status === 'rejected') return this.withoutCentral(own, central.reason);
+    if (own.status === 'rejected') return orThrow(central.value, own.reason);
+    this.central.compare(own.value.verdict, central.value);
+    return combined(own.value, central.value, this.central.isSettled);
+  }
+
+  /** What the key service alone has refused is not known here: that is borne for the grace. */
+  private withoutCentral(own: PromiseSettledResult<OwnVerdict>, reason: unknown): Verdict {
+    if (own.status === 'rejected') throw reason;
+    const { verdict, standing } = own.value;
+    if (verdict.valid && standing !== null && !this.central.isWithinGrace) throw reason;
+    return orThrow(verdict, reason);
   }
 
   private ask(question: KeyQuestion): Promise<Verdict> {
-    return this.central.verify(question, false).catch((cause: unknown) => {
+    return this.central.verify(question).catch((cause: unknown) => {
       throw new VerificationUnavailable('The key service gives no verdict', { cause });
     });
   }
 
-  private askLocal(question: KeyQuestion): Promise<Verdict> {
-    return this.local.verify(question).catch((cause: unknown) => {
+  private askLocal(question: KeyQuestion): Promise<OwnVerdict> {
+    return this.local.judge(question).catch((cause: unknown) => {
       throw new VerificationUnavailable('The own store does not answer', { cause });
     });
   }
 }
 
-/** What both sides together say. */
-export function combined(old: Verdict, central: Verdict): Verdict {
-  if (!isKnown(old)) return central;
-  if (!isKnown(central)) return old;
+/**
+ * What both sides together say.
+ *
+ * @param isSettled whether all of the key service goes by the present mode, so that what it does not know is not there
+ */
+export function combined(own: OwnVerdict, central: Verdict, isSettled: boolean): Verdict {
+  const { verdict: old, standing } = own;
+  if (!isKnown(central)) return standing === 'level' && isSettled ? central : old;
+  // a secret that was replaced here since goes on there
+  if (!isKnown(old)) return standing === 'ahead' ? old : central;
   return old.valid ? central : old;
 }
 
@@ -74,7 +94,7 @@ function isKnown({ code }: Verdict): boolean {
 }
 
 /** The one verdict there is, where it is about a key; an unknown one may be known to the other side. */
-function known(one: PromiseSettledResult<Verdict>, reason: unknown): Verdict {
-  if (one.status === 'fulfilled' && isKnown(one.value)) return one.value;
+function orThrow(verdict: Verdict, reason: unknown): Verdict {
+  if (isKnown(verdict)) return verdict;
   throw reason;
 }

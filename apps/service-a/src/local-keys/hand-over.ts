@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { importedKeys, type ImportedKeys, type KeyImport } from '#contracts';
 import { SERVICE } from '../provisioning/key-provisioner.js';
+import { noteTold } from './handed-over.js';
 import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
 
 const PART = 500;
@@ -28,6 +29,8 @@ interface Row {
   hash: string;
   item: object;
   consumer: string;
+  version: number;
+  secret: number;
 }
 
 /**
@@ -72,7 +75,13 @@ async function handOverUnder(
     const answer = await post('/v1/imports', { service: SERVICE, source, scheme, items });
     if (answer.status !== 200)
       throw new Error(`Importing was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
-    await add(pool, done, importedKeys.parse(answer.body));
+    const taken = importedKeys.parse(answer.body);
+    const ids = new Set(taken.results.map((one) => one.keyId));
+    await noteTold(
+      pool,
+      rows.filter((row) => ids.has(row.id)),
+    );
+    await add(pool, done, taken);
     after = rows.at(-1)!.seq;
   }
 }
@@ -95,7 +104,7 @@ const iso = (column: string): string =>
   `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 const SELECT = `
-  SELECT k.seq, k.id, k.consumer, rtrim(translate(encode(s.digest, 'base64'), '+/', '-_'), '=') AS hash,
+  SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, rtrim(translate(encode(s.digest, 'base64'), '+/', '-_'), '=') AS hash,
     json_strip_nulls(json_build_object('name', k.name, 'consumer', k.consumer, 'environment', k.environment,
       'scopes', k.scopes, 'notBefore', ${iso('k.not_before')}, 'rateLimits', k.rate_limits,
       'ipAllowlist', k.ip_allowlist, 'tags', k.tags, 'metadata', k.metadata, 'enabled', k.state = 'active',

@@ -97,7 +97,8 @@ function wire(
     };
   const urls = config.KEY_SERVICE_URL!;
   const keyService = createUpstream({ name: 'The key service', urls, timeoutMs: TIMEOUT_MS });
-  const centralSide = new CentralSide(keyService, central.token);
+  const graceMs = config.SERVICE_A_CENTRAL_GRACE_SECONDS * 1_000;
+  const centralSide = new CentralSide({ keyService, token: central.token, graceMs, now: Date.now });
   const sides = { local: localKeys, central: central.provisioner };
   const dual = new DualVerifier(local, centralSide);
   return {

@@ -26,7 +26,14 @@ export interface LocalRow {
   revoked_at: Date | null;
   revocation_reason: string | null;
   secrets: LocalSecret[];
+  standing: Standing;
 }
+
+/**
+ * What the key service knows of a key: null where it never got it; `level` where it has it as it is here; `fresh` where it was told
+ * so recently that not every replica there need know; `ahead` where the key was changed here since.
+ */
+export type Standing = 'level' | 'fresh' | 'ahead' | null;
 
 /** A secret as JSON out of the database. */
 export interface LocalSecret {
@@ -39,7 +46,14 @@ export interface LocalSecret {
   until_ms: number | null;
 }
 
-const ROWS = `SELECT k.*, (SELECT coalesce(json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
+/** In seconds: longer than any replica of the key service goes without an import that another has taken. */
+const FRESH = 3;
+
+const STANDING = `(SELECT CASE WHEN h.version <> k.version THEN 'ahead'
+      WHEN h.at > clock_timestamp() - interval '${FRESH} seconds' THEN 'fresh' ELSE 'level' END
+    FROM service_a.handed_over h WHERE h.key_id = k.id) AS standing`;
+
+const ROWS = `SELECT k.*, ${STANDING}, (SELECT coalesce(json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
       'pepper_version', s.pepper_version, 'prefix', s.prefix, 'last4', s.last4,
       'created_ms', floor(extract(epoch FROM s.created_at) * 1000),
       'until_ms', floor(extract(epoch FROM s.valid_until) * 1000)) ORDER BY s.number DESC), '[]')

@@ -10,7 +10,7 @@ import {
 } from '#key-core';
 import { SERVICE } from '../provisioning/key-provisioner.js';
 import type { LocalKeysParts } from './local-keys.js';
-import { findRow, findRowByDigest, recordOf, type LocalRow } from './local-rows.js';
+import { findRow, findRowByDigest, recordOf, type LocalRow, type Standing } from './local-rows.js';
 import { OwnLimits } from './own-limits.js';
 
 /** Lengths that a key from elsewhere may have. */
@@ -23,6 +23,12 @@ export type LocalQuestion = Pick<
   'key' | 'scopes' | 'environment' | 'clientIp' | 'dryRun'
 >;
 
+/** What this service's own store says, and what the key service knows of the key. */
+export interface OwnVerdict {
+  verdict: Verdict;
+  standing: Standing;
+}
+
 /** Answers from this service's own store whether a key may do what is asked, by the same rules as the key service. */
 export class LocalVerifier {
   private readonly limits = new OwnLimits();
@@ -31,13 +37,28 @@ export class LocalVerifier {
 
   /** @throws where PostgreSQL does not answer, or the secret is not that of the database */
   async verify(question: LocalQuestion): Promise<Verdict> {
+    return (await this.judge(question)).verdict;
+  }
+
+  /** The same, and what the key service knows of the key that the text names. @throws as {@link verify} */
+  async judge(question: LocalQuestion): Promise<OwnVerdict> {
     const nowMs = this.parts.now();
     await this.parts.peppers.confirm();
     const row = await this.rowOf(question.key);
-    const record = row === 'malformed' ? null : row && recordOf(row);
+    if (row === 'malformed') return { verdict: this.bare('MALFORMED', nowMs), standing: null };
+    const record = row && recordOf(row);
     const secret = await this.secretOf(record, question.key);
+    const standing = row?.standing ?? null;
     if (record === null || secret === null)
-      return this.bare(row === 'malformed' ? 'MALFORMED' : 'NOT_FOUND', nowMs);
+      return { verdict: this.bare('NOT_FOUND', nowMs), standing };
+    return { verdict: this.decideOn(record, secret, { ...question, nowMs }), standing };
+  }
+
+  private decideOn(
+    record: KeyRecord,
+    secret: SecretRecord,
+    { nowMs, ...question }: LocalQuestion & { nowMs: number },
+  ): Verdict {
     const { scopes, environment, clientIp } = question;
     const decision = decide(
       record,

@@ -33,8 +33,10 @@ export async function takeOver(
       const isKnown = await putSecrets(client, key, version);
       if (!isKnown) unknown.push(key.id);
     }
+    const kept = keys.filter((one) => !hasAllDigests(one)).map((one) => one.id);
     const ids = keys.map((one) => one.id);
     const { rowCount } = await client.query(END_OTHERS, [ids]);
+    await client.query(TOLD, [ids, kept]);
     await client.query(NOTE, [ids]);
     return { keys: keys.length, unknown, ended: rowCount ?? 0 };
   });
@@ -47,7 +49,7 @@ async function putSecrets(
   version: number,
 ): Promise<boolean> {
   // numbers tell nothing where a secret was handed over and never used there: what is here is what is known
-  const isKnownThere = secrets.every((one) => one.digest !== null);
+  const isKnownThere = hasAllDigests({ secrets });
   if (isKnownThere)
     await client.query('DELETE FROM service_a.secret WHERE key_id = $1 AND number <> ALL ($2)', [
       id,
@@ -65,6 +67,10 @@ async function putSecrets(
   }
   const { rows } = await client.query('SELECT FROM service_a.secret WHERE key_id = $1', [id]);
   return rows.length > 0;
+}
+
+function hasAllDigests({ secrets }: Pick<ExportedKey, 'secrets'>): boolean {
+  return secrets.every((one) => one.digest !== null);
 }
 
 function valuesOf(key: ExportedKey): unknown[] {
@@ -90,11 +96,30 @@ const PUT_SECRET = `
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
   ON CONFLICT (key_id, number) DO UPDATE SET digest = excluded.digest, pepper_version = excluded.pepper_version`;
 
+/** The key service knows of these ends: it is not to be told. */
 const END_OTHERS = `
-  UPDATE service_a.key k SET state = 'revoked', revoked_at = now(), revocation_reason = 'ended_elsewhere',
-    version = version + 1, updated_at = now()
-  WHERE k.state <> 'revoked' AND k.id <> ALL ($1) AND EXISTS (
-    SELECT FROM service_a.event e WHERE e.key_id = k.id AND e.action IN ('key.handed_over', 'key.taken_over'))`;
+  WITH ended AS (
+    UPDATE service_a.key k SET state = 'revoked', revoked_at = now(), revocation_reason = 'ended_elsewhere',
+      version = version + 1, updated_at = now()
+    WHERE k.state <> 'revoked' AND k.id <> ALL ($1) AND EXISTS (SELECT FROM service_a.handed_over h WHERE h.key_id = k.id)
+    RETURNING k.id, k.version
+  )
+  UPDATE service_a.handed_over h SET version = ended.version FROM ended WHERE h.key_id = ended.id`;
+
+/**
+ * Both sides have the same now, but for what was changed here and not told: a revocation, and ($2) secrets that stay as they are here.
+ */
+const TOLD = `
+  WITH now_here AS (
+    SELECT k.id, k.version, coalesce(max(s.number), 0) AS secret, k.state = 'revoked' OR k.id = ANY ($2) AS stays
+    FROM service_a.key k LEFT JOIN service_a.secret s ON s.key_id = k.id AND s.valid_until IS NULL
+    WHERE k.id = ANY ($1) GROUP BY k.id
+  )
+  INSERT INTO service_a.handed_over (key_id, version, secret)
+  SELECT n.id, CASE WHEN n.stays AND h.version <> n.version - 1 THEN h.version ELSE n.version END,
+    CASE WHEN n.stays THEN coalesce(h.secret, n.secret) ELSE n.secret END
+  FROM now_here n LEFT JOIN service_a.handed_over h ON h.key_id = n.id
+  ON CONFLICT (key_id) DO UPDATE SET version = excluded.version, secret = excluded.secret, at = clock_timestamp()`;
 
 const NOTE = `
   INSERT INTO service_a.event (actor, action, key_id, detail)

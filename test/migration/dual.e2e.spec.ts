@@ -1,0 +1,109 @@
+import type { IssuedKey } from '#contracts';
+import { startMovingWorld, until, type MovingService, type MovingWorld } from './support/world.js';
+
+const GRACE_SECONDS = 2;
+const INVALID = '403 API_KEY_INVALID';
+const AWAY = '503 VERIFICATION_UNAVAILABLE';
+
+let world: MovingWorld;
+let service: MovingService;
+beforeAll(async () => {
+  world = await startMovingWorld();
+  service = await world.start('dual', {
+    SERVICE_A_CENTRAL_GRACE_SECONDS: String(GRACE_SECONDS),
+  });
+}, 120_000);
+afterAll(() => world?.stop());
+afterEach(() => world.link.refuse(false));
+
+/** A key that service-a made and handed over, the key service having it for certain. */
+async function handedOver(): Promise<IssuedKey> {
+  await world.move('shadow');
+  const made = await ownKey();
+  expect((await world.handOver()).failed).toEqual([]);
+  await world.move('dual');
+  await until('VALID', () => world.centralCode(made.secret));
+  await until('level', async () => {
+    const [row] = await world.own.query<{ level: boolean }>(
+      `SELECT at < clock_timestamp() - interval '3.5 seconds' AS level FROM service_a.handed_over WHERE key_id = '${made.key.id}'`,
+    );
+    return row?.level === true ? 'level' : '';
+  });
+  return made;
+}
+
+/** Made at service-a: in `dual` the key service would make it. */
+async function ownKey(): Promise<IssuedKey> {
+  for (;;) {
+    const made = await service.issue().catch(() => null);
+    const rows = await world.own.query(
+      `SELECT id FROM service_a.key WHERE id = '${made?.key.id ?? ''}'`,
+    );
+    if (made !== null && rows.length === 1) return made;
+    await new Promise((go) => setTimeout(go, 50));
+  }
+}
+
+describe('a key that both sides have', () => {
+  it('is refused where the key service knows it no more, whatever the own store says', async () => {
+    const { key, secret } = await handedOver();
+    await expect(service.codeOf(secret)).resolves.toBe('200');
+    // rotated twice there: the secret that the own store has is nobody's any more
+    for (let i = 0; i < 2; i += 1)
+      await world.manage(`/v1/keys/${key.id}/rotate`, { overlapSeconds: 0 });
+    await expect(world.centralCode(secret)).resolves.toBe('NOT_FOUND');
+    await until(INVALID, () => service.codeOf(secret));
+  }, 60_000);
+
+  it('is refused by either: revoked there only, revoked here only', async () => {
+    const [there, here] = [await handedOver(), await handedOver()];
+    await world.manage(`/v1/keys/${there.key.id}/revoke`, { reason: 'leaked' });
+    await world.own.query(
+      `UPDATE service_a.key SET state = 'revoked', revoked_at = now(), version = version + 1 WHERE id = '${here.key.id}'`,
+    );
+    for (const { secret } of [there, here])
+      await expect(service.codeOf(secret)).resolves.toBe('403 API_KEY_REVOKED');
+  }, 60_000);
+
+  it('goes on for the grace while the key service is away, then is 503, and never a bad key', async () => {
+    const { secret } = await handedOver();
+    await expect(service.codeOf(secret)).resolves.toBe('200');
+    world.link.refuse(true);
+    const seen = new Set<string>();
+    await until(AWAY, async () => {
+      const code = await service.codeOf(secret);
+      seen.add(code);
+      return code;
+    });
+    expect([...seen]).toEqual(['200', AWAY]);
+    await expect(service.codeOf(`${secret.slice(0, -1)}x`)).resolves.toBe(AWAY);
+    world.link.refuse(false);
+    await until('200', () => service.codeOf(secret));
+  }, 60_000);
+});
+
+describe('a key that one side has', () => {
+  it('is decided on by that side', async () => {
+    const central = await world.seeded.issue();
+    await world.move('shadow');
+    const own = await ownKey();
+    await world.move('dual');
+    await until('200', () => service.codeOf(central.secret));
+    await expect(service.codeOf(own.secret)).resolves.toBe('200');
+    await world.manage(`/v1/keys/${central.key.id}/revoke`, { reason: 'leaked' });
+    await expect(service.codeOf(central.secret)).resolves.toBe('403 API_KEY_REVOKED');
+  }, 60_000);
+
+  it('goes on without the key service where that never had it; one that may be its is 503', async () => {
+    await world.move('shadow');
+    const own = await ownKey();
+    const central = await world.seeded.issue();
+    await world.move('dual');
+    await until('200', () => service.codeOf(central.secret));
+    world.link.refuse(true);
+    await expect(service.codeOf(central.secret)).resolves.toBe(AWAY);
+    const begun = Date.now();
+    while (Date.now() - begun < (GRACE_SECONDS + 1) * 1_000)
+      await expect(service.codeOf(own.secret)).resolves.toBe('200');
+  }, 60_000);
+});
