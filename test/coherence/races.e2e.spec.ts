@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => cluster.stop(), 60_000);
 
 test('of keys revoked one after the other under 64 validators not one is valid afterwards', async () => {
-  const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 300);
+  const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 200);
   const result = await revokeUnderLoad(world, { revokes, validators: 64 });
   process.stdout.write(`${JSON.stringify(result)}\n`);
   expect(result).toMatchObject({ revokes, stale: 0, wrong: 0 });

@@ -31,6 +31,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     password: randomBytes(12).toString('hex'),
     logFile: join(dir.path, 'postgres.log'),
     flags: ['-c', 'fsync=off'],
+    isTemporary: true,
   };
   let server: Part | undefined;
   const start = async (): Promise<string> => {

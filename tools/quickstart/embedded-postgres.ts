@@ -30,6 +30,8 @@ export interface PostgresOptions {
   logFile: string;
   /** More arguments for the server. */
   flags?: string[];
+  /** Whether its first data may be lost with the machine; making it takes half the time then. */
+  isTemporary?: boolean;
   /** Gets the server as soon as it is a process, before it is up. */
   onStart?: (server: Part) => void;
 }
@@ -50,11 +52,11 @@ const STOP = { signal: 'SIGINT', patienceMs: 20_000, force: 'SIGQUIT' } as const
 export async function startEmbeddedPostgres(
   options: PostgresOptions,
 ): Promise<Part & { url: string }> {
-  const { dataDir, port, password, logFile, flags = [], onStart } = options;
+  const { dataDir, port, logFile, flags = [], onStart } = options;
   const { initdb, postgres } = await binaries();
   const pidFile = join(dataDir, 'postmaster.pid');
   const userId = userIdFor(dataDir);
-  if (!existsSync(dataDir)) initialise({ initdb, dataDir, password, userId });
+  if (!existsSync(dataDir)) initialise(initdb, options, userId);
   await stopLeftover(pidFile, 'postgres', STOP.signal);
   rmSync(pidFile, { force: true });
   const output = openSync(logFile, 'a', 0o600);
@@ -70,7 +72,7 @@ export async function startEmbeddedPostgres(
   const server = partOf(child, 'postgres', STOP, () => lastLinesOf(logFile));
   onStart?.(server);
   await untilUp(server, () => statusIn(pidFile) === 'ready', START_TIMEOUT_MS);
-  const url = `postgresql://${OWNER}:${encodeURIComponent(password)}@127.0.0.1:${port}/${DATABASE}`;
+  const url = `postgresql://${OWNER}:${encodeURIComponent(options.password)}@127.0.0.1:${port}/${DATABASE}`;
   await ensureDatabase(url);
   return { ...server, url };
 }
@@ -112,13 +114,8 @@ function idOf(user: string): UserId | undefined {
   return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
 }
 
-function initialise(options: {
-  initdb: string;
-  dataDir: string;
-  password: string;
-  userId: UserId | undefined;
-}): void {
-  const { initdb, dataDir, password, userId } = options;
+function initialise(initdb: string, options: PostgresOptions, userId: UserId | undefined): void {
+  const { dataDir, password, isTemporary } = options;
   // Made aside and moved at the end: what lies at its place is whole.
   const draft = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
@@ -139,6 +136,7 @@ function initialise(options: {
         '--locale-provider=builtin',
         '--builtin-locale=C.UTF-8',
         '--no-instructions',
+        ...(isTemporary ? ['--no-sync'] : []),
       ],
       userId,
     );
