@@ -2,7 +2,6 @@ import { Pool } from 'pg';
 import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
 import type { Logger } from 'pino';
 import { writable } from '#postgres';
-import { ConfigError, isOutage } from '#server';
 import type { KeyServiceEnv } from './config.js';
 
 /** URL of the database as the runtime role. */
@@ -57,34 +56,4 @@ export function createPool(
   });
   pool.on('error', (error) => log.debug({ err: error }, 'an idle database connection ended'));
   return pool;
-}
-
-/**
- * Tries until it works, for an app that starts together with its database.
- *
- * @throws the last error after `limitMs`, or at once one that is no outage
- */
-export async function connectWithin(
-  limitMs: number,
-  log: Logger,
-  connect: () => Promise<void>,
-): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  for (;;) {
-    try {
-      return await connect();
-    } catch (error) {
-      if (!isOutage(error)) throw error;
-      if (performance.now() > endMs) {
-        throw new ConfigError(
-          `The database did not answer within ${limitMs / 1_000} s: ${(error as Error).message}`,
-          {
-            cause: error,
-          },
-        );
-      }
-      log.warn({ err: error }, 'waiting for the database');
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
-  }
 }

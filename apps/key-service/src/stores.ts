@@ -1,11 +1,12 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { DataSource } from 'typeorm';
+import { connectWithin } from '#server';
 import { Fence } from './changes/fence.js';
 import { Follower } from './changes/follower.js';
 import type { KeyServiceEnv } from './config.js';
 import { Markers } from './changes/marker.js';
-import { connectWithin, createDataSource, createPool, databaseUrlOf } from './database.js';
+import { createDataSource, createPool, databaseUrlOf } from './database.js';
 import { ENTITIES } from './entities.js';
 import { RedisLink } from './redis-link.js';
 

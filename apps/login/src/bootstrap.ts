@@ -1,10 +1,17 @@
 import { realpathSync } from 'node:fs';
 import { z } from 'zod';
 import { createClientBody, username } from '#contracts';
-import { checkTokenEnv, ConfigError, createLogger, loadConfig, tokenEnv } from '#server';
+import {
+  checkTokenEnv,
+  ConfigError,
+  connectWithin,
+  createLogger,
+  loadConfig,
+  tokenEnv,
+} from '#server';
 import { insertClient } from './clients/clients.js';
 import { databaseUrlOf, namesDatabase, NO_DATABASE, storeEnv } from './config.js';
-import { connectWithin, createDataSource } from './database.js';
+import { createDataSource } from './database.js';
 import { digestOf, loginSecretsOf } from './secrets.js';
 import { createTokenKeys } from './tokens/create-token-keys.js';
 import { faultOfContext, faultOfLength } from './users/password-policy.js';

@@ -1,7 +1,6 @@
 import { DataSource } from 'typeorm';
 import type { Logger } from 'pino';
 import { writable } from '#postgres';
-import { ConfigError, isOutage } from '#server';
 import { ClientEntity } from './clients/client.entity.js';
 import { SigningKeyEntity } from './tokens/signing-key.entity.js';
 import { UserEntity } from './users/user.entity.js';
@@ -40,41 +39,5 @@ export async function isDatabaseReady(db: DataSource): Promise<boolean> {
     return await Promise.race([answer.catch(() => false), late]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-const UNDEFINED_TABLE = '42P01';
-
-/**
- * Tries until it works, for an app that starts together with its database.
- *
- * @throws ConfigError after `limitMs`, or at once where the schema is not there; any other error as it comes
- */
-export async function connectWithin(
-  limitMs: number,
-  log: Logger,
-  connect: () => Promise<void>,
-): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  for (;;) {
-    try {
-      return await connect();
-    } catch (cause) {
-      const { code, message } = cause as { code?: string; message: string };
-      if (code === UNDEFINED_TABLE)
-        throw new ConfigError('The schema of login is not there yet; run the migrations', {
-          cause,
-        });
-      if (!isOutage(cause)) throw cause;
-      if (performance.now() > endMs)
-        throw new ConfigError(
-          `The database did not answer within ${limitMs / 1_000} s: ${message}`,
-          {
-            cause,
-          },
-        );
-      log.warn({ err: cause }, 'waiting for the database');
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
   }
 }

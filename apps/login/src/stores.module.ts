@@ -7,8 +7,9 @@ import {
 } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
+import { connectWithin } from '#server';
 import { audiencesOf, databaseUrlOf, issuerOf, type LoginEnv } from './config.js';
-import { connectWithin, createDataSource } from './database.js';
+import { createDataSource } from './database.js';
 import { ENV, LOG, SECRETS } from './injection.js';
 import { loginSecretsOf } from './secrets.js';
 import { LimitStorage } from './sessions/limit-storage.js';

@@ -1,7 +1,7 @@
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { tap, type Observable } from 'rxjs';
-import { tagOf } from './version-check.js';
+import { tagOf } from '#server';
 
 /** Sends the version of what is answered as `ETag`, and of something new the address. */
 export class TaggedInterceptor<T> implements NestInterceptor<T, T> {

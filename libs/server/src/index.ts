@@ -1,3 +1,4 @@
+export { connectWithin } from './connect-within.js';
 export { isOutage } from './outage.js';
 export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';
@@ -15,3 +16,4 @@ export {
   type TokenKeysSource,
 } from './token-env.js';
 export { port, secretBytes, serverEnv, type ServerEnv } from './server-env.js';
+export { checkVersion, tagOf } from './version-check.js';

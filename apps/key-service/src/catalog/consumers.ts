@@ -6,6 +6,7 @@ import type {
   ListConsumersQuery,
   PatchConsumerBody,
 } from '#contracts';
+import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { pageOf, placeOf } from '../access/cursor.js';
 import type { Principal } from '../access/principal.js';
@@ -20,7 +21,6 @@ import { touchKeysOf } from './consumer-keys.js';
 import { differencesOf } from './differences.js';
 import { insertNew } from './insert-new.js';
 import { showConsumer } from './show.js';
-import { checkVersion } from './version-check.js';
 
 /** The directory of those who hold keys. All admins and auditors may read it and all admins may add to it. */
 @Injectable()

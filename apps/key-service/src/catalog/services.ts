@@ -16,6 +16,7 @@ import {
   type Policy,
   type Service,
 } from '#contracts';
+import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { pageOf, placeOf } from '../access/cursor.js';
 import { maySee, type Principal } from '../access/principal.js';
@@ -30,7 +31,6 @@ import { mergePolicy } from './service-policy.js';
 import { refuseScopesInUse } from './scopes-in-use.js';
 import { ServiceEntity } from './service.entity.js';
 import { showService } from './show.js';
-import { checkVersion } from './version-check.js';
 import { countViolations, findViolations } from './violations.js';
 
 /** The services that keys can be granted for. */

@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { tap, type Observable } from 'rxjs';
-import { tagOf } from './version-check.js';
+import { tagOf } from '#server';
 
 type Answer = { version: number } | { key: { version: number } };
 

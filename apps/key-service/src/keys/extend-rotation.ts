@@ -1,6 +1,6 @@
 import type { ExtendRotationBody, Key } from '#contracts';
 import { resolveOverlap } from '#key-core';
-import { checkVersion } from '../catalog/version-check.js';
+import { checkVersion } from '#server';
 import type { Mutation } from '../changes/mutations.js';
 import { overlappingSecrets } from './finish-rotation.js';
 import { lockKey, refuseRevoked, servicesOf, type LockedKey } from './find-key.js';

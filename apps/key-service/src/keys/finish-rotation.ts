@@ -1,6 +1,6 @@
 import { ConflictException } from '@nestjs/common';
 import type { FinishRotationBody, Key } from '#contracts';
-import { checkVersion } from '../catalog/version-check.js';
+import { checkVersion } from '#server';
 import type { Mutation } from '../changes/mutations.js';
 import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';

@@ -1,8 +1,7 @@
 import type { Grant, Key, PatchKeyBody } from '#contracts';
-import { ProblemException } from '#server';
+import { checkVersion, ProblemException } from '#server';
 import { differencesOf } from '../catalog/differences.js';
 import type { ServiceEntity } from '../catalog/service.entity.js';
-import { checkVersion } from '../catalog/version-check.js';
 import type { Mutation } from '../changes/mutations.js';
 import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
 import { keyChange, quotaSetBy, settingsOf, touchedOf, updateKey } from './key-change.js';

@@ -8,6 +8,7 @@ import type {
   ListClientsQuery,
   PatchClientBody,
 } from '#contracts';
+import { checkVersion } from '#server';
 import { audiencesOf, type LoginEnv } from '../config.js';
 import type { By } from '../full-admin.js';
 import { Idempotency } from '../idempotency/idempotency.js';
@@ -16,7 +17,6 @@ import { ENV, LOG, SECRETS } from '../injection.js';
 import { pageOf, startOf, type Page } from '../pages.js';
 import { digestOf, newSecret, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
-import { checkVersion } from '../version-check.js';
 import { checkAudiences } from './audiences.js';
 import { ClientEntity } from './client.entity.js';
 

@@ -8,6 +8,7 @@ import type {
   SetPasswordBody,
   User,
 } from '#contracts';
+import { checkVersion } from '#server';
 import type { By } from '../full-admin.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Sender } from '../idempotency/once.js';
@@ -16,7 +17,6 @@ import { pageOf, startOf, type Page } from '../pages.js';
 import { newId, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
 import { endSessions } from '../sessions/end-sessions.js';
-import { checkVersion } from '../version-check.js';
 import { checkNewPassword } from './password-policy.js';
 import { hashPassword } from './passwords.js';
 import { UserEntity } from './user.entity.js';

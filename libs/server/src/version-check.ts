@@ -1,13 +1,16 @@
-import { ProblemException } from '#server';
+import { ProblemException } from './problem-exception.js';
 
 /**
  * Refuses a change whose `If-Match` (RFC 9110, section 13.1.1) does not name the present version; passes where none was sent.
  *
- * @throws ProblemException VERSION_MISMATCH
+ * @throws ProblemException VERSION_MISMATCH, or INVALID_HEADER where it is no list of entity tags
  */
 export function checkVersion(ifMatch: string | undefined, version: number): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;
-  if (ifMatch.split(',').some((tag) => tag.trim() === tagOf(version))) return;
+  const tags = ifMatch.split(',').map((tag) => tag.trim());
+  if (!tags.every((tag) => /^(?:W\/)?"[\x21\x23-\x7e]{0,64}"$/.test(tag)))
+    throw new ProblemException('INVALID_HEADER', 'Send If-Match as the ETag was given, quotes too');
+  if (tags.includes(tagOf(version))) return;
   throw new ProblemException(
     'VERSION_MISMATCH',
     'Read it again and repeat the change on what it is now',
