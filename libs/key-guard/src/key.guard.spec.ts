@@ -178,11 +178,11 @@ describe('KeyGuard', () => {
 
   it('warns a consumer that still uses a superseded secret', async () => {
     await start(ThingsController);
-    const rotation = { superseded: true, validUntil: '2027-02-01T12:00:00.000Z' } as const;
+    const rotation = { superseded: true, validUntil: '2127-02-01T12:00:00.000Z' } as const;
     answer(verdictOf('VALID', { rotation }));
     const response = await call().expect(200);
     expect(response.headers['deprecation']).toBe('@1801396800');
-    expect(response.headers['sunset']).toBe('Mon, 01 Feb 2027 12:00:00 GMT');
+    expect(response.headers['sunset']).toBe('Sat, 01 Feb 2127 12:00:00 GMT');
   });
 
   it.each([

@@ -1,7 +1,7 @@
 import { traceHeaders, type Verdict, type VerifyBody } from '#contracts';
 import { bodyOf, type KeyService } from './key-service.js';
 import { bodyOfQuestion, type Answered, type OpenQuestion } from './question.js';
-import { readVerdict } from './read-verdict.js';
+import { readVerdict, type Asked } from './read-verdict.js';
 import { OddAnswer, VerificationUnavailable } from './unavailable.js';
 
 const PATH = '/v1/keys/verify';
@@ -60,7 +60,7 @@ export class Batcher {
       body: JSON.stringify(body),
       headers: from === undefined ? {} : traceHeaders(from),
       isOnce: waiting.spends === true,
-      read: (answer: Parameters<typeof bodyOf>[0]) => readVerdict(bodyOf(answer), waiting),
+      read: (answer: Parameters<typeof bodyOf>[0]) => readVerdict(bodyOf(answer), this.asked(waiting)),
     };
     await this.keyService.ask(ask).then(
       (verdict) => waiting.resolve({ verdict, sentAtMs }),
@@ -78,7 +78,7 @@ export class Batcher {
       isOnce: batch.some(({ waiting }) => waiting.spends === true),
       // one question that is not well-formed must not be the others' end
       read: (answer: Parameters<typeof bodyOf>[0]) =>
-        answer.status === 400 ? null : readBatch(bodyOf(answer), batch),
+        answer.status === 400 ? null : this.readBatch(bodyOf(answer), batch),
     };
     const verdicts = await this.keyService.ask(ask).catch((error: unknown) => {
       for (const { waiting } of batch) waiting.reject(error);
@@ -87,6 +87,26 @@ export class Batcher {
     if (verdicts === null) for (const one of batch) void this.sendOne(one);
     else verdicts.forEach((verdict, i) => tell(batch[i]!.waiting, verdict, sentAtMs));
   }
+
+  /** What a batch was answered, place by place. @throws OddAnswer where it cannot be told apart */
+  private readBatch(body: unknown, batch: readonly Sent[]): (Verdict | OddAnswer | null)[] {
+    const results = (body as { results?: unknown } | null | undefined)?.results;
+    if (!Array.isArray(results) || results.length !== batch.length)
+      throw new OddAnswer('The key service answered a batch with what is none');
+    return results.map((one: unknown, i) => {
+      if (one === null) return null;
+      try {
+        return readVerdict(one, this.asked(batch[i]!.waiting));
+      } catch (error) {
+        if (error instanceof OddAnswer) return error;
+        throw error;
+      }
+    });
+  }
+
+  private asked({ question, permits }: Waiting): Asked {
+    return { question, permits, environment: this.own.environment };
+  }
 }
 
 function tell(waiting: Waiting, verdict: Verdict | OddAnswer | null, sentAtMs: number): void {
@@ -94,22 +114,6 @@ function tell(waiting: Waiting, verdict: Verdict | OddAnswer | null, sentAtMs: n
     return waiting.resolve({ verdict, sentAtMs });
   const message = 'The key service gives no verdict on this key';
   waiting.reject(new VerificationUnavailable(message, { cause: verdict }));
-}
-
-/** What a batch was answered, place by place. @throws OddAnswer where it cannot be told apart */
-function readBatch(body: unknown, batch: readonly Sent[]): (Verdict | OddAnswer | null)[] {
-  const results = (body as { results?: unknown } | null | undefined)?.results;
-  if (!Array.isArray(results) || results.length !== batch.length)
-    throw new OddAnswer('The key service answered a batch with what is none');
-  return results.map((one: unknown, i) => {
-    if (one === null) return null;
-    try {
-      return readVerdict(one, batch[i]!.waiting);
-    } catch (error) {
-      if (error instanceof OddAnswer) return error;
-      throw error;
-    }
-  });
 }
 
 function batchesOf(sent: readonly Sent[]): Sent[][] {

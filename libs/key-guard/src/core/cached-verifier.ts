@@ -8,7 +8,7 @@ import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
 import { isFull } from './read-verdict.js';
 import type { Terms } from './terms.js';
-import { VerificationUnavailable } from './unavailable.js';
+import { Contradiction, VerificationUnavailable } from './unavailable.js';
 import type { UsageReport } from './usage-report.js';
 
 /** What a cached verifier works with. */
@@ -208,6 +208,7 @@ export class CachedVerifier {
     const { cache, feed, terms, usage } = this.parts;
     const known = cache.get(digest);
     if (known === undefined || !(error instanceof VerificationUnavailable)) throw error;
+    if (error.cause instanceof Contradiction) throw error;
     const nowMs = performance.now();
     const goodAtMs = Math.max(known.sentAtMs, Math.min(feed.provenAtMs, known.untilMs));
     if (nowMs - goodAtMs >= terms.graceMsFor(question.scopes)) throw error;

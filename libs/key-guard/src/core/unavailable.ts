@@ -7,3 +7,8 @@ export class VerificationUnavailable extends Error {
 export class OddAnswer extends Error {
   override name = 'OddAnswer';
 }
+
+/** It answered about a key what cannot be true: not even what was known of the key before may be gone by. */
+export class Contradiction extends OddAnswer {
+  override name = 'Contradiction';
+}
