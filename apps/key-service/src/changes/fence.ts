@@ -100,6 +100,11 @@ export class Fence {
     return this.isAway;
   }
 
+  /** Whether entries are believed by the grace only: what PostgreSQL says now is not known. */
+  get isInGrace(): boolean {
+    return this.isAway && performance.now() - this.readAtMs > FENCE_MS;
+  }
+
   /** Longest time that a replica goes by an epoch after another one was raised, where it could not be heard. */
   get boundSeconds(): number {
     return Math.max(this.options.graceSeconds, FENCE_MS / 1_000);

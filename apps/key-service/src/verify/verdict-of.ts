@@ -8,6 +8,8 @@ export interface Origin {
   source: 'cache' | 'store';
   asOfMs: number;
   ttlSeconds: number;
+  /** Whether it may have changed since, as PostgreSQL cannot be asked. */
+  isStale: boolean;
 }
 
 /** How long a refusal that is about no key may be remembered. */
@@ -78,8 +80,12 @@ function limitsOf({ quota }: KeyRecord, spent: Spent, nowMs: number): Partial<Ve
   return told;
 }
 
-function decisionOf({ source, asOfMs, ttlSeconds }: Origin, version: number): Verdict['decision'] {
-  return { source, asOf: iso(asOfMs), ttlSeconds, version };
+function decisionOf(
+  { source, asOfMs, ttlSeconds, isStale }: Origin,
+  version: number,
+): Verdict['decision'] {
+  const decision = { source, asOf: iso(asOfMs), ttlSeconds, version };
+  return isStale ? { ...decision, stale: true } : decision;
 }
 
 function iso(ms: number): string {

@@ -281,8 +281,11 @@ export class Verifier {
 
   /** Of a record as it was at `asOfMs`. */
   private originOf(asOfMs: number, source: Origin['source'] = 'store'): Origin {
-    const { cacheTtlSeconds, material } = this.parts;
-    const ageSeconds = source === 'store' ? 0 : Math.floor((material.now() - asOfMs) / 1_000);
-    return { source, asOfMs, ttlSeconds: Math.max(0, cacheTtlSeconds - ageSeconds) };
+    const { cacheTtlSeconds, fence, material } = this.parts;
+    if (source === 'store') return { source, asOfMs, ttlSeconds: cacheTtlSeconds, isStale: false };
+    const isStale = fence.isInGrace;
+    const ageSeconds = Math.floor((material.now() - asOfMs) / 1_000);
+    const ttlSeconds = isStale ? 0 : Math.max(0, cacheTtlSeconds - ageSeconds);
+    return { source, asOfMs, ttlSeconds, isStale };
   }
 }

@@ -273,6 +273,32 @@ describe('POST /v1/keys/verify-batch', () => {
   });
 });
 
+describe('a verdict while PostgreSQL is away', () => {
+  it('says that it is stale, and since when it holds, alone, leased and in a batch', async () => {
+    const { secret } = await seeded.issue();
+    const decisionsOn = async () => {
+      const lease = { permits: 0 };
+      const alone = [await ask(0, { key: secret }), await ask(0, { key: secret, lease })];
+      const requests = [{ key: secret }, { key: secret, lease }];
+      const { body } = await replicas
+        .call('post', '/v1/keys/verify-batch', serviceToken)
+        .send({ requests });
+      return [...alone, ...(body as { results: Verdict[] }).results].map((one) => one.decision);
+    };
+    await until(async () => (await ask(0, { key: secret })).decision.source === 'cache');
+    expect((await decisionsOn()).map((one) => one.stale)).toEqual(Array(4).fill(undefined));
+    await replicas.postgres.whileAway(async () => {
+      const goneMs = Date.now();
+      await until(async () => (await ask(0, { key: secret })).decision?.stale === true);
+      for (const one of await decisionsOn()) {
+        expect(one).toMatchObject({ source: 'cache', stale: true, ttlSeconds: 0 });
+        expect(Date.parse(one.asOf)).toBeLessThanOrEqual(goneMs);
+      }
+    });
+    await until(async () => (await ask(0, { key: secret })).decision?.stale === undefined);
+  }, 60_000);
+});
+
 function codesIn(body: unknown): string[] {
   return (body as { results: Verdict[] }).results.map((one) => one.code);
 }
