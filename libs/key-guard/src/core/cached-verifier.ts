@@ -198,20 +198,19 @@ export class CachedVerifier {
     const lifeMs = Math.min(ttlSeconds, verdict.decision.ttlSeconds) * 1_000;
     const known = knownKeyOf(verdict, lease, { digest, service, sentAtMs, lifeMs, era });
     const before = cache.get(digest);
-    if (cache.put(known)) moveUnits(before, known, sentAtMs);
+    if (!known.isStale && cache.put(known)) moveUnits(before, known, sentAtMs);
     const states = verdict.valid ? known.permits?.statesAt(sentAtMs) : undefined;
     return { verdict: { ...verdict, ...states }, known, isOld };
   }
 
   /** Nobody can be asked: what is known may go on for a while. @throws `error` where it may not */
   private inGrace(question: KeyQuestion, digest: string, error: unknown): Verdict {
-    const { cache, feed, terms, usage } = this.parts;
+    const { cache, terms, usage } = this.parts;
     const known = cache.get(digest);
     if (known === undefined || !(error instanceof VerificationUnavailable)) throw error;
     if (error.cause instanceof Contradiction) throw error;
     const nowMs = performance.now();
-    const goodAtMs = Math.max(known.sentAtMs, Math.min(feed.provenAtMs, known.untilMs));
-    if (nowMs - goodAtMs >= terms.graceMsFor(question.scopes)) throw error;
+    if (nowMs - this.goodAtMs(known) >= terms.graceMsFor(question.scopes)) throw error;
     const code = this.codeOf(known, question, nowMs);
     // a limit that nobody can count is not taken for free
     const { permits } = known;
@@ -222,6 +221,13 @@ export class CachedVerifier {
     };
     usage.count(verdict, nowMs);
     return verdict;
+  }
+
+  /** Up to when it is certain that it held. */
+  private goodAtMs(known: KnownKey): number {
+    const { cache, feed } = this.parts;
+    if (!cache.isFollowed(known)) return known.sentAtMs;
+    return Math.max(known.sentAtMs, Math.min(feed.provenAtMs, known.untilMs));
   }
 }
 

@@ -39,9 +39,14 @@ export class KeyCache {
     return found;
   }
 
+  /** Whether the feed has told of every change since it was answered: as far as that is proven it holds. */
+  isFollowed(known: KnownKey): boolean {
+    return known.era === this.era;
+  }
+
   /** Whether it may be used without asking, as far as the feed is proven. */
   isCurrent(known: KnownKey, nowMs: number): boolean {
-    return known.era === this.era && nowMs < known.untilMs;
+    return this.isFollowed(known) && nowMs < known.untilMs;
   }
 
   /** Whether an answer is from before a change that the feed has told of since. */

@@ -16,6 +16,8 @@ export interface KnownKey {
   /** Time of the feed in which it was got, null where changes before it may not all have been told. */
   era: number | null;
   asOf: string;
+  /** Whether the key service itself went by the grace: shared by those who wait for it, and not kept. */
+  isStale: boolean;
   expiresAt: string | null;
   /** Null where nothing limits the key. */
   permits: Permits | null;
@@ -56,6 +58,7 @@ export function knownKeyOf(
     untilMs: sentAtMs + lifeMs,
     era,
     asOf: verdict.decision.asOf,
+    isStale: verdict.decision.stale === true,
     expiresAt: verdict.expiresAt ?? null,
     permits: permitsOf({ verdict, lease, sentAtMs }, lifeMs),
   };
@@ -118,7 +121,7 @@ export function verdictOn(
       superseded: true,
       validUntil: new Date(secret.validUntilMs).toISOString(),
     };
-  if (isStale) verdict.decision.stale = true;
+  if (isStale || known.isStale) verdict.decision.stale = true;
   return verdict;
 }
 

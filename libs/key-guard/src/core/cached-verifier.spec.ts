@@ -1,0 +1,108 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Verdict } from '#contracts';
+import { serveFeed } from '../testing/stub-feed.js';
+import { createStubServer, json, type StubServer } from '../testing/stub-server.js';
+import { createKeyGuard, type KeyGuardCore } from './key-guard.js';
+import type { KeyGuardOptions } from './options.js';
+
+const valid: Verdict = {
+  valid: true,
+  code: 'VALID',
+  keyId: 'key_3kTMd7QpXvB2nYcF',
+  secretNumber: 1,
+  consumer: 'service-b',
+  environment: 'live',
+  scopes: ['reports:read', 'reports:write'],
+  decision: { source: 'store', asOf: '2026-01-31T12:00:00.000Z', ttlSeconds: 60, version: 1 },
+  lease: {
+    notBefore: null,
+    ipAllowlist: [],
+    rateLimits: [],
+    hasQuota: false,
+    permits: 0,
+    graceSeconds: 60,
+    sensitiveScopes: [],
+  },
+};
+const stale: Verdict = { ...valid, decision: { ...valid.decision, ttlSeconds: 0, stale: true } };
+const question = { key: 'kw_live_x', scopes: ['reports:read'] };
+
+describe('a guard whose feed is proven', () => {
+  let keyService: StubServer;
+  let guard: KeyGuardCore;
+
+  const start = async (options: Partial<KeyGuardOptions> = {}) => {
+    guard = createKeyGuard({
+      urls: [keyService.url],
+      token: () => Promise.resolve('own-token'),
+      service: 'reports',
+      timeoutMs: 2_000,
+      ...options,
+    });
+    while (!guard.state().isProven) await wait(10);
+  };
+  /** Answers questions like this from now on, after a pause. */
+  const answer = (status: number, body: unknown, pauseMs = 0) =>
+    keyService.answer(({ path }, response) => {
+      if (path === '/v1/changes') return serveFeed(response);
+      void wait(pauseMs).then(() => json(response, status, body));
+    });
+  const tell = async () => {
+    try {
+      return await guard.verify(question);
+    } catch {
+      return '503';
+    }
+  };
+  const isOwn = () => {
+    const told = guard.verify(question);
+    if (!(told instanceof Promise)) return true;
+    told.catch(() => undefined);
+    return false;
+  };
+
+  beforeEach(async () => {
+    keyService = await createStubServer();
+    answer(200, valid);
+  });
+  afterEach(async () => {
+    await guard.close();
+    await keyService.close();
+  });
+
+  it('counts the grace of what it was told before the feed was settled from when it asked', async () => {
+    await start({ graceSeconds: 1 });
+    expect(await tell()).toMatchObject({ valid: true });
+    answer(500, {});
+    // what changed just before the feed began may never be told: that it goes on proves nothing of this key
+    const endMs = performance.now() + 20_000;
+    while ((await tell()) !== '503' && performance.now() < endMs) await wait(20);
+    expect(await tell()).toBe('503');
+    expect(guard.state().isProven).toBe(true);
+  }, 30_000);
+
+  it('passes a verdict of the key service’s own grace on as one, and never decides by it again', async () => {
+    answer(200, stale);
+    await start();
+    const endMs = performance.now() + 4_000;
+    while (performance.now() < endMs) {
+      expect(isOwn()).toBe(false);
+      expect(await tell()).toMatchObject({ valid: true, decision: { stale: true } });
+    }
+    expect(guard.state().known).toBe(0);
+    answer(500, {});
+    expect(await tell()).toBe('503');
+  }, 30_000);
+
+  it('shares a verdict of that grace with all who wait for it, and says so to each', async () => {
+    answer(200, stale, 50);
+    await start();
+    const scopes = [['reports:read'], ['reports:write'], ['reports:delete']];
+    const all = Array.from({ length: 60 }, (_, i) => ({ ...question, scopes: scopes[i % 3]! }));
+    const told = await Promise.all(all.map(async (one) => guard.verify(one)));
+    expect(told.map((one) => one.decision.stale)).toEqual(all.map(() => true));
+    expect(told.map((one) => one.code).slice(1, 3)).toEqual(['VALID', 'INSUFFICIENT_SCOPE']);
+    const asked = keyService.seen.filter(({ path }) => path.startsWith('/v1/keys/'));
+    expect(asked).toHaveLength(1);
+  });
+});
