@@ -1,4 +1,5 @@
 import { traceHeaders, type Verdict, type VerifyBody } from '#contracts';
+import type { FreeKeys } from './free-keys.js';
 import { bodyOf, type KeyService } from './key-service.js';
 import { bodyOfQuestion, type Answered, type OpenQuestion } from './question.js';
 import { readVerdict, type Asked } from './read-verdict.js';
@@ -30,6 +31,7 @@ export class Batcher {
   constructor(
     private readonly keyService: KeyService,
     private readonly own: Pick<VerifyBody, 'service' | 'environment'>,
+    private readonly free: FreeKeys,
   ) {}
 
   /** @throws VerificationUnavailable */
@@ -59,11 +61,12 @@ export class Batcher {
       path: PATH,
       body: JSON.stringify(body),
       headers: from === undefined ? {} : traceHeaders(from),
-      isOnce: waiting.spends === true,
-      read: (answer: Parameters<typeof bodyOf>[0]) => readVerdict(bodyOf(answer), this.asked(waiting)),
+      isOnce: this.isOnce(waiting),
+      read: (answer: Parameters<typeof bodyOf>[0]) =>
+        readVerdict(bodyOf(answer), this.asked(waiting)),
     };
     await this.keyService.ask(ask).then(
-      (verdict) => waiting.resolve({ verdict, sentAtMs }),
+      (verdict) => this.tell(waiting, verdict, sentAtMs),
       (error: unknown) => waiting.reject(error),
     );
   }
@@ -75,7 +78,7 @@ export class Batcher {
       path: BATCH_PATH,
       body: JSON.stringify({ requests, partial: true }),
       headers: {},
-      isOnce: batch.some(({ waiting }) => waiting.spends === true),
+      isOnce: batch.some(({ waiting }) => this.isOnce(waiting)),
       // one question that is not well-formed must not be the others' end
       read: (answer: Parameters<typeof bodyOf>[0]) =>
         answer.status === 400 ? null : this.readBatch(bodyOf(answer), batch),
@@ -85,7 +88,7 @@ export class Batcher {
       return [];
     });
     if (verdicts === null) for (const one of batch) void this.sendOne(one);
-    else verdicts.forEach((verdict, i) => tell(batch[i]!.waiting, verdict, sentAtMs));
+    else verdicts.forEach((verdict, i) => this.tell(batch[i]!.waiting, verdict, sentAtMs));
   }
 
   /** What a batch was answered, place by place. @throws OddAnswer where it cannot be told apart */
@@ -104,16 +107,22 @@ export class Batcher {
     });
   }
 
+  private tell(waiting: Waiting, verdict: Verdict | OddAnswer | null, sentAtMs: number): void {
+    if (verdict !== null && !(verdict instanceof OddAnswer)) {
+      this.free.learn(waiting.question.key, verdict);
+      return waiting.resolve({ verdict, sentAtMs });
+    }
+    const message = 'The key service gives no verdict on this key';
+    waiting.reject(new VerificationUnavailable(message, { cause: verdict }));
+  }
+
+  private isOnce({ question }: Waiting): boolean {
+    return !this.free.has(question.key);
+  }
+
   private asked({ question, permits }: Waiting): Asked {
     return { question, permits, environment: this.own.environment };
   }
-}
-
-function tell(waiting: Waiting, verdict: Verdict | OddAnswer | null, sentAtMs: number): void {
-  if (verdict !== null && !(verdict instanceof OddAnswer))
-    return waiting.resolve({ verdict, sentAtMs });
-  const message = 'The key service gives no verdict on this key';
-  waiting.reject(new VerificationUnavailable(message, { cause: verdict }));
 }
 
 function batchesOf(sent: readonly Sent[]): Sent[][] {

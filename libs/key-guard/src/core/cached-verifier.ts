@@ -176,10 +176,8 @@ export class CachedVerifier {
   }
 
   private async ask(question: KeyQuestion, digest: string, permits: () => number): Promise<Landed> {
-    const { cache, batcher } = this.parts;
-    const era = cache.eraAt(performance.now());
-    const spends = (cache.get(digest)?.permits ?? null) !== null;
-    const answered = await batcher.ask({ question, permits, spends });
+    const era = this.parts.cache.eraAt(performance.now());
+    const answered = await this.parts.batcher.ask({ question, permits });
     return this.learn(answered, digest, era);
   }
 

@@ -6,7 +6,8 @@ const LEAST_WAIT_MS = 10;
 
 /**
  * When a question is asked a second time before the first is answered: when it takes longer than 95 of 100 did, and only so
- * that second questions are at most a tenth of all. A key service that is slow for everybody is not asked twice as much.
+ * that second questions are at most a tenth of all. A key service that is slow for everybody is not asked twice as much. Only
+ * questions that take nothing of a limit are asked twice at all, see `free-keys.ts`.
  */
 export class Hedging {
   private readonly latencies: number[] = [];

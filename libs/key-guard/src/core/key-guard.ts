@@ -3,6 +3,7 @@ import { Batcher } from './batcher.js';
 import { CachedVerifier } from './cached-verifier.js';
 import { checkRequest, type GuardAnswer, type GuardedRequest, type Verify } from './check.js';
 import { Feed } from './feed.js';
+import { FreeKeys } from './free-keys.js';
 import { KeyCache } from './key-cache.js';
 import { KeyService } from './key-service.js';
 import { readOptions, type GuardSettings, type KeyGuardOptions } from './options.js';
@@ -42,7 +43,7 @@ export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
   const { service, environment, mode } = settings;
   const keyService = new KeyService(settings);
   const own = environment === undefined ? { service } : { service, environment };
-  const batcher = new Batcher(keyService, own);
+  const batcher = new Batcher(keyService, own, new FreeKeys(settings.cacheSize));
   const parts = mode === 'cached' ? startCached(settings, keyService, batcher) : null;
   const askEveryTime: Verify = async (question) =>
     (await batcher.ask({ question, permits: null })).verdict;

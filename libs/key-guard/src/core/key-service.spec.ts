@@ -100,8 +100,8 @@ describe('what is asked of the key service', () => {
     const verifier = strict({ urls: [keyService.url], timeoutMs: 50 });
     for (let i = 0; i < 3; i += 1)
       await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
-    // one of the three a second time, which is all that it may
-    expect(keyService.seen).toHaveLength(4);
+    // a key of which nothing is known may have a limit, which two questions would take from twice
+    expect(keyService.seen).toHaveLength(3);
   });
 
   it('stops waiting for a token that does not come', async () => {
@@ -115,19 +115,41 @@ describe('what is asked of the key service', () => {
     expect(keyService.seen).toEqual([]);
   });
 
-  it('asks the next replica when one is gone, hangs or errs, and stays with the one that answers', async () => {
+  it('asks the next replica when one is gone or errs, and stays with the one that answers', async () => {
     const broken = await stub();
     broken.answer((_seen, response) => json(response, 503, {}));
-    const hanging = await stub();
-    hanging.answer(() => undefined);
     const good = await stub();
-    for (const bad of [await gone(), broken.url, hanging.url]) {
+    for (const bad of [await gone(), broken.url]) {
       const verifier = strict({ urls: [bad, good.url], timeoutMs: 200 });
       await expect(verifier.verify(question)).resolves.toEqual(valid);
       await expect(verifier.verify(question)).resolves.toEqual(valid);
     }
-    expect(good.seen).toHaveLength(6);
-    expect([broken.seen.length, hanging.seen.length]).toEqual([1, 1]);
+    expect([good.seen.length, broken.seen.length]).toEqual([4, 1]);
+  });
+
+  it('asks the next replica when one hangs, about a key without limits, and stays with that', async () => {
+    const [hanging, good] = [await stub(), await stub()];
+    const verifier = strict({ urls: [hanging.url, good.url], timeoutMs: 200 });
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    hanging.answer(() => undefined);
+    for (let i = 0; i < 3; i += 1) await expect(verifier.verify(question)).resolves.toEqual(valid);
+    expect([hanging.seen.length, good.seen.length]).toEqual([2, 3]);
+  });
+
+  it.each([
+    ['a rate limit', { rateLimits: [{ name: 'a', limit: 9, remaining: 8, resetSeconds: 1 }] }],
+    ['a quota', { quota: { limit: 9, remaining: 8, resetsAt: null } }],
+  ])('asks but once about a key with %s, or not known yet, however late', async (_what, limits) => {
+    const [slow, other] = [await stub(), await stub()];
+    const answer = { ...valid, ...limits };
+    slow.answer((_seen, response) => void wait(60).then(() => json(response, 200, answer)));
+    const verifier = strict({ urls: [slow.url, other.url], timeoutMs: 100 });
+    for (let i = 0; i < 20; i += 1)
+      await expect(verifier.verify(question)).resolves.toMatchObject(limits);
+    expect([slow.seen.length, other.seen.length]).toEqual([20, 0]);
+    slow.answer(() => undefined);
+    await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
+    expect([slow.seen.length, other.seen.length]).toEqual([21, 0]);
   });
 
   it('survives a restart of the only key service without a failed answer', async () => {
@@ -231,8 +253,11 @@ describe('what is asked of the key service', () => {
 
   it('asks a key service that is slow for everybody at most a tenth more often', async () => {
     const slow = await stub();
-    slow.answer((_seen, response) => void wait(60).then(() => json(response, 200, valid)));
+    slow.answer((_seen, response) => json(response, 200, valid));
     const verifier = strict({ urls: [slow.url], timeoutMs: 20 });
+    while (!(await Promise.resolve(verifier.verify(question)).catch(() => null))?.valid);
+    slow.seen.length = 0;
+    slow.answer((_seen, response) => void wait(60).then(() => json(response, 200, valid)));
     for (let i = 0; i < 100; i += 1) {
       await Promise.resolve(verifier.verify(question)).catch(() => undefined);
     }

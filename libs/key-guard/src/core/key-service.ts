@@ -1,4 +1,4 @@
-import { ConnectionBroken, type Answer } from './exchange.js';
+import { ConnectionBroken, TimeUp, type Answer } from './exchange.js';
 import { Hedging } from './hedging.js';
 import type { GuardSettings } from './options.js';
 import { Replica } from './replica.js';
@@ -12,7 +12,7 @@ export interface Ask<T> {
   path: string;
   body: string;
   headers: Record<string, string>;
-  /** Not to be asked a second time only because it is late. */
+  /** Not to be asked a second time only because it is late: it may have taken what it takes. */
   isOnce?: boolean;
   /** @throws OddAnswer where it is none */
   read: (answer: Answer) => T;
@@ -142,13 +142,14 @@ class Attempts<T> {
   private afterFault(error: unknown): void {
     if (this.isSettled) return;
     const mayHelp = !(error instanceof TokenUnavailable) && this.mayAskAgain();
-    // a broken connection has cost the key service nothing
-    if (mayHelp && (error instanceof ConnectionBroken || this.mayRepeat())) return this.next();
+    // a connection breaks before the question is read, but for the moment in which a replica dies
+    if (mayHelp && (error instanceof ConnectionBroken || this.mayRepeat(error))) return this.next();
     if (this.underWay === 0) this.giveUp(error);
   }
 
-  /** Whether an odd answer is worth a second question: of another replica only. */
-  private mayRepeat(): boolean {
+  /** Whether an odd or a late answer is worth a second question: of another replica only. */
+  private mayRepeat(error: unknown): boolean {
+    if (error instanceof TimeUp && this.question.isOnce === true) return false;
     const other = this.parts.pick(this.asked);
     return other !== null && !this.asked.includes(other) && this.parts.hedging.take();
   }

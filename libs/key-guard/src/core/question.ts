@@ -16,8 +16,6 @@ export interface OpenQuestion {
   question: KeyQuestion;
   /** Units to be leased beside the verdict, asked for when the question is sent; null where no lease is wished. */
   permits: (() => number) | null;
-  /** Whether it is known to take units of a limit: asked twice it would take them twice. */
-  spends?: boolean;
 }
 
 /** An answer of the key service, and since when it holds: by the clock of `performance.now()`, when the question was sent. */
