@@ -11,7 +11,8 @@ const token = createServiceToken({
   audience: 'key-service',
   scope: 'keys:verify',
 });
-const guard = createKeyGuard({ urls: KEY_SERVICE_URL.split(','), token, service: CLIENT_ID });
+const urls = KEY_SERVICE_URL.split(',');
+const guard = createKeyGuard({ urls, token, service: CLIENT_ID, environment: 'live' });
 
 /** A hook: lets a request pass whose key has all of these scopes, and says whose it is. */
 const requireScope =

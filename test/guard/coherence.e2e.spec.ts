@@ -236,6 +236,31 @@ describe('times and places', () => {
     ]);
   });
 
+  test.each(['strict', 'cached'] as const)(
+    'of another environment let nobody pass, in %s mode',
+    async (mode) => {
+      const keys = [
+        await world.seeded.issue(),
+        await world.seeded.issue({ environment: 'test' }),
+      ].map((one) => questionOn(one));
+      const codesAt = async (guard: TestGuard) => {
+        const alone = [await guard.codeOf(keys[0]!), await guard.codeOf(keys[1]!)];
+        expect(await Promise.all(keys.map((one) => guard.codeOf(one)))).toEqual(alone);
+        return alone;
+      };
+      const [live, trial] = [
+        await world.guard({ mode }),
+        await world.guard({ mode, environment: 'test' }),
+      ];
+      const refused = 'WRONG_ENVIRONMENT';
+      expect(await codesAt(live)).toEqual(['VALID', refused]);
+      expect(await codesAt(trial)).toEqual([refused, 'VALID']);
+      if (mode === 'strict') return;
+      await live.warm(keys[0]!);
+      await until('a refusal of its own', () => own(live, keys[1]!)?.code === refused);
+    },
+  );
+
   test('an end is kept without being told again', async () => {
     const issued = await world.seeded.issue({
       expiresAt: new Date(Date.now() + 1_500).toISOString(),

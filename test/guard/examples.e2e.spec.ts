@@ -100,6 +100,8 @@ describe.each(['express', 'fastify'])('the example for %s', (framework) => {
     });
     const scopeless = await get(other.secret);
     expect([scopeless.status, scopeless.body.code]).toEqual([403, 'INSUFFICIENT_SCOPE']);
+    const trial = await get((await world.seeded.issue({ environment: 'test' })).secret);
+    expect([trial.status, trial.body.code]).toEqual([403, 'WRONG_ENVIRONMENT']);
   });
 
   test('hears of a revocation, reports its use and ends when it is told to', async () => {

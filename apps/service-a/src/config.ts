@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_POLICY, policy, slug, type Policy } from '#contracts';
+import { DEFAULT_POLICY, environment, policy, slug, type Policy } from '#contracts';
 import { checkTokenEnv, port, secretBytes, serverEnv, tokenEnv } from '#server';
 
 const CENTRAL_NEEDS = [
@@ -41,6 +41,8 @@ export const serviceAEnv = serverEnv
       .optional(),
     /** Whether verdicts on keys are used again while the change feed proves them, or each request is asked about. */
     KEY_GUARD_MODE: z.enum(['cached', 'strict']).default('cached'),
+    /** Keys of this environment open the reports; those of the other do not. */
+    SERVICE_A_ENVIRONMENT: environment.default('live'),
     /** The service account that this service calls the key service with. */
     SERVICE_A_CLIENT_ID: slug.optional(),
     SERVICE_A_CLIENT_SECRET: z.string().min(1).optional(),

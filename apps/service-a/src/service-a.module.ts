@@ -39,6 +39,7 @@ export class ServiceAModule {
               token: central.token,
               service: SERVICE,
               mode: config.KEY_GUARD_MODE,
+              environment: config.SERVICE_A_ENVIRONMENT,
               // the other routes are for people: the JWT guard has them
               everyRoute: false,
             })

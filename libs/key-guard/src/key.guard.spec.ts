@@ -96,6 +96,7 @@ describe('KeyGuard', () => {
       scopes: ['things:read', 'things:list'],
       clientIp: '127.0.0.1',
       service: 'service-a',
+      environment: 'live',
     });
   });
 

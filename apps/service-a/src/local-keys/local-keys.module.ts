@@ -7,11 +7,13 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import type { Pool } from 'pg';
+import type { Verdict } from '#contracts';
 import {
   createOwnGuard,
   KEY_GUARD,
   KeyGuard,
   VerificationUnavailable,
+  type KeyQuestion,
   type ServiceToken,
   type Verify,
 } from '#key-guard';
@@ -25,7 +27,7 @@ import { createLocalPool } from './local-database.js';
 import { LocalKeys } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
-import { LocalVerifier } from './local-verifier.js';
+import { LocalVerifier, type LocalQuestion } from './local-verifier.js';
 import { ValidationController } from './validation.controller.js';
 
 const OWN_PARTS = Symbol('OWN_PARTS');
@@ -88,11 +90,16 @@ function wire(
   const policy = config.SERVICE_A_KEY_POLICY;
   const parts = { pool, peppers, policy, random: randomBytes, now: Date.now };
   const local = new LocalVerifier(parts);
+  // who asks the validation endpoint may ask for the other environment
+  const asked = (question: KeyQuestion) => ({
+    environment: config.SERVICE_A_ENVIRONMENT,
+    ...question,
+  });
   const localKeys = new LocalProvisioner(new LocalKeys(parts));
   if (central === null)
     return {
       parts: { pool, peppers, centralSide: null },
-      verify: alone(local),
+      verify: (question) => alone(local, asked(question)),
       provisioner: localKeys,
     };
   const urls = config.KEY_SERVICE_URL!;
@@ -103,14 +110,13 @@ function wire(
   const dual = new DualVerifier(local, centralSide);
   return {
     parts: { pool, peppers, centralSide },
-    verify: (question) => dual.verify(question),
+    verify: (question) => dual.verify(asked(question)),
     provisioner: new DualProvisioner(sides, centralSide),
   };
 }
 
-function alone(local: LocalVerifier): Verify {
-  return (question) =>
-    local.verify(question).catch((cause: unknown) => {
-      throw new VerificationUnavailable('The own store does not answer', { cause });
-    });
+function alone(local: LocalVerifier, question: LocalQuestion): Promise<Verdict> {
+  return local.verify(question).catch((cause: unknown) => {
+    throw new VerificationUnavailable('The own store does not answer', { cause });
+  });
 }

@@ -261,6 +261,13 @@ describe('what is presented to it', () => {
     ]);
   });
 
+  it('of the other environment does not open the reports', async () => {
+    const { key, secret } = await provision();
+    await sql(`UPDATE service_a.key SET environment = 'test' WHERE id = '${key.id}'`);
+    expect(told(await reports(secret))).toEqual([403, 'WRONG_ENVIRONMENT']);
+    expect((await verify({ key: secret, environment: 'test' })).code).toBe('VALID');
+  });
+
   it('from elsewhere than its list is refused, a mapped address counted as its IPv4', async () => {
     const { key, secret } = await provision();
     await sql(`UPDATE service_a.key SET ip_allowlist = '{10.0.0.0/8}' WHERE id = '${key.id}'`);

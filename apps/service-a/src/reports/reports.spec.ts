@@ -47,6 +47,22 @@ describe('reports behind API keys', () => {
     await around.close();
   });
 
+  it('takes keys of another environment where it is set to, and then no others', async () => {
+    await app.close();
+    app = await createServiceA({ ...around.env, SERVICE_A_ENVIRONMENT: 'test' });
+    const answer = { valid: true, code: 'VALID', ...ofKey, decision };
+    around.keyService.routes({
+      'POST /v1/keys/verify': ({ body }, response) => {
+        const { environment } = body as { environment: string };
+        sendJson(response, 200, { ...answer, environment });
+      },
+    });
+    await get('/v1/reports').expect(200);
+    expect(asked()).toMatchObject([{ environment: 'test' }]);
+    decide('VALID');
+    await get('/v1/reports').expect(503);
+  });
+
   it('lists reports page by page, the newest first', async () => {
     const all = (await get('/v1/reports').expect(200)).body as ReportPage;
     expect(all).toEqual({
@@ -87,7 +103,12 @@ describe('reports behind API keys', () => {
       .send({ title: 'Written by key' })
       .expect(201);
     expect(created.body).toMatchObject({ title: 'Written by key' });
-    const question = { key: secret, clientIp: '127.0.0.1', service: 'service-a' };
+    const question = {
+      key: secret,
+      clientIp: '127.0.0.1',
+      service: 'service-a',
+      environment: 'live',
+    };
     expect(asked()).toEqual([
       { ...question, scopes: ['reports:read'] },
       { ...question, scopes: ['reports:read'] },

@@ -1,6 +1,7 @@
 import { traceHeaders, type Verdict, type VerifyBody } from '#contracts';
 import type { FreeKeys } from './free-keys.js';
 import { bodyOf, type KeyService } from './key-service.js';
+import type { GuardSettings } from './options.js';
 import { bodyOfQuestion, type Answered, type OpenQuestion } from './question.js';
 import { readVerdict, type Asked } from './read-verdict.js';
 import { OddAnswer, VerificationUnavailable } from './unavailable.js';
@@ -30,7 +31,7 @@ export class Batcher {
 
   constructor(
     private readonly keyService: KeyService,
-    private readonly own: Pick<VerifyBody, 'service' | 'environment'>,
+    private readonly own: Pick<GuardSettings, 'service' | 'environment'>,
     private readonly free: FreeKeys,
   ) {}
 

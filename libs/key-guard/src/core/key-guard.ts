@@ -42,8 +42,11 @@ export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
   const settings = readOptions(options);
   const { service, environment, mode } = settings;
   const keyService = new KeyService(settings);
-  const own = environment === undefined ? { service } : { service, environment };
-  const batcher = new Batcher(keyService, own, new FreeKeys(settings.cacheSize));
+  const batcher = new Batcher(
+    keyService,
+    { service, environment },
+    new FreeKeys(settings.cacheSize),
+  );
   const parts = mode === 'cached' ? startCached(settings, keyService, batcher) : null;
   const askEveryTime: Verify = async (question) =>
     (await batcher.ask({ question, permits: null })).verdict;

@@ -58,7 +58,11 @@ describe('what is asked of the key service', () => {
       'x-request-id': 'req-1',
       traceparent,
     });
-    expect(JSON.parse(body)).toEqual({ ...question, service: 'reports' });
+    expect(JSON.parse(body)).toEqual({
+      ...question,
+      service: 'reports',
+      environment: 'live',
+    });
   });
 
   it.each([
@@ -286,6 +290,7 @@ describe('what is asked of the key service', () => {
     ['no service', { service: undefined }, 'service'],
     ['no token', { token: 'a token' }, 'token'],
     ['an unknown mode', { mode: 'fast' }, 'mode'],
+    ['an environment that there is not', { environment: 'any' }, 'environment'],
     ['more staleness than is allowed', { maxStalenessMs: 60_000 }, 'maxStalenessMs'],
     ['an unknown option', { cache: true }, 'cache'],
     ['certificates that are none', { ca: 'trust me' }, 'ca'],

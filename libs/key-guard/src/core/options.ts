@@ -14,8 +14,8 @@ const guardOptions = z.strictObject({
    * service is asked about every request.
    */
   mode: z.enum(['cached', 'strict']).default('cached'),
-  /** Lets keys of one environment pass only. */
-  environment: environment.optional(),
+  /** Keys of this environment may pass; those of the other are refused with `WRONG_ENVIRONMENT`. */
+  environment: environment.default('live'),
   /** Bound of one question to one replica, in milliseconds. All tries of it take at most thrice that together. */
   timeoutMs: z.number().min(10).max(30_000).default(300),
   /** Keys that are remembered; those not seen for longest go first. */

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { ScopeRequirement, TracedRequest, Verdict, VerifyBody } from '#contracts';
+import type { GuardSettings } from './options.js';
 
 /** A presented key and what it must be good for. */
 export interface KeyQuestion {
@@ -27,7 +28,7 @@ export interface Answered {
 /** The body of a question as it is sent. */
 export function bodyOfQuestion(
   { question, permits }: OpenQuestion,
-  own: Pick<VerifyBody, 'service' | 'environment'>,
+  own: Pick<GuardSettings, 'service' | 'environment'>,
 ): VerifyBody {
   const { key, scopes, clientIp } = question;
   return {

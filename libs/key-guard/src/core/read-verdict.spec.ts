@@ -38,7 +38,6 @@ describe.each(['strict', 'cached'] as const)('an answer in %s mode', (mode) => {
       urls: [keyService.url],
       token: () => Promise.resolve('own-token'),
       service: 'reports',
-      environment: 'live',
       mode,
     });
   });

@@ -6,7 +6,7 @@ import { Contradiction, OddAnswer } from './unavailable.js';
 /** What an answer must fit. */
 export type Asked = Pick<OpenQuestion, 'question' | 'permits'> & {
   /** The only one whose keys may pass. */
-  environment?: Environment | undefined;
+  environment: Environment;
 };
 
 /** The clocks of key service and guard may differ by so much. */
@@ -58,10 +58,7 @@ function passFaultOf(verdict: FullVerdict, asked: Asked): string | null {
 /** Why a key cannot have been let through, by what the answer itself says of it. */
 const FAULTS: readonly [fault: string, is: (verdict: FullVerdict, asked: Asked) => boolean][] = [
   ['a scope is missing', ({ scopes }, { question }) => !satisfies(scopes, question.scopes)],
-  [
-    'the key is of another environment',
-    (verdict, { environment = verdict.environment }) => verdict.environment !== environment,
-  ],
+  ['the key is of another environment', (told, asked) => told.environment !== asked.environment],
   ['the key has expired', ({ expiresAt }) => isAgo(expiresAt)],
   ['the secret has ended', ({ rotation }) => isAgo(rotation?.validUntil)],
   ['the key is not usable yet', ({ lease }) => isAhead(lease?.notBefore)],
