@@ -5,6 +5,9 @@ import type { Answer } from './support/http.js';
 import { revokeUnderLoad } from './support/revoke-under-load.js';
 import { codeOf, createWorld, keyBody, sleep, type World } from './support/world.js';
 
+/** As long as the machine needs. */
+const NO_LIMIT = 2 ** 31 - 1;
+
 let cluster: Cluster;
 let world: World;
 
@@ -14,18 +17,23 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => cluster.stop(), 60_000);
 
-test('of keys revoked one after the other under 64 validators not one is valid afterwards', async () => {
-  const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 200);
-  const result = await revokeUnderLoad(world, { revokes, validators: 64 });
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-  expect(result).toMatchObject({ revokes, stale: 0, wrong: 0 });
-  // so busy a machine that it says little of coherence would show here
-  expect(result.confirmed).toBeGreaterThan(revokes * 0.9);
-  expect(result.asked).toBeGreaterThan(revokes);
-  expect(result.unavailable).toBeLessThan(result.verifications / 20);
-}, 3_600_000);
+test(
+  'of keys that are revoked under 64 validators not one is valid afterwards',
+  async () => {
+    const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 200);
+    const result = await revokeUnderLoad(world, {
+      ...{ revokes, validators: 64, revokers: 16 },
+      onProgress: (line) => process.stdout.write(`${line}\n`),
+    });
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    expect(result).toMatchObject({ stale: 0, wrong: 0 });
+    expect(result.confirmed).toBeGreaterThanOrEqual(revokes);
+    expect(result.asked).toBeGreaterThan(revokes);
+  },
+  NO_LIMIT,
+);
 
-test('after 200 creations, rotations, changes and verifications at once, log, rows and cache agree', async () => {
+test('after 200 creations, rotations, revocations, changes and verifications at once, log, rows and cache agree', async () => {
   const keys: IssuedKey[] = [];
   for (let i = 0; i < 20; i += 1) keys.push(await world.issue({}, i % 3));
   const secrets = keys.map(({ secret }) => secret);
@@ -62,7 +70,7 @@ test('after 200 creations, rotations, changes and verifications at once, log, ro
       case 5:
         return `patch ${(await insist(() => world.patch(replica, id, { name: `named ${n}` }))).status}`;
       case 6:
-        if (n % 20 >= 10) return 'nothing';
+        if (n % 20 >= 10) return create(n, replica);
         return `revoke ${(await insist(() => world.revoke(replica, id))).status}`;
       default:
         return `verify ${codeOf(await insist(() => world.verify(replica, secrets[at]!)))}`;
@@ -70,13 +78,13 @@ test('after 200 creations, rotations, changes and verifications at once, log, ro
   });
   const done = await Promise.all(work.map((one) => one()));
   const fine = [
-    /^create 201$|^(rotate|disable|enable|patch) (200|409)$|^revoke 200$|^nothing$/,
+    /^create 201$|^(rotate|disable|enable|patch) (200|409)$|^revoke 200$/,
     /^verify (VALID|REVOKED|DISABLED|SUPERSEDED)$/,
   ];
   expect(done.filter((one) => !fine.some((pattern) => pattern.test(one)))).toEqual([]);
   // whatever was sent again is done once
-  expect(done.filter((one) => one === 'create 201')).toHaveLength(20);
-  expect(await countKeys()).toBe(madeBefore + 20);
+  expect(done.filter((one) => one === 'create 201')).toHaveLength(30);
+  expect(await countKeys()).toBe(madeBefore + 30);
   expect(await disagreements(cluster)).toEqual([]);
   // the same once more with every key in the cache as it is now
   for (const secret of secrets) expect(new Set(await world.codes(secret)).size).toBe(1);

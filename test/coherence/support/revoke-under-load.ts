@@ -1,5 +1,5 @@
 import type { IssuedKey } from '#contracts';
-import { codeOf, type World } from './world.js';
+import { codeOf, sleep, type World } from './world.js';
 
 /** What was found while keys were revoked under load. Times in milliseconds. */
 export interface RevokeFigures {
@@ -17,6 +17,8 @@ export interface RevokeFigures {
   p50Ms: number;
   p99Ms: number;
   maxMs: number;
+  seconds: number;
+  /** Verifications. */
   perSecond: number;
 }
 
@@ -26,66 +28,142 @@ interface Subject extends IssuedKey {
   isBeingRevoked: boolean;
 }
 
-/** Keys that are asked about at a time: half of them dead, half of them next. */
-const WINDOW = 32;
-/** Few enough at a time that none has to wait for a connection for too long. */
-const BATCH = 15;
+/** How much is to be done. */
+export interface RevokeLoad {
+  /** How many revocations are to be confirmed. */
+  revokes: number;
+  validators: number;
+  /** How many keys are revoked at a time; one if it is left out. */
+  revokers?: number;
+  /** Is told every ten seconds how far it is. */
+  onProgress?: (line: string) => void;
+}
 
-/** Revokes keys one after the other, each at another replica, while validators ask all replicas about those around it. */
-export async function revokeUnderLoad(
-  world: World,
-  { revokes, validators }: { revokes: number; validators: number },
-): Promise<RevokeFigures> {
-  const subjects: Subject[] = [];
-  const figures = { confirmed: 0, verifications: 0, asked: 0, stale: 0, wrong: 0, unavailable: 0 };
-  let next = 0;
-  const asking = { isDone: false };
-  const more = async (): Promise<void> => {
-    const count = Math.min(BATCH, revokes - subjects.length);
-    const made = await Promise.all(Array.from({ length: count }, (_, i) => world.issue({}, i % 3)));
-    subjects.push(...made.map((one) => ({ ...one, deadMs: Infinity, isBeingRevoked: false })));
+/** Keys that are asked about at a time: half of them dead, half of them next. */
+const WINDOW = 64;
+/** Few enough at a time that none has to wait for a connection for too long. */
+const BATCH = 10;
+
+/**
+ * Revokes keys while validators ask all replicas about those around them, until so many revocations were confirmed. However
+ * long that takes: how busy the machine is shows in the figures only.
+ */
+export async function revokeUnderLoad(world: World, load: RevokeLoad): Promise<RevokeFigures> {
+  const run = new RevokeRun(world, load);
+  const telling = setInterval(() => load.onProgress?.(run.progress), 10_000);
+  try {
+    return await run.run();
+  } finally {
+    clearInterval(telling);
+  }
+}
+
+class RevokeRun {
+  private readonly subjects: Subject[] = [];
+  private readonly figures = {
+    ...{ revokes: 0, confirmed: 0, verifications: 0, asked: 0, stale: 0, wrong: 0 },
+    unavailable: 0,
   };
-  const validate = async (number: number): Promise<void> => {
-    for (let turn = number; !asking.isDone; turn += 1) {
-      const subject = subjects[pickAround(next, subjects.length)]!;
-      const { isBeingRevoked } = subject;
-      const answer = await world.verify(turn % 3, subject.secret);
-      const code = codeOf(answer);
-      const isAfter = answer.startedMs > subject.deadMs;
-      figures.verifications += 1;
-      if (isAfter) figures.asked += 1;
-      if (isAfter && code === 'VALID') figures.stale += 1;
-      if (code === 503) figures.unavailable += 1;
-      const isMissing = !['VALID', 'REVOKED', 503].includes(code);
-      const isTooEarly = code === 'REVOKED' && !isBeingRevoked && !subject.isBeingRevoked;
-      if (isMissing || isTooEarly) figures.wrong += 1;
-    }
-  };
-  while (subjects.length < Math.min(revokes, WINDOW)) await more();
-  const validating = Array.from({ length: validators }, (_, number) => validate(number));
-  const tookMs: number[] = [];
-  const startedMs = performance.now();
-  for (; next < revokes; next += 1) {
-    while (next + WINDOW > subjects.length && subjects.length < revokes) await more();
-    const subject = subjects[next]!;
-    subject.isBeingRevoked = true;
-    const answer = await world.revoke(next % 3, subject.key.id);
-    tookMs.push(answer.endedMs - answer.startedMs);
-    if (answer.status === 200 && answer.body.propagation?.confirmed === true) {
-      subject.deadMs = answer.endedMs;
-      figures.confirmed += 1;
+  private readonly tookMs: number[] = [];
+  private next = 0;
+  private isDone = false;
+  private making: Promise<void> | null = null;
+
+  constructor(
+    private readonly world: World,
+    private readonly load: RevokeLoad,
+  ) {}
+
+  get progress(): string {
+    const { confirmed, verifications, stale } = this.figures;
+    return `${confirmed} of ${this.load.revokes} revoked, ${verifications} verifications, ${stale} stale`;
+  }
+
+  async run(): Promise<RevokeFigures> {
+    const { validators, revokers = 1 } = this.load;
+    while (this.subjects.length < WINDOW) await this.make();
+    const validating = Array.from({ length: validators }, (_, number) => this.validate(number));
+    const startedMs = performance.now();
+    await Promise.all(Array.from({ length: revokers }, () => this.revokeAll()));
+    const seconds = (performance.now() - startedMs) / 1_000;
+    await sleep(500);
+    this.isDone = true;
+    await Promise.all(validating);
+    const perSecond = Math.round(this.figures.verifications / seconds);
+    return { ...this.figures, ...spreadOf(this.tookMs), seconds: Math.round(seconds), perSecond };
+  }
+
+  private async revokeAll(): Promise<void> {
+    while (this.figures.confirmed < this.load.revokes) {
+      const place = this.next;
+      this.next += 1;
+      while (place >= this.subjects.length) await this.make();
+      if (place + WINDOW > this.subjects.length) void this.make();
+      await this.revoke(this.subjects[place]!, place % 3);
     }
   }
-  const seconds = (performance.now() - startedMs) / 1_000;
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  asking.isDone = true;
-  await Promise.all(validating);
-  return {
-    revokes,
-    ...figures,
-    ...spreadOf(tookMs),
-    perSecond: Math.round(figures.verifications / seconds),
-  };
+
+  /** Sends it again where the answer is 503, as clients do. */
+  private async revoke(subject: Subject, replica: number): Promise<void> {
+    subject.isBeingRevoked = true;
+    this.figures.revokes += 1;
+    for (;;) {
+      const answer = await this.world.revoke(replica, subject.key.id);
+      this.tookMs.push(answer.endedMs - answer.startedMs);
+      if (answer.status === 503) {
+        await sleep(200);
+        continue;
+      }
+      if (answer.status !== 200) throw new Error(`A revoke was answered ${answer.status}`);
+      if (answer.body.propagation?.confirmed !== true) return;
+      subject.deadMs = answer.endedMs;
+      this.figures.confirmed += 1;
+      return;
+    }
+  }
+
+  /** Some more keys; those who ask at the same time wait for the same. */
+  private make(): Promise<void> {
+    this.making ??= this.makeSome().finally(() => (this.making = null));
+    return this.making;
+  }
+
+  private async makeSome(): Promise<void> {
+    const made = await Promise.allSettled(
+      Array.from({ length: BATCH }, (_, i) => this.world.issue({}, i % 3)),
+    );
+    const issued = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    if (issued.length === 0) await sleep(200);
+    this.subjects.push(
+      ...issued.map((one) => ({ ...one, deadMs: Infinity, isBeingRevoked: false })),
+    );
+  }
+
+  private async validate(number: number): Promise<void> {
+    for (let turn = number; !this.isDone; turn += 1) {
+      const subject = this.subjects[pickAround(this.next, this.subjects.length)]!;
+      const { isBeingRevoked } = subject;
+      const answer = await this.world.verify(turn % 3, subject.secret);
+      this.note(codeOf(answer), {
+        isAfter: answer.startedMs > subject.deadMs,
+        isBefore: !isBeingRevoked && !subject.isBeingRevoked,
+      });
+    }
+  }
+
+  /** @param when whether it was asked after the revoke had returned, and answered before it was sent */
+  private note(
+    code: string | number,
+    { isAfter, isBefore }: { isAfter: boolean; isBefore: boolean },
+  ): void {
+    const { figures } = this;
+    figures.verifications += 1;
+    if (isAfter) figures.asked += 1;
+    if (isAfter && code === 'VALID') figures.stale += 1;
+    if (code === 503) figures.unavailable += 1;
+    const isMissing = !['VALID', 'REVOKED', 503].includes(code);
+    if (isMissing || (code === 'REVOKED' && isBefore)) figures.wrong += 1;
+  }
 }
 
 function pickAround(next: number, count: number): number {
