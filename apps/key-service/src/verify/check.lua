@@ -16,6 +16,8 @@
 -- A lease is `<left> <rest>`: units that were taken from the store, and how many at most that left there.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+-- in ms: what one sum of times may be off by, and what many may add up to
+local CLOCK_STEP, SLACK = 2 ^ -12, 2 ^ -6
 
 -- units left in a lease and in the store, after what was taken from there is put in
 local function lease_of(name, taken)
@@ -67,21 +69,27 @@ local function check(k, a, new_token)
     end
   end
 
-  -- GCRA: `tat` is when the bucket will be full again; a unit costs window / limit
+  -- GCRA: `tat` is when the bucket will be full again; a unit costs window / limit. Counted in units as takeUnits of key-core
+  -- does, so that what a double cannot hold of a time in ms adds up to no unit.
   local answer = { 1, 0, 0 }
   local cost, spends = tonumber(ARGV[a + 5]), ARGV[a + 6] == '1'
-  local tats = {}
+  local buckets = {}
   for i = 1, limits do
     local limit, window = tonumber(ARGV[a + 5 + 2 * i]), tonumber(ARGV[a + 6 + 2 * i])
     local unit = window / limit
     -- never more than a whole window behind: a limit that was shortened, or a clock set back, must not block for longer
-    local old = math.min(math.max(tonumber(redis.call('GET', KEYS[k + 2 + i]) or '0'), now), now + window)
-    local tat = old + cost * unit
-    local wait = tat - now - window
-    if wait > 0.001 and answer[2] == 0 then
-      answer[2], answer[3] = i, math.ceil(wait)
+    local behind = tonumber(redis.call('GET', KEYS[k + 2 + i]) or '0') - now
+    local taken = math.min(math.max(behind, 0), window) / unit
+    local whole = math.floor(taken + 0.5)
+    if math.abs(taken - whole) * unit <= CLOCK_STEP then
+      taken = whole
     end
-    tats[i] = { old, tat, unit, window }
+    local slack = math.min(SLACK, unit / 100)
+    local over = (taken + cost - limit) * unit - slack
+    if over > 0 and answer[2] == 0 then
+      answer[2], answer[3] = i, math.ceil(over)
+    end
+    buckets[i] = { taken, limit, unit, slack }
   end
 
   if lease and answer[2] == 0 then
@@ -96,13 +104,14 @@ local function check(k, a, new_token)
   spends = spends and answer[2] == 0
 
   for i = 1, limits do
-    local t = tats[i]
-    local tat = spends and t[2] or t[1]
+    local taken, limit, unit, slack = unpack(buckets[i])
     if spends then
-      redis.call('SET', KEYS[k + 2 + i], string.format('%.6f', tat), 'PX', math.max(1, math.ceil(tat - now)))
+      taken = taken + cost
+      local kept = math.max(1, math.ceil(taken * unit))
+      redis.call('SET', KEYS[k + 2 + i], string.format('%.6f', now + taken * unit), 'PX', kept)
     end
-    answer[2 + 2 * i] = math.max(0, math.floor((t[4] - (tat - now)) / t[3] + 0.000001))
-    answer[3 + 2 * i] = math.max(0, math.ceil(tat - now))
+    answer[2 + 2 * i] = math.max(0, math.floor(limit - taken + slack / unit))
+    answer[3 + 2 * i] = math.max(0, math.ceil(taken * unit - slack))
   end
   if left then
     if spends then

@@ -1,0 +1,160 @@
+import { readFileSync } from 'node:fs';
+import * as fc from 'fast-check';
+import { Redis } from 'ioredis';
+import type { RateLimit } from '#contracts';
+import { startReplicas, type Replicas } from '../testing/replicas.js';
+import { seed, type Seed } from '../testing/seed.js';
+import { LocalLimits } from './local-limits.js';
+import type { SpentReply } from './check-line.js';
+import type { Spent } from './spending.js';
+
+let replicas: Replicas;
+let seeded: Seed;
+let redis: Redis;
+
+beforeAll(async () => {
+  replicas = await startReplicas(3);
+  seeded = await seed(replicas);
+  redis = new Redis(replicas.redis.url);
+}, 60_000);
+afterAll(async () => {
+  redis?.disconnect();
+  await replicas?.stop();
+});
+
+describe('the rate limit of a key, over 3 replicas', () => {
+  const never = 30 * 86_400;
+
+  it.each([
+    { limit: 1, calls: 300, cost: 1, allowed: 1 },
+    { limit: 100, calls: 300, cost: 1, allowed: 100 },
+    { limit: 300, calls: 300, cost: 1, allowed: 300 },
+    { limit: 100, calls: 300, cost: 7, allowed: 14 },
+  ])(
+    'of $limit units allows exactly $allowed of $calls simultaneous calls that cost $cost',
+    async ({ limit, calls, cost, allowed }) => {
+      const rateLimits = [{ name: 'all', limit, windowSeconds: never }];
+      const { secret } = await seeded.issue({ rateLimits });
+      const codes = await replicas.flood(calls, { key: secret, cost });
+      const refused = calls - allowed;
+      expect(codes).toEqual({ VALID: allowed, ...(refused > 0 && { RATE_LIMITED: refused }) });
+    },
+    30_000,
+  );
+
+  it('is one burst and what flows back, and not a unit more', async () => {
+    const rateLimits = [{ name: 'second', limit: 20, windowSeconds: 1 }];
+    const { secret } = await seeded.issue({ rateLimits });
+    const startedMs = performance.now();
+    let allowed = 0;
+    while (performance.now() - startedMs < 1_500)
+      allowed += (await replicas.flood(60, { key: secret }))['VALID'] ?? 0;
+    const seconds = (performance.now() - startedMs) / 1_000;
+    expect(allowed).toBeGreaterThan(20);
+    expect(allowed).toBeLessThanOrEqual(20 + Math.floor(20 * seconds));
+  }, 30_000);
+});
+
+it('nothing that is kept in Redis is kept for ever', async () => {
+  const shared = { name: 'shared', limit: 50, windowSeconds: 60, sharedBy: 'consumer' };
+  const own = { name: 'own', limit: 40, windowSeconds: 60 };
+  const keys = await Promise.all([
+    seeded.issue(),
+    seeded.issue({ rateLimits: [own] }),
+    seeded.issue({ rateLimits: [own, shared], quota: { limit: 1_000 } }),
+    seeded.issue({ quota: { limit: 30, refill: { amount: 30, every: 'day' } } }),
+  ]);
+  for (const { secret } of keys) {
+    await replicas.flood(60, { key: secret });
+    await replicas.ask(0, { key: secret, lease: { permits: 5 } });
+    await replicas.ask(1, { key: secret, dryRun: true });
+    await replicas.ask(2, { key: `${secret.slice(0, -1)}x` });
+  }
+  const post = (id: string, what: string, body: object) =>
+    replicas.call('post', `/v1/keys/${id}/${what}`, seeded.admin).send(body);
+  await post(keys[0].key.id, 'revoke', { reason: 'retired' });
+  await post(keys[1].key.id, 'rotate', {});
+  await post(keys[2].key.id, 'disable', {});
+  const names: string[] = [];
+  for await (const page of redis.scanStream()) names.push(...(page as string[]));
+  const kinds = new Set(names.map((name) => name.replace(/\{[^}]*\}/, '{}').split(':')[2]));
+  expect([...kinds]).toEqual(expect.arrayContaining(['quota', 'rec', 'rl']));
+  const lives = await Promise.all(names.map(async (name) => [name, await redis.pttl(name)]));
+  // -2: it ended since
+  expect(lives.filter(([, ms]) => ms === -1)).toEqual([]);
+});
+
+describe('limits that are counted in Redis', () => {
+  const START_MS = 1_800_000_000_000;
+  /** Redis asks its own clock and keeps no bucket beyond its use; here both are the test's. */
+  const script = readFileSync(new URL('./check.lua', import.meta.url), 'utf8')
+    .replace("redis.call('TIME')", "redis.call('MGET', 'clock:s', 'clock:us')")
+    .replace("'PX', kept)", "'PX', 3600000)");
+
+  const someLimits = fc.array(
+    fc.record({
+      name: fc.constantFrom('a', 'b', 'c'),
+      limit: fc.integer({ min: 1, max: 40 }),
+      windowSeconds: fc.integer({ min: 1, max: 600 }),
+    }),
+    { minLength: 1, maxLength: 3 },
+  );
+  /** The limits may be changed meanwhile, as by an admin. */
+  const someCalls = fc.array(
+    fc.record({
+      waitMs: fc.oneof(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 0, max: 700_000 })),
+      cost: fc.integer({ min: 1, max: 12 }),
+      isDry: fc.boolean(),
+      changed: fc.option(someLimits, { freq: 8 }),
+    }),
+    { minLength: 5, maxLength: 60 },
+  );
+  const namedOnce = (limits: RateLimit[]) => [...new Map(limits.map((o) => [o.name, o])).values()];
+
+  /** What is decided, and in whole seconds the wait and the resets. */
+  const partsOf = ({ refusal, retryMs, states }: Spent) => ({
+    decided: [refusal !== null, ...states.map((one) => one.remaining)],
+    seconds: [Math.ceil(retryMs / 1_000), ...states.map((one) => one.resetSeconds)],
+  });
+  const partsIn = ([, refusal, retryMs, ...states]: SpentReply) => ({
+    decided: [refusal !== 0, ...states.filter((_, i) => i % 2 === 0)],
+    seconds: [retryMs, ...states.filter((_, i) => i % 2 === 1)].map((ms) => Math.ceil(ms / 1_000)),
+  });
+
+  it('are decided as by the pure function, whatever they are and whenever is asked', async () => {
+    expect(script).not.toContain("'TIME'");
+    expect(script).toContain("'PX', 3600000)");
+    let runs = 0;
+    const property = fc.asyncProperty(someLimits, someCalls, async (first, calls) => {
+      const local = new LocalLimits();
+      const owner = { keyId: `run${(runs += 1)}`, consumer: 'c' };
+      let limits = namedOnce(first);
+      let nowMs = START_MS;
+      const asked = [];
+      for (const { waitMs, cost, isDry, changed } of calls) {
+        nowMs += waitMs;
+        if (changed !== null) limits = namedOnce(changed);
+        const spending = { limits, quota: null, cost, isDry };
+        const here = partsOf(local.spend(owner, spending, { replicas: 1, nowMs }));
+        asked.push({ here, there: inRedis(owner.keyId, spending, nowMs) });
+      }
+      for (const { here, there } of asked) expect(partsIn(await there)).toEqual(here);
+    });
+    await fc.assert(property, { numRuns: 150 });
+  }, 60_000);
+
+  /** Sent at once, so that many are under way; one connection keeps their order. */
+  async function inRedis(
+    keyId: string,
+    spending: { limits: RateLimit[]; quota: null; cost: number; isDry: boolean },
+    nowMs: number,
+  ): Promise<SpentReply> {
+    const { limits, cost, isDry } = spending;
+    const names = [keyId, keyId, ...limits.map(({ name }) => `${keyId}:${name}`)];
+    const pairs = limits.flatMap((one) => [one.limit, one.windowSeconds * 1_000]);
+    const args = ['token', 5_000, limits.length, 0, '*', 0, cost, isDry ? 0 : 1, ...pairs];
+    void redis.mset('clock:s', Math.floor(nowMs / 1_000), 'clock:us', (nowMs % 1_000) * 1_000);
+    const answers = await redis.eval(script, names.length, ...names, ...args);
+    return (answers as SpentReply[])[0]!;
+  }
+});
