@@ -1,13 +1,15 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { Controller, Get, Module, UseGuards, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import request from 'supertest';
-import { VERDICT_CODES, type Verdict, type VerdictCode } from '#contracts';
+import { VERDICT_CODES, type Lease, type Verdict, type VerdictCode } from '#contracts';
 import { ApiKey } from './api-key.js';
 import { KeyGuardModule } from './key-guard.module.js';
 import { KeyGuard } from './key.guard.js';
 import { Public } from './public.js';
 import { RequireScope } from './require-scope.js';
+import { serveFeed } from './testing/stub-feed.js';
 import { createStubServer, json, type StubServer } from './testing/stub-server.js';
 
 @Controller('things')
@@ -31,6 +33,15 @@ const decision = {
   ttlSeconds: 60,
   version: 1,
 } as const;
+const lease: Lease = {
+  notBefore: null,
+  ipAllowlist: [],
+  rateLimits: [],
+  hasQuota: false,
+  permits: 0,
+  graceSeconds: 60,
+  sensitiveScopes: [],
+};
 const verdictOf = (code: VerdictCode, more: Partial<Verdict> = {}): Verdict => ({
   valid: code === 'VALID',
   code,
@@ -48,7 +59,11 @@ const verdictOf = (code: VerdictCode, more: Partial<Verdict> = {}): Verdict => (
 describe('KeyGuard', () => {
   let keyService: StubServer;
   let app: NestFastifyApplication;
-  const start = async (controller: Type, everyRoute = true) => {
+  const start = async (
+    controller: Type | Type[],
+    everyRoute = true,
+    mode: 'strict' | 'cached' = 'strict',
+  ) => {
     @Module({
       imports: [
         KeyGuardModule.forRootAsync({
@@ -57,12 +72,12 @@ describe('KeyGuard', () => {
             urls: [keyService.url],
             token: () => Promise.resolve('own-token'),
             service: 'service-a',
-            mode: 'strict',
+            mode,
             timeoutMs: 1_000,
           }),
         }),
       ],
-      controllers: [controller],
+      controllers: [controller].flat(),
     })
     class TestModule {}
     const adapter = new FastifyAdapter();
@@ -227,6 +242,55 @@ describe('KeyGuard', () => {
     expect(seen).toEqual(keys.map((key) => ({ by: `consumer-${key}` })));
   });
 
+  it('does so from memory, too, whatever handlers wait for, and refuses the others among them', async () => {
+    @Controller('things')
+    class Slow {
+      @Get()
+      @RequireScope('things:read')
+      async list(@ApiKey() key: Verdict) {
+        const { consumer, metadata } = key;
+        await wait(Math.random() * 5);
+        return { by: consumer, metadata, still: key.consumer };
+      }
+    }
+    await start(Slow, true, 'cached');
+    const verdictOn = ({ key }: { key: string }): Verdict => ({
+      ...verdictOf('VALID', { consumer: `consumer-${key}`, metadata: { of: key } }),
+      lease,
+      // one in five has none of the scopes that are asked for
+      ...(Number(key) % 5 === 4 && { valid: false, code: 'INSUFFICIENT_SCOPE', scopes: [] }),
+    });
+    let asked = 0;
+    keyService.answer(({ path, body }, response) => {
+      if (path === '/v1/changes') return serveFeed(response);
+      if (path === '/v1/usage') return json(response, 202, { accepted: true });
+      asked += 1;
+      const question = JSON.parse(body) as { key: string } & { requests: { key: string }[] };
+      const batch = { results: question.requests?.map(verdictOn) };
+      return json(response, 200, path.endsWith('batch') ? batch : verdictOn(question));
+    });
+    await app.listen(0, '127.0.0.1');
+    const url = `${await app.getUrl()}/things`;
+    const seenBy = async (key: number) => {
+      const answer = await fetch(url, { headers: { 'x-api-key': String(key) } });
+      const body = (await answer.json()) as { code?: string };
+      return answer.status === 200 ? body : body.code;
+    };
+    const wanted = (key: number) =>
+      key % 5 === 4
+        ? 'INSUFFICIENT_SCOPE'
+        : { by: `consumer-${key}`, metadata: { of: String(key) }, still: `consumer-${key}` };
+    const keys = Array.from({ length: 50 }, (_, i) => i);
+    const round = async (order: number[]) => {
+      const before = asked;
+      expect(await Promise.all(order.map(seenBy))).toEqual(order.map(wanted));
+      return asked - before;
+    };
+    while ((await round(keys)) > 0);
+    for (let i = 0; i < 20; i += 1)
+      expect(await round(keys.toSorted(() => Math.random() - 0.5))).toBe(0);
+  }, 30_000);
+
   it('lets everybody call what is public, and asks nobody', async () => {
     await start(ThingsController);
     const response = await request(app.getHttpServer()).get('/things/open').expect(200);
@@ -293,6 +357,26 @@ describe('KeyGuard', () => {
     }
     await start(Mixed);
     expect((await call({})).status).toBe(401);
+  });
+
+  it('goes by each controller of those that have inherited one handler', async () => {
+    class Base {
+      @Get()
+      list() {
+        return [];
+      }
+    }
+    @Controller('things')
+    @RequireScope('things:read')
+    class Closed extends Base {}
+    @Controller('open')
+    @Public()
+    class Open extends Base {}
+    await start([Closed, Open]);
+    const statuses = [];
+    for (const path of ['/things', '/open', '/things', '/open'])
+      statuses.push((await request(app.getHttpServer()).get(path)).status);
+    expect(statuses).toEqual([401, 200, 401, 200]);
   });
 
   it('takes no empty list of scopes and none that could never be granted', () => {
