@@ -1,3 +1,4 @@
+import type { Grant } from '#contracts';
 import {
   CHECKS,
   type RecordCheckName,
@@ -28,11 +29,17 @@ export function decide(
   nowMs: number,
 ): Decision {
   const subject = subjectOf(record, secret, request, nowMs);
-  const code = CHECKS.find((check) => !check.passes(subject))?.code ?? 'VALID';
+  const code = codeOf(subject);
   if (secret === null || subject.grant === undefined) return { code };
   const { scopes } = subject.grant;
   const { validUntilMs } = secret;
   return validUntilMs === null ? { code, scopes } : { code, scopes, superseded: { validUntilMs } };
+}
+
+/** The first check that fails gives it. A plain loop: each request of each service goes through here. */
+function codeOf(subject: Subject): DecisionCode {
+  for (const check of CHECKS) if (!check.passes(subject)) return check.code;
+  return 'VALID';
 }
 
 /** How one check went. */
@@ -81,6 +88,10 @@ function subjectOf(
   request: KeyRequest,
   nowMs: number,
 ): Subject {
-  const grant = record.grants.find((one) => one.service === request.service);
-  return { record, secret, grant, request, nowMs };
+  return { record, secret, grant: grantFor(record.grants, request.service), request, nowMs };
+}
+
+function grantFor(grants: readonly Grant[], service: string): Grant | undefined {
+  for (const grant of grants) if (grant.service === service) return grant;
+  return undefined;
 }

@@ -16,6 +16,12 @@ export function covers(granted: string, wanted: string): boolean {
 /** Whether the granted scopes give all of a list, or at least one of `anyOf`. Requiring nothing is always satisfied. */
 export function satisfies(granted: readonly string[], required?: ScopeRequirement): boolean {
   if (required === undefined) return true;
-  const isGranted = (wanted: string) => granted.some((scope) => covers(scope, wanted));
-  return Array.isArray(required) ? required.every(isGranted) : required.anyOf.some(isGranted);
+  if (!Array.isArray(required)) return required.anyOf.some((wanted) => gives(granted, wanted));
+  for (const wanted of required) if (!gives(granted, wanted)) return false;
+  return true;
+}
+
+function gives(granted: readonly string[], wanted: string): boolean {
+  for (const scope of granted) if (covers(scope, wanted)) return true;
+  return false;
 }

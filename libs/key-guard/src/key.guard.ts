@@ -2,6 +2,7 @@ import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@ne
 import { HttpAdapterHost } from '@nestjs/core';
 import { keepVerdict } from './api-key.js';
 import type { GuardAnswer, GuardedRequest, KeyGuardCore } from './core.js';
+import { NO_HEADERS } from './core/verdict-headers.js';
 import { KeyRefused } from './key-refused.js';
 import { ruleOf } from './route-rule.js';
 
@@ -14,7 +15,7 @@ export const KEY_GUARD = Symbol('KeyGuardCore');
  */
 @Injectable()
 export class KeyGuard implements CanActivate {
-  private readonly rules = new WeakMap<object, Map<object, string[] | 'public'>>();
+  private readonly rules = new Map<object, Rule>();
 
   constructor(
     @Inject(KEY_GUARD) private readonly guard: KeyGuardCore,
@@ -22,35 +23,45 @@ export class KeyGuard implements CanActivate {
   ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const rule = this.ruleOf(context);
-    if (rule === 'public') return true;
-    const request = context.switchToHttp().getRequest<GuardedRequest>();
-    const answer = this.guard.check(request, rule);
+    const { scopes } = this.ruleOf(context);
+    if (scopes === null) return true;
+    // not by switchToHttp(), which makes a host of its own for each call
+    const request = context.getArgByIndex<GuardedRequest>(0);
+    const answer = this.guard.check(request, scopes);
     if (!(answer instanceof Promise)) return this.follow(answer, request, context);
     return answer.then((late) => this.follow(late, request, context));
   }
 
-  private ruleOf(context: ExecutionContext): string[] | 'public' {
+  /** Looked up once for each handler, and again only for one that several controllers have inherited. */
+  private ruleOf(context: ExecutionContext): Rule {
     const handler = context.getHandler();
     const controller = context.getClass();
-    let rules = this.rules.get(controller);
-    if (rules === undefined) this.rules.set(controller, (rules = new Map()));
-    const known = rules.get(handler);
-    if (known !== undefined) return known;
-    const rule = ruleOf(handler, controller);
-    if (rule === null || rule === 'both')
+    const known = this.rules.get(handler);
+    if (known?.controller === controller) return known;
+    const named = ruleOf(handler, controller);
+    if (named === null || named === 'both')
       throw new Error('A route under KeyGuard must name @RequireScope or @Public');
-    rules.set(handler, rule);
+    const rule = { controller, scopes: named === 'public' ? null : named };
+    this.rules.set(handler, rule);
     return rule;
   }
 
   /** @throws KeyRefused */
   private follow(answer: GuardAnswer, request: object, context: ExecutionContext): boolean {
-    const response: unknown = context.switchToHttp().getResponse();
-    for (const name in answer.headers)
-      this.host.httpAdapter.setHeader(response, name, answer.headers[name]!);
+    if (answer.headers !== NO_HEADERS) this.setHeaders(answer.headers, context);
     if (!answer.allowed) throw new KeyRefused(answer.problem, answer.cause);
     keepVerdict(request, answer.verdict);
     return true;
   }
+
+  private setHeaders(headers: GuardAnswer['headers'], context: ExecutionContext): void {
+    const response: unknown = context.getArgByIndex(1);
+    for (const name in headers) this.host.httpAdapter.setHeader(response, name, headers[name]!);
+  }
+}
+
+/** What a handler of a controller demands; no scopes where everybody may call it. */
+interface Rule {
+  controller: object;
+  scopes: string[] | null;
 }

@@ -63,14 +63,14 @@ export class CachedVerifier {
   /** At once where the key is known. @throws VerificationUnavailable */
   verify(question: KeyQuestion): Verdict | Promise<Verdict> {
     const nowMs = performance.now();
-    const digest = hash('sha256', `${this.parts.settings.service}\0${question.key}`, 'binary');
+    const digest = hash('sha256', question.key, 'binary');
     if (!this.isProven(nowMs)) return this.askAlone(question, digest);
     const { cache, usage } = this.parts;
     const known = cache.get(digest);
     if (known !== undefined && cache.isCurrent(known, nowMs)) {
       const verdict = this.decide(known, question, nowMs);
       if (verdict !== null) {
-        usage.count(verdict, nowMs);
+        known.tally = usage.count(verdict, nowMs, known.tally);
         return verdict;
       }
     }

@@ -2,7 +2,7 @@ import type { ScopeRequirement, TracedRequest, Verdict } from '#contracts';
 import { addressOf, type KeyQuestion } from './question.js';
 import { problemWith, refusalOf, type RefusalProblem } from './refusals.js';
 import { VerificationUnavailable } from './unavailable.js';
-import { headersOf } from './verdict-headers.js';
+import { headersOf, NO_HEADERS } from './verdict-headers.js';
 
 /** What is looked at of a request; those of Express and Fastify have it. */
 export interface GuardedRequest extends TracedRequest {
@@ -12,13 +12,13 @@ export interface GuardedRequest extends TracedRequest {
 
 /** What to do with a request: let it through, or answer with status, headers and problem. The headers are for both. */
 export type GuardAnswer =
-  | { allowed: true; verdict: Verdict; headers: Record<string, string> }
+  | { allowed: true; verdict: Verdict; headers: Readonly<Record<string, string>> }
   | {
       allowed: false;
       /** Null where no decision on a key was made. */
       verdict: Verdict | null;
       status: number;
-      headers: Record<string, string>;
+      headers: Readonly<Record<string, string>>;
       /** Body of the answer, `application/problem+json`. */
       problem: RefusalProblem;
       /** Why nobody can decide; for the log. */
@@ -62,7 +62,7 @@ function answerOf(verdict: Verdict): GuardAnswer {
 
 function refused(
   problem: RefusalProblem,
-  headers: Record<string, string> = {},
+  headers: Readonly<Record<string, string>> = NO_HEADERS,
 ): GuardAnswer & { allowed: false } {
   return { allowed: false, verdict: null, status: problem.status, headers, problem };
 }

@@ -2,10 +2,11 @@ import type { Lease, Verdict } from '#contracts';
 import { decide, type DecisionCode, type KeyRecord, type SecretRecord } from '#key-core';
 import { permitsOf, type Permits } from './permits.js';
 import type { FullVerdict } from './read-verdict.js';
+import type { Tally } from './usage-report.js';
 
 /** What a guard knows of one secret of one key, from one answer of the key service. */
 export interface KnownKey {
-  /** SHA-256 of the service and the whole presented key. */
+  /** SHA-256 of the whole presented key; a guard is of one service. */
   digest: string;
   record: KeyRecord;
   secret: SecretRecord;
@@ -21,6 +22,8 @@ export interface KnownKey {
   expiresAt: string | null;
   /** Null where nothing limits the key. */
   permits: Permits | null;
+  /** Where its last use was counted. */
+  tally: Tally | null;
 }
 
 /** What is asked of a known key. */
@@ -61,6 +64,7 @@ export function knownKeyOf(
     isStale: verdict.decision.stale === true,
     expiresAt: verdict.expiresAt ?? null,
     permits: permitsOf({ verdict, lease, sentAtMs }, lifeMs),
+    tally: null,
   };
 }
 

@@ -11,6 +11,12 @@ export interface UsageReportParts {
   onFault: (error: Error) => void;
 }
 
+/** A row that counts, as long as the rows of this turn do. */
+export interface Tally {
+  row: UsageEntry;
+  turn: number;
+}
+
 const PATH = '/v1/usage';
 const EVERY_MS = 1_000;
 const MINUTE_MS = 60_000;
@@ -32,6 +38,8 @@ export class UsageReport {
   private timer: NodeJS.Timeout | undefined;
   private reporting: Promise<void> = Promise.resolve();
   private lost = 0;
+  /** How often the rows were handed on. */
+  private turns = 0;
 
   constructor(private readonly parts: UsageReportParts) {}
 
@@ -40,15 +48,29 @@ export class UsageReport {
     this.timer.unref();
   }
 
-  /** Counts a verdict that names its key; others no report can hold. */
-  count({ keyId, secretNumber, rotation, code }: Verdict, nowMs: number): void {
-    if (keyId === undefined) return;
+  /**
+   * Counts a verdict that names its key; others no report can hold.
+   *
+   * @param last where the last verdict on the same secret was counted: if it is the same row again, it need not be looked for
+   * @returns where this one was
+   */
+  count(verdict: Verdict, nowMs: number, last: Tally | null = null): Tally | null {
+    const isSame = last?.turn === this.turns && last.row.code === verdict.code;
+    if (!isSame || nowMs >= this.minuteEndsMs) return this.countNew(verdict, nowMs);
+    last.row.count += 1;
+    return last;
+  }
+
+  private countNew({ keyId, secretNumber, rotation, code }: Verdict, nowMs: number): Tally | null {
+    if (keyId === undefined) return null;
     if (nowMs >= this.minuteEndsMs) this.turn(nowMs);
     const superseded = rotation !== undefined;
     const name = `${keyId}${superseded ? '!' : ' '}${secretNumber} ${code}`;
-    const row = this.rows.get(name);
-    if (row !== undefined) row.count += 1;
-    else this.add(name, { keyId, secretNumber, superseded, code, minute: '', count: 1 });
+    const known = this.rows.get(name);
+    if (known !== undefined) known.count += 1;
+    const row =
+      known ?? this.add(name, { keyId, secretNumber, superseded, code, minute: '', count: 1 });
+    return row && { row, turn: this.turns };
   }
 
   /** Reports what there is; resolves when it is done or has failed. */
@@ -73,12 +95,14 @@ export class UsageReport {
     return this.batch !== null || this.waiting.length > 0 || this.rows.size > 0;
   }
 
-  private add(name: string, row: UsageEntry): void {
+  private add(name: string, first: UsageEntry): UsageEntry | null {
     if (this.rows.size + this.waiting.length >= MOST_ROWS) {
-      this.lost += row.count;
-      return;
+      this.lost += first.count;
+      return null;
     }
-    this.rows.set(name, { ...row, minute: new Date(this.minute).toISOString() });
+    const row = { ...first, minute: new Date(this.minute).toISOString() };
+    this.rows.set(name, row);
+    return row;
   }
 
   private turn(nowMs: number): void {
@@ -92,6 +116,7 @@ export class UsageReport {
     if (this.rows.size === 0) return;
     this.waiting.push(...this.rows.values());
     this.rows = new Map();
+    this.turns += 1;
   }
 
   private async reportAll(): Promise<void> {

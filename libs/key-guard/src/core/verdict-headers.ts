@@ -3,12 +3,18 @@ import type { Verdict } from '#contracts';
 /** Wait that is named where a verdict names none, in seconds. */
 const UNKNOWN_WAIT_SECONDS = 60;
 
+/** What most verdicts add. */
+export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+
 /**
  * Headers that a protected service adds for a verdict: `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) for its
  * limits and quota, `Retry-After` where it is over one, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) while a
  * superseded secret still passes.
  */
-export function headersOf(verdict: Verdict): Record<string, string> {
+export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
+  const { code, rateLimits, quota, rotation } = verdict;
+  const isPlain = rateLimits === undefined && quota === undefined && rotation === undefined;
+  if (isPlain && code === 'VALID') return NO_HEADERS;
   return {
     ...limitHeaders(verdict),
     ...(isOverLimit(verdict) && { 'Retry-After': String(waitSecondsOf(verdict)) }),
