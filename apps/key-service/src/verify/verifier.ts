@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { Environment, ScopeRequirement, Verdict } from '#contracts';
-import { decide, parseKeyText, type Decision, type KeyRecord, type SecretRecord } from '#key-core';
+import { decide, type Decision, type KeyRecord, type SecretRecord } from '#key-core';
 import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { ForeignKeys, PresentedKey } from './foreign-keys.js';
-import { secretIn } from './presented-secret.js';
+import { PresentedTexts } from './presented-texts.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
 import type { Spender } from './spender.js';
@@ -78,7 +78,11 @@ export class Verifier {
   /** Records parsed before, by key id; never used unconfirmed. The oldest go first. */
   private readonly known = new Map<string, CacheEntry>();
 
-  constructor(private readonly parts: VerifierParts) {}
+  private readonly texts: PresentedTexts;
+
+  constructor(private readonly parts: VerifierParts) {
+    this.texts = new PresentedTexts(parts.material.peppers);
+  }
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   verify(question: Question): Promise<Verdict> {
@@ -119,7 +123,7 @@ export class Verifier {
    * @param isDry whether keys count that are on trial only
    */
   private answerTo(question: Question, isDry = question.isDry): Promise<Answer | 'busy' | null> {
-    const key = parseKeyText(question.text);
+    const key = this.texts.read(question.text);
     if (key === null) return this.asForeign(question, isDry, null);
     try {
       return this.answer(key, question).then((own) =>
@@ -249,8 +253,8 @@ export class Verifier {
   }
 
   private judge(record: KeyRecord | null, key: PresentedKey, question: Question): Judged {
-    const { peppers, now } = this.parts.material;
-    const secret = secretIn(record, key, peppers);
+    const { now } = this.parts.material;
+    const secret = this.texts.secretIn(record, key);
     if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
     const decision = decide(record, secret, question, now());
     const { cost, isDry } = question;
