@@ -1,13 +1,14 @@
 import type { Pool } from 'pg';
 import type { UsageCount } from './usage-buffer.js';
 
-/** When a key's secret was last used. */
+/** When a key's secret was last used, in milliseconds since 1970. */
 interface Use {
   keyId: string;
   /** 0 where it is not known which. */
   secretNumber: number;
-  /** Milliseconds since 1970. */
   atMs: number;
+  /** What of it is written. */
+  writtenMs: number;
 }
 
 const ROUND_MS = 20_000;
@@ -48,25 +49,26 @@ const WRITE = {
  * at most 5,000 at a time. It changes no version and waits for no change that is under way.
  */
 export class LastUsed {
-  private readonly due = new Map<string, Use>();
-  private readonly later = new Map<string, Use>();
-  /** What was written in this round. */
-  private readonly written = new Set<string>();
+  /** What was used in this round or the one before, by key. */
+  private readonly uses = new Map<string, Use[]>();
+  /** What is to be written in this round; what is used again after that waits for the next. */
+  private due: Use[] = [];
+  private size = 0;
   private roundEndMs = -Infinity;
 
   constructor(private readonly pool: Pool) {}
 
   get isEmpty(): boolean {
-    return this.due.size === 0 && this.later.size === 0;
+    return this.due.length === 0 && ![...this.uses.values()].flat().some(isUnwritten);
   }
 
   /** Notes the uses among some counts. */
   note(counts: readonly UsageCount[]): void {
     for (const { keyId, secretNumber, code, lastMs } of counts) {
       if (code !== 'VALID' || keyId === '') continue;
-      const name = nameOf(keyId, secretNumber);
-      const uses = this.written.has(name) ? this.later : this.due;
-      keep(uses, name, { keyId, secretNumber, atMs: lastMs });
+      const use = this.useOf(keyId, secretNumber);
+      if (use === undefined) this.begin({ keyId, secretNumber, atMs: lastMs });
+      else if (lastMs > use.atMs) use.atMs = lastMs;
     }
   }
 
@@ -79,45 +81,53 @@ export class LastUsed {
   async write(isLast: boolean): Promise<void> {
     const nowMs = performance.now();
     if (isLast || nowMs >= this.roundEndMs) this.nextRound(nowMs);
-    const uses = [...this.due].slice(0, MAX_ROWS);
-    if (uses.length === 0) return;
-    const skipped = await this.writeUses(uses.map(([, use]) => use));
-    for (const [name, use] of uses) {
-      if (skipped.has(name)) continue;
-      this.written.add(name);
-      const isNewer = this.due.get(name)!.atMs > use.atMs;
-      if (isNewer) keep(this.later, name, this.due.get(name)!);
-      this.due.delete(name);
-    }
-  }
-
-  /** @returns names of those that a change held */
-  private async writeUses(uses: readonly Use[]): Promise<Set<string>> {
-    const { rows } = await this.pool.query<{ key_id: string; secret: number }>({
+    const given = this.due.slice(0, MAX_ROWS).map((use) => ({ use, atMs: use.atMs }));
+    if (given.length === 0) return;
+    const { rows: held } = await this.pool.query<{ key_id: string; secret: number }>({
       ...WRITE,
       values: [
-        uses.map((one) => one.keyId),
-        uses.map((one) => one.secretNumber),
-        uses.map((one) => one.atMs),
+        given.map(({ use }) => use.keyId),
+        given.map(({ use }) => use.secretNumber),
+        given.map(({ atMs }) => atMs),
       ],
     });
-    return new Set(rows.map((row) => nameOf(row.key_id, row.secret)));
+    const again = new Set(held.map((row) => this.useOf(row.key_id, row.secret)!));
+    for (const { use, atMs } of given) if (!again.has(use)) use.writtenMs = atMs;
+    this.due = [...again, ...this.due.slice(given.length)];
   }
 
+  private useOf(keyId: string, secretNumber: number): Use | undefined {
+    const uses = this.uses.get(keyId);
+    // nearly every key has one secret
+    if (uses?.[0]!.secretNumber === secretNumber) return uses[0];
+    return uses?.find((one) => one.secretNumber === secretNumber);
+  }
+
+  private begin(what: Pick<Use, 'keyId' | 'secretNumber' | 'atMs'>): void {
+    if (this.size >= MAX_USES) return;
+    const use = { ...what, writtenMs: -Infinity };
+    this.keep(use);
+    this.due.push(use);
+  }
+
+  /** What was used again since it was written is due; what was not is forgotten. */
   private nextRound(nowMs: number): void {
     this.roundEndMs = nowMs + ROUND_MS;
-    this.written.clear();
-    for (const [name, use] of this.later) keep(this.due, name, use);
-    this.later.clear();
+    const all = [...this.uses.values()].flat();
+    this.uses.clear();
+    this.size = 0;
+    this.due = all.filter(isUnwritten);
+    for (const use of this.due) this.keep(use);
+  }
+
+  private keep(use: Use): void {
+    this.size += 1;
+    const others = this.uses.get(use.keyId);
+    if (others === undefined) this.uses.set(use.keyId, [use]);
+    else others.push(use);
   }
 }
 
-function keep(uses: Map<string, Use>, name: string, use: Use): void {
-  const other = uses.get(name);
-  if (other !== undefined) uses.set(name, other.atMs > use.atMs ? other : use);
-  else if (uses.size < MAX_USES) uses.set(name, use);
-}
-
-function nameOf(keyId: string, secretNumber: number): string {
-  return `${keyId}:${secretNumber}`;
+function isUnwritten({ atMs, writtenMs }: Use): boolean {
+  return atMs > writtenMs;
 }

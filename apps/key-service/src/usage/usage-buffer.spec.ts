@@ -21,20 +21,30 @@ describe('UsageBuffer', () => {
       use({ service: 'service-x' }),
       use({ code: 'EXPIRED' }),
     ];
-    for (const one of different) {
-      buffer.count(one, NOON_MS);
-      buffer.count(one, NOON_MS + 59_999);
-      buffer.count(one, NOON_MS + 60_000);
-    }
     const minute = NOON_MS / 60_000;
     const expected = different.flatMap((one) => [
       { ...one, minute, count: 2, lastMs: NOON_MS + 59_999 },
       { ...one, minute: minute + 1, count: 1, lastMs: NOON_MS + 60_000 },
     ]);
+    for (const one of different) {
+      buffer.count(one, NOON_MS);
+      buffer.count(one, NOON_MS + 59_999);
+      buffer.count(one, NOON_MS + 60_000);
+    }
     const taken = buffer.take(100);
     expect(taken).toHaveLength(expected.length);
     expect(taken).toEqual(expect.arrayContaining(expected));
     expect(buffer.isEmpty).toBe(true);
+  });
+
+  it('counts the same object again after its count was taken out', () => {
+    const buffer = new UsageBuffer();
+    const one = use();
+    for (let n = 0; n < 3; n++) buffer.count(one, NOON_MS);
+    expect(buffer.take(100).map(({ count }) => count)).toEqual([3]);
+    for (let n = 0; n < 2; n++) buffer.count(one, NOON_MS);
+    buffer.count(use(), NOON_MS);
+    expect(buffer.take(100).map(({ count }) => count)).toEqual([3]);
   });
 
   it('gives out no more than is asked for, and nothing twice', () => {

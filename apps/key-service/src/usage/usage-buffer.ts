@@ -17,8 +17,14 @@ export interface UsageCount {
   lastMs: number;
 }
 
-/** What is to be counted of one verification. */
-export type Counted = Omit<UsageCount, 'minute' | 'count' | 'lastMs'>;
+/** What is to be counted of one verification. Who gives the same object again is counted without a look-up. */
+export interface Counted extends Omit<UsageCount, 'minute' | 'count' | 'lastMs'> {
+  /** Where it was counted last. */
+  last?: HeldCount;
+}
+
+/** A count, and whether it is still in the buffer. */
+type HeldCount = UsageCount & { isHeld?: true | undefined };
 
 const MINUTE_MS = 60_000;
 
@@ -27,7 +33,7 @@ const MINUTE_MS = 60_000;
  * are merged into their latest, and only what then still finds no place is lost, and counted as that.
  */
 export class UsageBuffer {
-  private readonly byKey = new Map<string, UsageCount[]>();
+  private readonly byKey = new Map<string, HeldCount[]>();
   private size = 0;
   /** Whether merging would free enough to be worth it. */
   private mayMerge = true;
@@ -43,26 +49,25 @@ export class UsageBuffer {
   /** Counts one verification at `nowMs`. */
   count(what: Counted, nowMs: number): void {
     const minute = Math.floor(nowMs / MINUTE_MS);
-    const counts = this.byKey.get(what.keyId);
-    for (let i = (counts?.length ?? 0) - 1; i >= 0; i -= 1) {
-      const one = counts![i]!;
-      if (one.minute === minute && isAlike(one, what)) {
-        one.count += 1;
-        one.lastMs = nowMs;
-        return;
-      }
-    }
-    this.add({ ...what, minute, count: 1, lastMs: nowMs });
+    const { last } = what;
+    const isSame = last !== undefined && last.isHeld === true && last.minute === minute;
+    const one = isSame ? last : this.countOf(what, minute);
+    if (one === undefined) return;
+    one.count += 1;
+    one.lastMs = nowMs;
+    what.last = one;
   }
 
   /** Takes up to `limit` counts out, no two of which are the same thing. */
   take(limit: number): UsageCount[] {
-    const taken: UsageCount[] = [];
+    const taken: HeldCount[] = [];
     for (const [keyId, counts] of this.byKey) {
       if (taken.length >= limit) break;
-      taken.push(...counts.splice(0, limit - taken.length));
-      if (counts.length === 0) this.byKey.delete(keyId);
+      const isWhole = counts.length <= limit - taken.length;
+      for (const one of isWhole ? counts : counts.splice(0, limit - taken.length)) taken.push(one);
+      if (isWhole) this.byKey.delete(keyId);
     }
+    for (const one of taken) one.isHeld = undefined;
     this.size -= taken.length;
     this.mayMerge = true;
     return taken;
@@ -75,23 +80,54 @@ export class UsageBuffer {
     return total;
   }
 
-  private add(one: UsageCount): void {
-    if (this.size >= this.capacity && this.mayMerge) this.merge();
-    const counts = this.byKey.get(one.keyId);
-    if (this.size >= this.capacity) {
-      if (!mergeInto(counts ?? [], one)) this.lost += 1;
-      return;
+  /** The count of something in a minute, begun if need be; undefined where it finds no place. */
+  private countOf(what: Counted, minute: number): HeldCount | undefined {
+    const counts = this.byKey.get(what.keyId);
+    for (let i = (counts?.length ?? 0) - 1; i >= 0; i -= 1) {
+      const one = counts![i]!;
+      if (one.minute === minute && isAlike(one, what)) return one;
     }
-    if (counts === undefined) this.byKey.set(one.keyId, [one]);
+    if (this.size < this.capacity || this.hasMerged()) return this.begin(what, minute);
+    const alike = this.byKey.get(what.keyId)?.find((one) => isAlike(one, what));
+    if (alike === undefined) this.lost += 1;
+    else alike.minute = Math.max(alike.minute, minute);
+    return alike;
+  }
+
+  private begin(what: Counted, minute: number): HeldCount {
+    const { keyId, secretNumber, superseded, service, code } = what;
+    const one: HeldCount = {
+      keyId,
+      secretNumber,
+      superseded,
+      service,
+      code,
+      minute,
+      count: 0,
+      lastMs: 0,
+      isHeld: true,
+    };
+    const counts = this.byKey.get(keyId);
+    if (counts === undefined) this.byKey.set(keyId, [one]);
     else counts.push(one);
     this.size += 1;
+    return one;
+  }
+
+  /** Whether merging has made place. */
+  private hasMerged(): boolean {
+    if (this.mayMerge) this.merge();
+    return this.size < this.capacity;
   }
 
   private merge(): void {
     this.size = 0;
     for (const [keyId, counts] of this.byKey) {
-      const merged: UsageCount[] = [];
-      for (const one of counts) if (!mergeInto(merged, one)) merged.push(one);
+      const merged: HeldCount[] = [];
+      for (const one of counts) {
+        if (mergeInto(merged, one)) one.isHeld = undefined;
+        else merged.push(one);
+      }
       this.byKey.set(keyId, merged);
       this.size += merged.length;
     }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Verdict } from '#contracts';
 import { LastUsed } from './last-used.js';
 import { Partitions } from './partitions.js';
-import { UsageBuffer, type UsageCount } from './usage-buffer.js';
+import { UsageBuffer, type Counted, type UsageCount } from './usage-buffer.js';
 import { spanOf, writeBatch, type Batch } from './write-counts.js';
 
 /** What usage works with. */
@@ -51,8 +51,12 @@ export class Usage {
   count({ service, isDry }: { service: string; isDry: boolean }, verdict: Verdict): void {
     if (isDry) return;
     const { keyId = '', secretNumber = 0, code, rotation } = verdict;
-    const superseded = rotation !== undefined;
-    this.buffer.count({ keyId, secretNumber, superseded, service, code }, this.parts.now());
+    this.add({ keyId, secretNumber, superseded: rotation !== undefined, service, code });
+  }
+
+  /** Counts what was prepared beforehand. */
+  add(what: Counted): void {
+    this.buffer.count(what, this.parts.now());
   }
 
   /** Begins to write every second. */
