@@ -17,7 +17,9 @@ import {
 import { Stores } from './stores.js';
 import { registerUsage, describeUsage, USAGE_PATH } from './usage/usage.route.js';
 import { UsageIntake } from './usage/usage-intake.js';
-import { registerVerify, VERIFY_BATCH_PATH, VERIFY_PATH } from './verify/verify.route.js';
+import { VERIFY_BATCH_PATH, VERIFY_PATH } from './verify/question-of.js';
+import { SwiftVerifier } from './verify/swift-verifier.js';
+import { registerVerify } from './verify/verify.route.js';
 import { describeVerify } from './verify/verify.openapi.js';
 import { Verifier } from './verify/verifier.js';
 
@@ -53,7 +55,10 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     routes: (app, fastify) => {
       const tokens = app.get<TokenVerifier>(TOKEN_VERIFIER);
       const { follower, hotPool: pool } = app.get(Stores);
-      registerVerify(fastify, { verifier: app.get(Verifier), leases: app.get(Leases), tokens });
+      // answers for other origins have headers that only Fastify's side knows of
+      const swift = env.CORS_ORIGINS.length === 0 ? app.get(SwiftVerifier) : null;
+      const [verifier, leases] = [app.get(Verifier), app.get(Leases)];
+      registerVerify(fastify, { verifier, swift, leases, tokens });
       registerFeed(fastify, { follower, pool, tokens });
       registerUsage(fastify, app.get(UsageIntake), tokens);
       registerMigration(fastify, { rules: app.get(ImportRules), pool, tokens });

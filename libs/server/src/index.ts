@@ -1,4 +1,5 @@
 export { connectWithin } from './connect-within.js';
+export { openDoors, passedOn, type Door, type Knock, type OnAnswer } from './door.js';
 export { isOutage } from './outage.js';
 export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';

@@ -2,16 +2,19 @@ import { hash } from 'node:crypto';
 import { parseKeyText, type KeyRecord, type Peppers, type SecretRecord } from '#key-core';
 import type { PresentedKey } from './foreign-keys.js';
 import { secretIn } from './presented-secret.js';
+import type { Usual } from './usual.js';
 
 const MAX_REMEMBERED = 50_000;
 /** No key's text is longer: prefix 12, environment 4, id 16, secret 43, checksum 6, and three underscores. */
 const MAX_LENGTH = 84;
 
 /** A text was found to be this secret of this record. */
-interface Opened {
+export interface Opened {
   keyId: string;
   record: KeyRecord;
   secret: SecretRecord;
+  /** For the service that asked last. */
+  usual: Usual | null;
 }
 
 /** A text with the shape of a key of ours. */
@@ -36,10 +39,15 @@ export class PresentedTexts {
 
   constructor(private readonly peppers: Peppers) {}
 
+  /** What a text opened before; it still has to be the record of now. */
+  openedBy(text: string): Opened | undefined {
+    return text.length > MAX_LENGTH ? undefined : this.opened.get(digestOf(text));
+  }
+
   /** Null for everything that is no text of a key of ours. */
   read(text: string): OwnKey | null {
     if (text.length > MAX_LENGTH) return null;
-    const digest = hash('sha256', text, 'binary');
+    const digest = digestOf(text);
     const before = this.opened.get(digest);
     const keyId = before?.keyId ?? parseKeyText(text)?.keyId;
     return keyId === undefined ? null : { keyId, text, digest, before };
@@ -51,7 +59,7 @@ export class PresentedTexts {
     if (record !== null && before?.record === record) return before.secret;
     const secret = secretIn(record, key, this.peppers);
     if (digest !== undefined && record !== null && secret !== null)
-      this.remember(digest, { keyId, record, secret });
+      this.remember(digest, { keyId, record, secret, usual: null });
     return secret;
   }
 
@@ -60,4 +68,8 @@ export class PresentedTexts {
     this.opened.set(digest, opened);
     if (this.opened.size > MAX_REMEMBERED) this.opened.delete(this.opened.keys().next().value!);
   }
+}
+
+function digestOf(text: string): string {
+  return hash('sha256', text, 'binary');
 }

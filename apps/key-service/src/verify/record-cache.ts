@@ -66,17 +66,25 @@ export class RecordCache {
   check(ask: Ask, whenShort: () => CacheAnswer | Promise<CacheAnswer>): Promise<CacheAnswer> {
     const { runs } = this.link;
     if (runs === null) return Promise.resolve(AWAY);
-    const { record, fill } = cacheNames(ask.keyId);
-    const { limits, quota } = ask.spending;
-    const names = [record, fill];
-    for (const { name } of limits) names.push(`kw:{${ask.keyId}}:rl:${name}`);
-    if (quota !== null) names.push(leaseName(ask.keyId, quota, runs));
+    const call = callOf(ask);
+    const { quota } = ask.spending;
+    if (quota !== null) call.names.push(leaseName(ask.keyId, quota, runs));
     return new Promise((resolve) => {
-      this.line.ask({ names, args: argsOf(ask) }, runs, (reply) => {
+      this.line.ask(call, runs, (reply) => {
         if (reply === null) resolve(AWAY);
         else resolve(isShort(reply) ? whenShort() : this.read(ask, reply));
       });
     });
+  }
+
+  /**
+   * Spends for who knows the entry and has prepared the call, see {@link callOf}. `done` has what was spent, or null where
+   * that is not the entry any more, or Redis is away: {@link RecordCache.check} says more.
+   */
+  spendFor(call: CheckCall, done: (reply: SpentReply | null) => void): void {
+    const { runs } = this.link;
+    if (runs === null) return done(null);
+    this.line.ask(call, runs, (reply) => done(isSpent(reply) ? reply : null));
   }
 
   /** The same where nothing is to be spent. */
@@ -138,8 +146,20 @@ export class RecordCache {
   }
 }
 
+function isSpent(reply: CheckReply | null): reply is SpentReply {
+  return typeof reply === 'object' && reply?.[0] === 1;
+}
+
 function isShort(reply: CheckReply): boolean {
-  return typeof reply !== 'string' && reply[0] === 1 && reply[1] === -1;
+  return isSpent(reply) && reply[1] === -1;
+}
+
+/** What is sent for a question; a quota needs the name of its lease besides. */
+export function callOf(ask: Ask): CheckCall & { names: string[] } {
+  const { record, fill } = cacheNames(ask.keyId);
+  const names = [record, fill];
+  for (const { name } of ask.spending.limits) names.push(`kw:{${ask.keyId}}:rl:${name}`);
+  return { names, args: argsOf(ask) };
 }
 
 function argsOf({ tag, epoch, spending, taken }: Omit<Ask, 'keyId'>): CheckCall['args'] {
@@ -154,7 +174,8 @@ function grantOf({ units, remaining, refillInMs }: Taken): string {
   return `${units}:${remaining}:${Math.max(1, refillInMs ?? LEASE_TTL_MS)}`;
 }
 
-function spentOf({ limits }: Spending, reply: SpentReply): Spent {
+/** What the script's answer says of the limits it was asked for. */
+export function spentOf({ limits }: Pick<Spending, 'limits'>, reply: SpentReply): Spent {
   const [, refusal, retryMs] = reply;
   const refusedBy = refusal > limits.length ? 'QUOTA_EXCEEDED' : 'RATE_LIMITED';
   return {

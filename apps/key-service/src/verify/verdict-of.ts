@@ -88,6 +88,7 @@ function decisionOf(
   return isStale ? { ...decision, stale: true } : decision;
 }
 
-function iso(ms: number): string {
+/** A time in milliseconds since 1970 as it is told. */
+export function iso(ms: number): string {
   return new Date(ms).toISOString();
 }

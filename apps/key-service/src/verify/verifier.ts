@@ -6,7 +6,8 @@ import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { ForeignKeys, PresentedKey } from './foreign-keys.js';
-import { PresentedTexts } from './presented-texts.js';
+import type { KnownRecords } from './known-records.js';
+import type { PresentedTexts } from './presented-texts.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
 import type { Spender } from './spender.js';
@@ -35,8 +36,9 @@ export interface VerifierParts {
   fence: Fence;
   usage: Pick<Usage, 'count'>;
   foreign: ForeignKeys;
+  known: KnownRecords;
+  texts: PresentedTexts;
   material: KeyMaterial;
-  cacheTtlSeconds: number;
   log: Logger;
 }
 
@@ -65,8 +67,6 @@ interface Told {
   record: KeyRecord | null;
 }
 
-const MAX_KNOWN = 50_000;
-
 /**
  * Answers whether a key may do what is asked.
  *
@@ -75,14 +75,7 @@ const MAX_KNOWN = 50_000;
  * and nothing in Redis unless the fence vouches for it; else PostgreSQL is asked.
  */
 export class Verifier {
-  /** Records parsed before, by key id; never used unconfirmed. The oldest go first. */
-  private readonly known = new Map<string, CacheEntry>();
-
-  private readonly texts: PresentedTexts;
-
-  constructor(private readonly parts: VerifierParts) {
-    this.texts = new PresentedTexts(parts.material.peppers);
-  }
+  constructor(private readonly parts: VerifierParts) {}
 
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   verify(question: Question): Promise<Verdict> {
@@ -123,7 +116,7 @@ export class Verifier {
    * @param isDry whether keys count that are on trial only
    */
   private answerTo(question: Question, isDry = question.isDry): Promise<Answer | 'busy' | null> {
-    const key = this.texts.read(question.text);
+    const key = this.parts.texts.read(question.text);
     if (key === null) return this.asForeign(question, isDry, null);
     try {
       return this.answer(key, question).then((own) =>
@@ -157,19 +150,18 @@ export class Verifier {
   }
 
   private fromCache(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
-    const known = this.known.get(key.keyId);
-    const isFresh = known?.epoch === epoch && known.asOfMs >= this.oldestMs(key);
-    if (!isFresh) return this.askAnew(key, question, epoch);
+    const known = this.parts.known.entryOf(key.keyId, epoch);
+    if (known === undefined) return this.askAnew(key, question, epoch);
     return this.ask({ key, question, known }, () => this.askAnew(key, question, epoch));
   }
 
   private async askAnew(key: PresentedKey, question: Question, epoch: number): Promise<Answer> {
-    const { cache, log } = this.parts;
+    const { cache, known, log } = this.parts;
     const { keyId } = key;
-    const tag = RecordCache.newerThan(this.oldestMs(key));
+    const tag = RecordCache.newerThan(known.oldestMs(keyId));
     const found = await cache!.look({ keyId, tag, epoch });
     if (found.kind === 'entry') {
-      this.remember(keyId, found.entry);
+      known.remember(keyId, found.entry);
       // an entry that is handed out is confirmed, and the limits spent, by asking again: at most once
       return this.ask({ key, question, known: found.entry }, () =>
         this.fromStore(key, question, null),
@@ -254,7 +246,7 @@ export class Verifier {
 
   private judge(record: KeyRecord | null, key: PresentedKey, question: Question): Judged {
     const { now } = this.parts.material;
-    const secret = this.texts.secretIn(record, key);
+    const secret = this.parts.texts.secretIn(record, key);
     if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
     const decision = decide(record, secret, question, now());
     const { cost, isDry } = question;
@@ -266,30 +258,7 @@ export class Verifier {
     };
   }
 
-  /**
-   * An entry that was read from the store before this is read anew, as long as there is a store to read. Not the same for all
-   * keys, so that those which were read together do not come again together.
-   */
-  private oldestMs({ keyId }: PresentedKey): number {
-    const { fence, material, cacheTtlSeconds } = this.parts;
-    if (fence.isDatabaseAway) return 0;
-    const lifeMs = cacheTtlSeconds * (1_000 - 3 * (keyId.charCodeAt(keyId.length - 1) % 32));
-    return Math.floor(material.now()) - lifeMs;
-  }
-
-  private remember(keyId: string, entry: CacheEntry): void {
-    this.known.delete(keyId);
-    this.known.set(keyId, entry);
-    if (this.known.size > MAX_KNOWN) this.known.delete(this.known.keys().next().value!);
-  }
-
-  /** Of a record as it was at `asOfMs`. */
   private originOf(asOfMs: number, source: Origin['source'] = 'store'): Origin {
-    const { cacheTtlSeconds, fence, material } = this.parts;
-    if (source === 'store') return { source, asOfMs, ttlSeconds: cacheTtlSeconds, isStale: false };
-    const isStale = fence.isInGrace;
-    const ageSeconds = Math.floor((material.now() - asOfMs) / 1_000);
-    const ttlSeconds = isStale ? 0 : Math.max(0, cacheTtlSeconds - ageSeconds);
-    return { source, asOfMs, ttlSeconds, isStale };
+    return this.parts.known.originOf(asOfMs, source);
   }
 }

@@ -7,10 +7,13 @@ import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
 import { Usage } from '../usage/usage.js';
 import { FOREIGN_KEYS, type ForeignKeys } from './foreign-keys.js';
+import { KnownRecords } from './known-records.js';
 import { LocalLimits } from './local-limits.js';
+import { PresentedTexts } from './presented-texts.js';
 import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
 import { Spender } from './spender.js';
+import { SwiftVerifier } from './swift-verifier.js';
 import { Verifier } from './verifier.js';
 
 /** Injection token of the parts as they are wired. */
@@ -33,6 +36,7 @@ export class VerifyModule {
       { provide: RecordStore, inject: [PARTS], useFactory: (wired: Wired) => wired.store },
       { provide: Spender, inject: [PARTS], useFactory: (wired: Wired) => wired.spender },
       { provide: Verifier, inject: [PARTS], useFactory: (wired: Wired) => wired.verifier },
+      { provide: SwiftVerifier, inject: [PARTS], useFactory: (wired: Wired) => wired.swift },
     ];
     return { module: VerifyModule, providers: [parts, ...exported], exports: exported };
   }
@@ -45,18 +49,14 @@ function wire(
   { CACHE_TTL_SECONDS: ttlSeconds, GRACE_SECONDS: graceSeconds }: KeyServiceEnv,
   options: { usage: Usage; foreign: ForeignKeys; material: KeyMaterial; log: Logger },
 ) {
-  const { cacheKey: macKey, now } = options.material;
+  const { material } = options;
+  const { cacheKey: macKey, now } = material;
   const store = new RecordStore(hotPool);
   const cache = link && new RecordCache(link, { macKey, ttlSeconds, graceSeconds });
   const ledger = new QuotaLedger(hotPool);
   const spender = new Spender({ cache, limits: new LocalLimits(), ledger, fence, now });
-  const verifier = new Verifier({
-    store,
-    cache,
-    spender,
-    fence,
-    cacheTtlSeconds: ttlSeconds,
-    ...options,
-  });
-  return { store, spender, verifier };
+  const known = new KnownRecords({ fence, material, cacheTtlSeconds: ttlSeconds });
+  const shared = { cache, fence, known, texts: new PresentedTexts(material.peppers), ...options };
+  const verifier = new Verifier({ ...shared, store, spender });
+  return { store, spender, verifier, swift: new SwiftVerifier({ ...shared, verifier }) };
 }

@@ -1,7 +1,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { verdict, verifyBatchAnswer, verifyBatchBody, verifyBody } from '#contracts';
 import { describeRoute } from '#server';
-import { VERIFY_BATCH_PATH, VERIFY_PATH } from './verify.route.js';
+import { VERIFY_BATCH_PATH, VERIFY_PATH } from './question-of.js';
 
 /** Adds the routes of the hot path, which are not Nest controllers, to the app's OpenAPI document. */
 export function describeVerify(document: OpenAPIObject): void {

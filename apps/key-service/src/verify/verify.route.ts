@@ -1,21 +1,22 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Claims, LeaseWish, Verdict, VerifyBody } from '#contracts';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Claims, LeaseWish, Verdict } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { ProblemException } from '#server';
+import { passedOn } from '#server';
 import type { Leases } from '../lease/leases.js';
 import { serviceCaller } from '../service-caller.js';
 import { Gate } from './gate.js';
 import { verifyBatchOf, verifyBodyOf } from './plain-body.js';
+import { questionOf, VERIFY_BATCH_PATH, VERIFY_PATH } from './question-of.js';
+import type { SwiftVerifier } from './swift-verifier.js';
 import { unavailable } from './unavailable.js';
 import type { Question, Verifier } from './verifier.js';
-
-/** Paths of the hot routes; their good answers are not logged one by one. */
-export const VERIFY_PATH = '/v1/keys/verify';
-export const VERIFY_BATCH_PATH = '/v1/keys/verify-batch';
+import { openVerifyDoors } from './verify.doors.js';
 
 /** What the hot routes work with. */
 export interface VerifyParts {
   verifier: Verifier;
+  /** Null where the routes are to see every request. */
+  swift: SwiftVerifier | null;
   leases: Pick<Leases, 'verify'>;
   tokens: TokenVerifier;
 }
@@ -27,22 +28,23 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 /**
  * `POST /v1/keys/verify` and `POST /v1/keys/verify-batch`: plain Fastify routes, because each part of Nest's pipeline costs
  * more here than the decision itself. For services with `keys:verify`, about keys that are granted for themselves. The
- * questions of a batch go to Redis in one command, and those it cannot answer to PostgreSQL in one statement.
+ * questions of a batch go to Redis in one command, and those it cannot answer to PostgreSQL in one statement. Most requests
+ * never get here: their doors answer them.
  */
 export function registerVerify(
   fastify: FastifyInstance,
-  { verifier, leases, tokens }: VerifyParts,
+  { verifier, swift, leases, tokens }: VerifyParts,
 ): void {
   const verify = (question: Question, wish: LeaseWish | undefined): Promise<Verdict> =>
     wish === undefined ? verifier.verify(question) : leases.verify(question, wish);
-  fastify.post(VERIFY_PATH, (request, reply) =>
+  fastify.post(VERIFY_PATH, { preParsing: passedOn }, (request, reply) =>
     asCaller(serviceCaller(request, tokens), (caller) => {
       const body = verifyBodyOf(request.body);
       return answered(verify(questionOf(body, caller, request), body.lease), reply);
     }),
   );
   const batches = new Gate(MAX_BATCHES);
-  fastify.post(VERIFY_BATCH_PATH, (request, reply) =>
+  fastify.post(VERIFY_BATCH_PATH, { preParsing: passedOn }, (request, reply) =>
     asCaller(serviceCaller(request, tokens), (caller) => {
       const { requests, partial = false } = verifyBatchOf(request.body);
       const questions = requests.map((one) => questionOf(one, caller, request));
@@ -53,6 +55,7 @@ export function registerVerify(
       return answered(deciding, reply);
     }),
   );
+  if (swift !== null) openVerifyDoors(fastify, { swift, tokens, batches });
 }
 
 /** Goes on at once where the caller is known. */
@@ -70,27 +73,6 @@ async function decidedOf(verdicts: Promise<Verdict>[]): Promise<(Verdict | null)
   if (first.status === 'rejected' && settled.every((one) => one.status === 'rejected'))
     throw first.reason;
   return settled.map((one) => (one.status === 'fulfilled' ? one.value : null));
-}
-
-function questionOf(body: VerifyBody, caller: Claims, { headers }: FastifyRequest): Question {
-  const { key, service, scopes, environment, clientIp, cost = 1, dryRun = false } = body;
-  if (service !== undefined && service !== caller.sub) {
-    throw new ProblemException(
-      'FORBIDDEN',
-      'A service may ask about keys for itself only; leave out service',
-    );
-  }
-  const isFresh = headers['cache-control']?.includes('no-cache') === true;
-  return {
-    text: key,
-    service: caller.sub,
-    scopes,
-    environment,
-    clientIp,
-    cost,
-    isDry: dryRun,
-    isFresh,
-  };
 }
 
 /** Answers with what was decided. Rejects with ServiceUnavailableException where nothing could be. */

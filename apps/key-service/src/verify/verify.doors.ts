@@ -1,0 +1,59 @@
+import type { FastifyInstance } from 'fastify';
+import type { Claims } from '#contracts';
+import type { TokenVerifier } from '#jwt-guard';
+import { openDoors, type Door, type Knock, type OnAnswer } from '#server';
+import { knownServiceCaller } from '../service-caller.js';
+import type { Gate } from './gate.js';
+import { isPlainVerifyBatch, isPlainVerifyBody } from './plain-body.js';
+import { questionOf, VERIFY_BATCH_PATH, VERIFY_PATH } from './question-of.js';
+import type { SwiftVerifier } from './swift-verifier.js';
+import type { Question } from './verifier.js';
+
+/** What the doors answer with. */
+export interface VerifyDoorsParts {
+  swift: SwiftVerifier;
+  tokens: TokenVerifier;
+  /** The same that the route uses. */
+  batches: Gate;
+}
+
+/** Doors to both routes of verification, for callers whose token was seen lately and for the usual kind of body. */
+export function openVerifyDoors(fastify: FastifyInstance, parts: VerifyDoorsParts): void {
+  const { swift, tokens, batches } = parts;
+  const admit: Door<Claims>['admit'] = (request) => knownServiceCaller(request, tokens);
+  const one = ({ body, caller, request }: Knock<Claims>, tell: OnAnswer): boolean => {
+    if (!isPlainVerifyBody(body)) return false;
+    swift.verify(questionOf(body, caller, request), tell);
+    return true;
+  };
+  const batch = ({ body, caller, request }: Knock<Claims>, tell: OnAnswer): boolean => {
+    if (!isPlainVerifyBatch(body) || body.partial === true) return false;
+    const questions = body.requests.map((each) => questionOf(each, caller, request));
+    const deciding = batches.pass(() => textsOf(swift, questions));
+    deciding.then(
+      (texts) => tell(`{"results":[${texts.join(',')}]}`),
+      (error: unknown) => tell(null, error),
+    );
+    return true;
+  };
+  openDoors(fastify, [
+    { path: VERIFY_PATH, admit, answer: one },
+    { path: VERIFY_BATCH_PATH, admit, answer: batch },
+  ] as Door<unknown>[]);
+}
+
+/** Answers in the order of the questions. Rejects with the first that fails. */
+function textsOf(swift: SwiftVerifier, questions: readonly Question[]): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const texts = Array.from<string>({ length: questions.length });
+    let missing = questions.length;
+    for (let i = 0; i < questions.length; i += 1) {
+      swift.verify(questions[i]!, (text, error) => {
+        if (text === null) return reject(error);
+        texts[i] = text;
+        missing -= 1;
+        if (missing === 0) resolve(texts);
+      });
+    }
+  });
+}
