@@ -23,6 +23,7 @@ import { ClientKeys1700000004510 } from './1700000004510-client-keys.js';
 import { LoginIdempotency1700000005000 } from './1700000005000-login-idempotency.js';
 import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 import { HandedOver1700000006000 } from './1700000006000-handed-over.js';
+import { SecretsOfImports1700000006010 } from './1700000006010-secrets-of-imports.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -42,6 +43,7 @@ export const MIGRATIONS = [
   LoginIdempotency1700000005000,
   ClientVersion1700000005010,
   HandedOver1700000006000,
+  SecretsOfImports1700000006010,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

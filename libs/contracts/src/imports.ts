@@ -49,6 +49,11 @@ export const importItem = z
     tags: tags.default([]),
     metadata: metadata.default({}),
     enabled: z.boolean().default(true),
+    /**
+     * Of a key that is here already by its `id`, and was rotated at its source: `hash` is that of its new secret, the one before goes
+     * on until then. Nothing else of the key becomes another.
+     */
+    supersedes: z.strictObject({ until: instant }).optional(),
     /** Entropy of the secret in bits, where it is known; a fast hash of less than 112 is flagged as weak. */
     entropyBits: z.int().min(0).max(4_096).optional(),
     hint: z
@@ -83,7 +88,7 @@ export const importResult = z
   .object({
     index: z.int(),
     item: z.string().nullable(),
-    status: z.enum(['created', 'unchanged', 'failed']),
+    status: z.enum(['created', 'unchanged', 'rotated', 'failed']),
     keyId: keyId.optional(),
     weak: z.boolean().optional(),
     error: z.object({ code: z.string(), pointer: z.string(), detail: z.string() }).optional(),
@@ -114,6 +119,7 @@ export const importedKeys = z
     import: keyImport,
     created: z.int(),
     unchanged: z.int(),
+    rotated: z.int(),
     failed: z.int(),
     results: z.array(importResult).max(MAX_IMPORT_ITEMS),
   })

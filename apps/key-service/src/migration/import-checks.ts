@@ -8,23 +8,17 @@ import {
   takeUp,
   type Surroundings,
 } from './import-conflicts.js';
-import type { BadItem, ItemFault, ReadItem } from './import-item.js';
+import type { BadItem, ItemFault, KnownItem, ReadItem } from './import-item.js';
 import { settingsFault } from './import-policy.js';
 import { lookupOf, requestDigestOf } from './import-secrets.js';
 import type { NewKey } from './import-rows.js';
+import { rotateImported, type RotatedItem } from './import-rotations.js';
 import type { OpenImport } from './import-store.js';
-
-/** An item that is a key already. */
-export interface KnownItem {
-  index: number;
-  item: string;
-  keyId: string;
-  isWeak: boolean;
-}
 
 /** What becomes of each item. */
 export interface Settled {
   created: NewKey[];
+  rotated: RotatedItem[];
   unchanged: KnownItem[];
   bad: BadItem[];
 }
@@ -42,19 +36,26 @@ interface Known {
   isWeak: boolean;
 }
 
-/** Says of each item whether it becomes a key, is one, or why it cannot be one; in their order, so that of two the first wins. */
+/**
+ * Says of each item whether it becomes a key, is one, or why it cannot be one; in their order, so that of two the first wins. A new
+ * secret of a key that is there is written at once.
+ */
 export async function settleItems(
   work: Work,
   { items, open, service }: Settling,
 ): Promise<Settled> {
-  const settled: Settled = { created: [], unchanged: [], bad: [] };
+  const settled: Settled = { created: [], rotated: [], unchanged: [], bad: [] };
   const keys = items.filter((one) => 'given' in one).map((one) => newKeyOf(work, one, open));
   const known = await readKnown(work, open, keys);
-  const surroundings = await readSurroundings(work, keys);
+  const surroundings = await readSurroundings(
+    work,
+    keys.filter((one) => !one.given.supersedes),
+  );
   const byIndex = new Map(keys.map((key) => [key.index, key]));
   for (const item of items) {
     const key = byIndex.get(item.index);
     if (key === undefined) settled.bad.push(item as BadItem);
+    else if (key.given.supersedes) addRotation(settled, await rotateImported(work, key, open));
     else settle(settled, key, { known, surroundings, service, nowMs: work.material.now() });
   }
   return settled;
@@ -84,6 +85,12 @@ function settle(settled: Settled, key: NewKey, standing: Standing): void {
   takeUp(standing.surroundings, key);
   standing.known.set(item, key);
   settled.created.push(key);
+}
+
+function addRotation(settled: Settled, one: RotatedItem | KnownItem | BadItem): void {
+  if ('fault' in one) settled.bad.push(one);
+  else if ('change' in one) settled.rotated.push(one);
+  else settled.unchanged.push(one);
 }
 
 function faultOf(key: NewKey, { surroundings, service, nowMs }: Standing): ItemFault | null {

@@ -13,6 +13,14 @@ export interface ReadItem {
   isWeak: boolean;
 }
 
+/** An item that is a key already. */
+export interface KnownItem {
+  index: number;
+  item: string;
+  keyId: string;
+  isWeak: boolean;
+}
+
 /** An item that is not taken. */
 export interface BadItem {
   index: number;
@@ -31,7 +39,10 @@ export function readItem(value: object, index: number, scheme: LegacyScheme): Re
     return { index, item: known ? item : null, fault: invalid(pointer, issue.message) };
   }
   const { data: given } = parsed;
-  const trace = traceOf(given, scheme);
+  const isNamed = given.supersedes === undefined || given.id !== undefined;
+  const trace = isNamed
+    ? traceOf(given, scheme)
+    : invalid('/id', 'Say which key has the new secret');
   if ('detail' in trace) return { index, item: given.item, fault: trace };
   return { index, given, trace, isWeak: isWeak(scheme, given.entropyBits) };
 }

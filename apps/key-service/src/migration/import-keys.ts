@@ -14,7 +14,7 @@ import { openImport, showImports, type OpenImport } from './import-store.js';
 
 /**
  * Imports keys by their hashes. Each item is a success or a failure of its own; all that succeed are one transaction. An item
- * that was imported before, and is the same, is the key that it was then.
+ * that was imported before, and is the same, is the key that it was then. One that `supersedes` gives a key that is here a new secret.
  *
  * @throws ProblemException INVALID_REQUEST where there is no such service, or it is not the principal's
  * @throws ConflictException where the source was begun with another scheme
@@ -34,10 +34,17 @@ export async function importKeys(
   const count = (status: ImportResult['status']) =>
     results.filter((one) => one.status === status).length;
   const [created, unchanged, failed] = [count('created'), count('unchanged'), count('failed')];
+  const rotated = count('rotated');
   return {
-    result: { import: shown!, created, unchanged, failed, results },
-    changes: changesOf(work, open, settled.created),
-    touched: settled.created.map(({ keyId }) => ({ keyId, version: 1 })),
+    result: { import: shown!, created, unchanged, rotated, failed, results },
+    changes: [
+      ...changesOf(work, open, settled.created),
+      ...settled.rotated.map((one) => one.change),
+    ],
+    touched: [
+      ...settled.created.map(({ keyId }) => ({ keyId, version: 1 })),
+      ...settled.rotated.map((one) => one.touched),
+    ],
   };
 }
 
@@ -49,10 +56,12 @@ async function lockService(work: Work, slug: string): Promise<ServiceEntity> {
   return service;
 }
 
-function resultsOf(count: number, { created, unchanged, bad }: Settled): ImportResult[] {
+function resultsOf(count: number, { created, rotated, unchanged, bad }: Settled): ImportResult[] {
   const results: ImportResult[] = Array.from({ length: count });
   for (const { index, given, keyId, isWeak: weak } of created)
     results[index] = { index, item: given.item, status: 'created', keyId, weak };
+  for (const { index, item, keyId, isWeak: weak } of rotated)
+    results[index] = { index, item, status: 'rotated', keyId, weak };
   for (const { index, item, keyId, isWeak: weak } of unchanged)
     results[index] = { index, item, status: 'unchanged', keyId, weak };
   for (const { index, item, fault } of bad)

@@ -19,7 +19,7 @@ export interface NewKey extends ReadItem {
 }
 
 /** Stands where a digest is not made yet: HMAC-SHA-256 gives it for no text. */
-const NO_DIGEST = Buffer.alloc(32);
+export const NO_DIGEST = Buffer.alloc(32);
 const PART = 250;
 
 /** Writes the rows of new keys. */
@@ -46,14 +46,28 @@ export async function insertKeys(
       part.map((one) => one.request),
       part.map((one) => one.isWeak),
     ]);
-    await manager.query(INSERT_HASHES, [
-      open.row.id,
-      part.map((one) => one.keyId),
-      part.map((one) => one.lookup),
-      part.map((one) => one.isSalted),
-      part.map((one) => sealed(work, open, one)),
-    ]);
+    await insertHashes(
+      work,
+      open,
+      part.map((one) => ({ ...one, number: 1 })),
+    );
   }
+}
+
+/** Writes the hashes of secrets whose rows are there. */
+export async function insertHashes(
+  work: Work,
+  open: OpenImport,
+  secrets: readonly (NewKey & { number: number })[],
+): Promise<void> {
+  await work.manager.query(INSERT_HASHES, [
+    open.row.id,
+    secrets.map((one) => one.number),
+    secrets.map((one) => one.keyId),
+    secrets.map((one) => one.lookup),
+    secrets.map((one) => one.isSalted),
+    secrets.map((one) => sealed(work, open, one)),
+  ]);
 }
 
 const INSERT_ORIGINS = `
@@ -62,7 +76,7 @@ const INSERT_ORIGINS = `
 
 const INSERT_HASHES = `
   INSERT INTO keys.legacy_secret (import_id, number, key_id, lookup, salted, sealed)
-  SELECT $1, 1, * FROM unnest($2::text[], $3::bytea[], $4::boolean[], $5::bytea[])`;
+  SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::bytea[], $5::boolean[], $6::bytea[])`;
 
 function sealed(
   work: Work,

@@ -328,6 +328,53 @@ describe('an import', () => {
     await expect(codeOf(foreignText('strong'))).resolves.toBe('VALID');
   });
 
+  it('gives a key the new secret that it was given at its source, and ends the one before', async () => {
+    const [first, second] = [foreignText('turn1'), foreignText('turn2')];
+    const { results } = await importKeys({ items: [itemOf(first)] });
+    const id = results[0]!.keyId!;
+    await expect(codeOf(first)).resolves.toBe('VALID');
+    const turn = (text: string, untilMs: number) => {
+      const until = new Date(untilMs).toISOString();
+      return importKeys({ items: [{ ...itemOf(text), item: 'turn', id, supersedes: { until } }] });
+    };
+    const inAnHour = Date.now() + 3_600_000;
+    expect(await turn(second, inAnHour)).toMatchObject({ created: 0, rotated: 1, failed: 0 });
+    await expect(verdictOn({ key: first })).resolves.toMatchObject({
+      ...{ code: 'VALID', secretNumber: 1, rotation: { superseded: true } },
+    });
+    await expect(verdictOn({ key: second })).resolves.toMatchObject({
+      ...{ code: 'VALID', secretNumber: 2, keyId: id },
+    });
+    await expect(upgradesOf(id)).resolves.toBe(2);
+    expect(await turn(second, inAnHour)).toMatchObject({ unchanged: 1, rotated: 0 });
+    expect(await turn(foreignText('turn3'), Date.now() - 1_000)).toMatchObject({ rotated: 1 });
+    await expect(codeOf(first)).resolves.toBe('NOT_FOUND');
+    await expect(codeOf(second)).resolves.toBe('SUPERSEDED');
+    await expect(codeOf(foreignText('turn3'))).resolves.toBe('VALID');
+  });
+
+  it('brings no key back by a new secret, and changes none that is not of its service alone', async () => {
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    const { results } = await importKeys({ items: [itemOf(foreignText('over'))] });
+    const ended = results[0]!.keyId!;
+    await post(`/v1/keys/${ended}/revoke`, { reason: 'leaked' });
+    const shared = await seeded.issue({
+      grants: ['service-a', 'service-x'].map((service) => ({
+        ...{ service, scopes: [service === 'service-a' ? 'reports:read' : 'things:read'] },
+      })),
+    });
+    const items = [ended, shared.key.id, 'key_0000000000000000'].map((id) => ({
+      ...itemOf(foreignText(id)),
+      ...{ item: id, id, supersedes: { until } },
+    }));
+    const done = await importKeys({ items });
+    expect(done.results.map((one) => one.error?.code)).toEqual([
+      ...['CONFLICT', 'CONFLICT', 'INVALID_REQUEST'],
+    ]);
+    await expect(codeOf(foreignText(ended))).resolves.toBe('NOT_FOUND');
+    await expect(codeOf(shared.secret)).resolves.toBe('VALID');
+  });
+
   it('is not for who may not touch its service', async () => {
     const limited = await replicas.issuer.person('usr_limited', { services: ['service-x'] });
     const auditor = await replicas.issuer.person('usr_auditor', { roles: ['auditor'] });

@@ -1,0 +1,113 @@
+import { NotFoundException } from '@nestjs/common';
+import { Not } from 'typeorm';
+import type { NewChange } from '../changes/change-log.js';
+import type { TouchedKey } from '../changes/marker.js';
+import { lockKey, servicesOf, type LockedKey } from '../keys/find-key.js';
+import { keyChange, touchedOf, updateKey } from '../keys/key-change.js';
+import { SecretEntity } from '../keys/secret.entity.js';
+import { lastSecrets } from '../keys/secrets.js';
+import type { Work } from '../keys/work.js';
+import { invalid, type BadItem, type ItemFault, type KnownItem } from './import-item.js';
+import { insertHashes, NO_DIGEST, type NewKey } from './import-rows.js';
+import type { OpenImport } from './import-store.js';
+
+/** An item that gave a key a new secret. */
+export interface RotatedItem extends KnownItem {
+  change: NewChange;
+  touched: TouchedKey;
+}
+
+/**
+ * Gives a key the secret that it was given at its source. The one before goes on until then, never beyond the key's own end; any
+ * earlier one is gone. One that the key has already changes nothing.
+ */
+export async function rotateImported(
+  work: Work,
+  item: NewKey,
+  open: OpenImport,
+): Promise<RotatedItem | KnownItem | BadItem> {
+  const { index, given, isWeak } = item;
+  const known: KnownItem = { index, item: given.item, keyId: item.keyId, isWeak };
+  const locked = await lockKey(work, item.keyId).catch(notFound);
+  const fault = locked === null ? noKey() : faultOf(work, locked, { item, open });
+  if (locked === null || fault !== null) return { index, item: given.item, fault: fault! };
+  const holder = await holderOf(work, item.lookup);
+  if (holder === item.keyId) return known;
+  if (holder !== null) return { index, item: given.item, fault: taken() };
+  return { ...known, ...(await rotate(work, { item, open }, locked)) };
+}
+
+async function rotate(
+  work: Work,
+  { item, open }: { item: NewKey; open: OpenImport },
+  { key, grants }: LockedKey,
+): Promise<{ change: NewChange; touched: TouchedKey }> {
+  const { manager, material } = work;
+  const at = new Date(material.now());
+  const { keyId, given } = item;
+  const [current] = await lastSecrets(work, keyId);
+  const { number: replaced } = current!;
+  const number = replaced + 1;
+  const untilMs = Date.parse(given.supersedes!.until);
+  const validUntil = new Date(Math.min(untilMs, key.expiresAt?.getTime() ?? Infinity));
+  const end = { validUntil, ended: validUntil <= at };
+  await manager.update(SecretEntity, { keyId, number: replaced }, end);
+  await manager.delete(SecretEntity, { keyId, number: Not(replaced) });
+  const { prefix = '', last4 = '' } = given.hint ?? {};
+  await manager.insert(SecretEntity, {
+    ...{ keyId, number, digest: NO_DIGEST, pepperVersion: 0, portable: null },
+    ...{ prefix, last4, createdAt: at, validUntil: null, ended: false },
+  });
+  await insertHashes(work, open, [{ ...item, number }]);
+  const touched = touchedOf(await updateKey(work, key, {}));
+  const change = keyChange(work, 'key.rotated', {
+    key: touched,
+    services: servicesOf(grants),
+    before: { secret: replaced },
+    after: { secret: number, previousValidUntil: validUntil, import: open.row.id },
+  });
+  return { change, touched };
+}
+
+/** Why a key is not given this secret, or null. */
+function faultOf(
+  { material }: Work,
+  { key, grants }: LockedKey,
+  { item, open: { row } }: { item: NewKey; open: OpenImport },
+): ItemFault | null {
+  if (item.isSalted) return invalid('/supersedes', 'Only a hash without a salt is added to a key');
+  const services = servicesOf(grants);
+  if (services.length !== 1 || services[0] !== row.service)
+    return conflict('/id', `The key is not one of ${row.service} alone; rotate it here`);
+  if (row.mode === 'cutover')
+    return conflict('/supersedes', 'The platform alone counts; rotate the key here');
+  const isOver = key.expiresAt !== null && key.expiresAt.getTime() <= material.now();
+  if (key.state === 'revoked' || isOver)
+    return conflict('/id', 'The key has ended; no secret brings it back');
+  return null;
+}
+
+/** The key that a look-up without a salt finds, or null. */
+async function holderOf({ manager }: Work, lookup: Buffer): Promise<string | null> {
+  const text = 'SELECT key_id FROM keys.legacy_secret WHERE lookup = $1 AND NOT salted';
+  const [row] = await manager.query<{ key_id: string }[]>(text, [lookup]);
+  return row?.key_id ?? null;
+}
+
+function notFound(error: unknown): null {
+  if (error instanceof NotFoundException) return null;
+  throw error;
+}
+
+function noKey(): ItemFault {
+  return invalid('/id', 'There is no key with this id');
+}
+
+function taken(): ItemFault {
+  const detail = 'Another key of this service has this hash';
+  return { code: 'ALREADY_EXISTS', pointer: '/hash', detail };
+}
+
+function conflict(pointer: string, detail: string): ItemFault {
+  return { code: 'CONFLICT', pointer, detail };
+}
