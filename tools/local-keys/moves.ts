@@ -2,6 +2,7 @@ import { exportKeys } from '#contracts';
 import { newRecipient, readExport } from '#key-core';
 import type { Pool } from 'pg';
 import { handOver, type HandedOver } from '../../apps/service-a/src/local-keys/hand-over.js';
+import type { PostAsAdmin } from '../../apps/service-a/src/local-keys/import-under.js';
 import { createLocalPool } from '../../apps/service-a/src/local-keys/local-database.js';
 import { LocalPeppers } from '../../apps/service-a/src/local-keys/local-peppers.js';
 import { takeOver, type TakenOver } from '../../apps/service-a/src/local-keys/take-over.js';
@@ -20,11 +21,10 @@ export interface Central {
   token: string;
 }
 
-/** Hands service-a's own keys over to the key service, in mode `shadow`. */
+/** Hands service-a's own keys over to the key service, and tells it what has changed of those that it has. */
 export function handOverTo({ url, token }: Central, store: OwnStore): Promise<HandedOver> {
-  return withStore(store, (parts) =>
-    handOver(parts, (path, body) => call(`${url}${path}`, { ...bearer(token), body })),
-  );
+  const post: PostAsAdmin = (path, body) => call(`${url}${path}`, { ...bearer(token), body });
+  return withStore(store, (parts) => handOver({ ...parts, post }));
 }
 
 /** Takes service-a's keys over from the key service into its own store. */

@@ -17,6 +17,7 @@ import { ParityReport } from './parity-report.js';
 
 const POLL_MS = 500;
 const REPORT_MS = 1_000;
+const FIRST_TRIES = 5;
 /** Not every replica of the key service moves at the same moment. */
 const SETTLED_MS = 3_000;
 /** Most dry runs at the same time; beyond it requests are not compared. */
@@ -67,9 +68,10 @@ export class CentralSide {
     return this.silence.lastsMs(now()) <= graceMs;
   }
 
-  /** Begins to follow the mode and to report; tries once before it returns. */
+  /** Begins to follow the mode and to report; tries a few times before it returns, as nothing is decided without. */
   async start(): Promise<void> {
-    await this.readMode();
+    for (let tried = 0; tried < FIRST_TRIES && this.heard === null; tried += 1)
+      await this.readMode();
     this.repeated = [
       againAndAgain(() => this.readMode(), POLL_MS),
       againAndAgain(() => this.report.flush(), REPORT_MS),

@@ -4,10 +4,19 @@ import { ProblemException } from '#server';
 import type { CentralSide } from './central-side.js';
 import type { Provisioner } from './local-provisioner.js';
 
-/** Keys are managed on the side that counts; a revocation is made on both. */
+/** Keys of the own store that the key service has. */
+export interface SharedKeys {
+  /** Whether a key was changed here and the key service was not told. */
+  isAhead(id: string): Promise<boolean>;
+  /** Tells the key service what has changed of a key, for the person who changed it; whether or not it hears. */
+  tell(id: string, from: FastifyRequest): Promise<void>;
+}
+
+/** Keys are managed on the side that counts; the key service is told at once, and a revocation is made on both. */
 export class DualProvisioner implements Provisioner {
   constructor(
     private readonly sides: { local: Provisioner; central: Provisioner },
+    private readonly shared: SharedKeys,
     private readonly centralSide: CentralSide,
   ) {}
 
@@ -19,8 +28,16 @@ export class DualProvisioner implements Provisioner {
     return this.side.list(query, from);
   }
 
-  rotate(id: string, body: RotateKeyBody, from: FastifyRequest) {
-    return this.side.rotate(id, body, from);
+  /** Where the key service cannot be told the own store is ahead, which its next hand-over ends. */
+  async rotate(id: string, body: RotateKeyBody, from: FastifyRequest) {
+    const { side, shared } = this;
+    if (side === this.sides.local) {
+      const done = await side.rotate(id, body, from);
+      await shared.tell(id, from);
+      return done;
+    }
+    if (await shared.isAhead(id)) throw new ProblemException('CONFLICT', AHEAD);
+    return side.rotate(id, body, from);
   }
 
   /** The side that counts answers; that the other does not know the key is no fault. */
@@ -45,6 +62,9 @@ export class DualProvisioner implements Provisioner {
     return mode === 'dual' || mode === 'cutover' ? this.sides.central : this.sides.local;
   }
 }
+
+const AHEAD =
+  'The key was changed at this service and the key service has not been told: hand over again first';
 
 function isUnknown(error: unknown): boolean {
   return error instanceof ProblemException && error.getStatus() === 404;

@@ -1,32 +1,23 @@
 import type { Pool } from 'pg';
-import { importedKeys, type ImportedKeys, type KeyImport } from '#contracts';
-import { SERVICE } from '../provisioning/key-provisioner.js';
+import type { ImportedKeys, KeyImport } from '#contracts';
 import { noteTold } from './handed-over.js';
-import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
+import { ITEM } from './import-item.js';
+import { importUnder, type HandOverParts } from './import-under.js';
+import { tellChanges, type Told } from './tell-changes.js';
 
 const PART = 500;
-const OWN_SHAPE = { minLength: 70, maxLength: 100 };
-const FOREIGN_SHAPE = { minLength: 8, maxLength: 1_024 };
 
-/** Calls the key service as an admin: `POST` with a body. */
-export type PostAsAdmin = (
-  path: string,
-  body: object,
-) => Promise<{ status: number; body: unknown }>;
-
-/** What was handed over. */
-export interface HandedOver {
+/** What was handed over; `failed` has the new keys, too, that the key service did not take. */
+export interface HandedOver extends Told {
   imports: KeyImport[];
   created: number;
+  /** Keys that the key service had already, unchanged, though it was not noted here. */
   unchanged: number;
-  /** Keys that the key service did not take, and why. */
-  failed: { keyId: string; why: string }[];
 }
 
 interface Row {
   seq: string;
   id: string;
-  hash: string;
   item: object;
   consumer: string;
   version: number;
@@ -34,48 +25,35 @@ interface Row {
 }
 
 /**
- * Hands this service's keys over to the key service: their digests, under the pepper of each, in mode `shadow`. May be repeated.
- * Of a key whose earlier secret still goes on the current one is handed over.
+ * Hands this service's keys over to the key service: their digests, under the pepper of each, and what has changed of those that it has.
+ * May be repeated. Of a key whose earlier secret still goes on the current one is handed over.
  *
  * @throws Error where the key service does not take a call as a whole
  */
-export async function handOver(
-  { pool, peppers }: { pool: Pool; peppers: LocalPeppers },
-  post: PostAsAdmin,
-): Promise<HandedOver> {
-  const done: HandedOver = { imports: [], created: 0, unchanged: 0, failed: [] };
-  const { rows: versions } = await pool.query<{ version: number }>(
+export async function handOver(parts: HandOverParts): Promise<HandedOver> {
+  const none = { created: 0, unchanged: 0, rotated: 0, revoked: 0, disabled: 0 };
+  const done: HandedOver = { imports: [], ...none, failed: [] };
+  const { rows: versions } = await parts.pool.query<{ version: number }>(
     'SELECT DISTINCT pepper_version AS version FROM service_a.secret WHERE valid_until IS NULL ORDER BY 1',
   );
-  for (const { version } of versions) {
-    const pepper = await peppers.get(version);
-    if (pepper === undefined) throw new Error(`The pepper ${version} cannot be opened`);
-    const scheme = {
-      ...{ algorithm: 'keyward-local', encoding: 'base64url', key: pepper.toString('base64') },
-      // what came with an export may be of another form than ours
-      shape: version === OWN_PEPPER ? OWN_SHAPE : FOREIGN_SHAPE,
-    };
-    await handOverUnder({ pool, version, scheme }, post, done);
-  }
+  for (const { version } of versions) await handOverUnder(parts, version, done);
+  await tellChanges(parts, done);
   return done;
 }
 
 async function handOverUnder(
-  { pool, version, scheme }: { pool: Pool; version: number; scheme: object },
-  post: PostAsAdmin,
+  parts: HandOverParts,
+  version: number,
   done: HandedOver,
 ): Promise<void> {
+  const { pool, post } = parts;
   for (let after = '0'; ;) {
     const { rows } = await pool.query<Row>(SELECT, [version, after, PART]);
     if (rows.length === 0) return;
     for (const consumer of new Set(rows.map((row) => row.consumer)))
       await post('/v1/consumers', { slug: consumer });
-    const items = rows.map(({ id, hash, item }) => ({ ...item, item: id, id, hash }));
-    const source = `local-${version}`;
-    const answer = await post('/v1/imports', { service: SERVICE, source, scheme, items });
-    if (answer.status !== 200)
-      throw new Error(`Importing was answered ${answer.status}: ${JSON.stringify(answer.body)}`);
-    const taken = importedKeys.parse(answer.body);
+    const items = rows.map((row) => row.item);
+    const taken = await importUnder(parts, version, items);
     const ids = new Set(taken.results.map((one) => one.keyId));
     await noteTold(
       pool,
@@ -100,16 +78,9 @@ async function add(pool: Pool, done: HandedOver, taken: ImportedKeys): Promise<v
     if (status === 'failed') done.failed.push({ keyId: item ?? '', why: error!.detail });
 }
 
-const iso = (column: string): string =>
-  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
-
 const SELECT = `
-  SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, rtrim(translate(encode(s.digest, 'base64'), '+/', '-_'), '=') AS hash,
-    json_strip_nulls(json_build_object('name', k.name, 'consumer', k.consumer, 'environment', k.environment,
-      'scopes', k.scopes, 'notBefore', ${iso('k.not_before')}, 'rateLimits', k.rate_limits,
-      'ipAllowlist', k.ip_allowlist, 'tags', k.tags, 'metadata', k.metadata, 'enabled', k.state = 'active',
-      'entropyBits', 256, 'hint', json_build_object('prefix', s.prefix, 'last4', s.last4)))::jsonb
-      || jsonb_build_object('expiresAt', ${iso('k.expires_at')}) AS item
+  SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, ${ITEM} AS item
   FROM service_a.key k JOIN service_a.secret s ON s.key_id = k.id AND s.valid_until IS NULL
   WHERE s.pepper_version = $1 AND k.seq > $2 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > now())
+    AND NOT EXISTS (SELECT FROM service_a.handed_over h WHERE h.key_id = k.id)
   ORDER BY k.seq LIMIT $3`;

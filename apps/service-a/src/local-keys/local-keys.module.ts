@@ -28,6 +28,7 @@ import { LocalKeys } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
 import { LocalVerifier, type LocalQuestion } from './local-verifier.js';
+import { sharedKeysOf } from './shared-keys.js';
 import { ValidationController } from './validation.controller.js';
 
 const OWN_PARTS = Symbol('OWN_PARTS');
@@ -51,7 +52,7 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
   /** @param central the provisioner and token for the key service; for mode `dual` */
   static forRoot(
     config: ServiceAConfig,
-    central: { provisioner: Provisioner; token: ServiceToken } | null,
+    central: { provisioner: KeyProvisioner; token: ServiceToken } | null,
   ): DynamicModule {
     const { parts, verify, provisioner } = wire(config, central);
     const provided = [
@@ -83,7 +84,7 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
 
 function wire(
   config: ServiceAConfig,
-  central: { provisioner: Provisioner; token: ServiceToken } | null,
+  central: { provisioner: KeyProvisioner; token: ServiceToken } | null,
 ): { parts: OwnParts; verify: Verify; provisioner: Provisioner } {
   const pool = createLocalPool(config.SERVICE_A_DATABASE_URL!);
   const peppers = new LocalPeppers(pool, config.SERVICE_A_KEY_SECRET!);
@@ -111,7 +112,11 @@ function wire(
   return {
     parts: { pool, peppers, centralSide },
     verify: (question) => dual.verify(asked(question)),
-    provisioner: new DualProvisioner(sides, centralSide),
+    provisioner: new DualProvisioner(
+      sides,
+      sharedKeysOf({ pool, peppers }, central.provisioner),
+      centralSide,
+    ),
   };
 }
 

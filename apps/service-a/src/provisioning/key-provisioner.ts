@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   changedKey,
   keyPage,
@@ -57,6 +57,17 @@ export class KeyProvisioner {
 
   revoke(id: string, body: RevokeKeyBody, from: FastifyRequest): Answer<typeof changedKey> {
     return this.call({ method: 'POST', path: `/v1/keys/${id}/revoke`, body }, changedKey, from);
+  }
+
+  /** Any other change, for the person who asks. @returns the status and the body, of a refusal its status */
+  async post(path: string, body: object, from: FastifyRequest) {
+    try {
+      const { data } = await this.call({ method: 'POST', path, body }, z.unknown(), from);
+      return { status: 200, body: data };
+    } catch (error) {
+      if (!(error instanceof ProblemException)) throw error;
+      return { status: error.getStatus(), body: { detail: error.message } };
+    }
   }
 
   private async call<S extends z.ZodType>(call: Call, schema: S, from: FastifyRequest): Answer<S> {

@@ -1,0 +1,111 @@
+import { startMovingWorld, until, type MovingService, type MovingWorld } from './support/world.js';
+
+let world: MovingWorld;
+let service: MovingService;
+beforeAll(async () => {
+  world = await startMovingWorld();
+  service = await world.start('local');
+}, 120_000);
+afterAll(() => world?.stop());
+
+/** What the key service would say if it counted. */
+const trialOf = async (key: string): Promise<string> =>
+  (await world.replicas.ask(0, { key, dryRun: true })).body.code;
+
+describe('handing over', () => {
+  it('brings every key that lives, as its digest, and nothing twice', async () => {
+    const [kept, ended] = [await service.issue(), await service.issue()];
+    await service.post(`/v1/api-keys/${ended.key.id}/revoke`, { reason: 'retired' });
+    expect(await world.handOver()).toMatchObject({ created: 1, failed: [] });
+    expect(await world.handOver()).toMatchObject({ created: 0, unchanged: 0, rotated: 0 });
+    await expect(trialOf(kept.secret)).resolves.toBe('VALID');
+    await expect(world.centralCode(kept.secret)).resolves.toBe('NOT_FOUND');
+    await expect(trialOf(ended.secret)).resolves.toBe('NOT_FOUND');
+    const rows = await world.replicas.postgres.owner.query<{ row: string }[]>(
+      'SELECT t::text AS row FROM keys.legacy_secret t',
+    );
+    expect(rows.some(({ row }) => row.includes(kept.secret))).toBe(false);
+  });
+
+  it('again tells what was rotated, revoked or disabled since, however far the service is', async () => {
+    const rotated = await service.issue();
+    const revoked = await service.issue();
+    const disabled = await service.issue();
+    expect(await world.handOver()).toMatchObject({ created: 3, failed: [] });
+    const next = await service.rotate(rotated.key.id);
+    await service.post(`/v1/api-keys/${revoked.key.id}/revoke`, { reason: 'leaked' });
+    await world.own.query(
+      `UPDATE service_a.key SET state = 'disabled', version = version + 1 WHERE id = '${disabled.key.id}'`,
+    );
+    await world.move('dual');
+    await expect(world.centralCode(revoked.secret)).resolves.toBe('VALID');
+    expect(await world.handOver()).toMatchObject({
+      ...{ created: 0, rotated: 1, revoked: 1, disabled: 1, failed: [] },
+    });
+    await world.move('cutover');
+    await until('VALID', () => world.centralCode(next.secret));
+    await expect(world.centralCode(rotated.secret)).resolves.toBe('VALID');
+    await expect(world.centralCode(revoked.secret)).resolves.toBe('REVOKED');
+    await expect(world.centralCode(disabled.secret)).resolves.toBe('DISABLED');
+    expect(await world.handOver()).toMatchObject({ rotated: 0, revoked: 0, disabled: 0 });
+    await world.move('shadow');
+  }, 30_000);
+
+  it('of a key that was rotated twice since brings the newest secret, and ends what the key service had', async () => {
+    const { key, secret } = await service.issue();
+    await world.handOver();
+    await service.rotate(key.id, 0);
+    const newest = await service.rotate(key.id, 0);
+    expect(await world.handOver()).toMatchObject({ rotated: 1, failed: [] });
+    await until('VALID', () => trialOf(newest.secret));
+    await expect(trialOf(secret)).resolves.toBe('SUPERSEDED');
+  });
+
+  it('again after the way back tells what was changed meanwhile, also of keys that the key service has made', async () => {
+    const central = await world.seeded.issue();
+    expect((await world.takeOver()).unknown).not.toContain(central.key.id);
+    await expect(service.codeOf(central.secret)).resolves.toBe('200');
+    const next = await service.rotate(central.key.id);
+    expect(await world.handOver()).toMatchObject({ created: 0, rotated: 1, failed: [] });
+    await until('VALID', () => trialOf(next.secret));
+    await service.post(`/v1/api-keys/${central.key.id}/revoke`, { reason: 'leaked' });
+    expect(await world.handOver()).toMatchObject({ revoked: 1 });
+    await expect(world.centralCode(central.secret)).resolves.toBe('REVOKED');
+  });
+
+  it('leaves alone what ended at the key service: taking over tells nothing back', async () => {
+    const { key } = await service.issue();
+    await world.handOver();
+    await world.manage(`/v1/keys/${key.id}/revoke`, { reason: 'leaked' });
+    expect((await world.takeOver()).ended).toBe(1);
+    expect(await world.handOver()).toMatchObject({ revoked: 0, failed: [] });
+  });
+});
+
+describe('a service in dual that is still in shadow', () => {
+  it('tells the key service at once that a key was rotated or revoked there', async () => {
+    const dual = await world.start('dual');
+    await world.move('shadow');
+    const [rotated, revoked] = [await dual.issue(), await dual.issue()];
+    expect((await world.handOver()).failed).toEqual([]);
+    const next = await dual.rotate(rotated.key.id);
+    await expect(trialOf(next.secret)).resolves.toBe('VALID');
+    await dual.post(`/v1/api-keys/${revoked.key.id}/revoke`, { reason: 'leaked' });
+    await expect(trialOf(revoked.secret)).resolves.toBe('REVOKED');
+    expect(await world.handOver()).toMatchObject({ rotated: 0, failed: [] });
+  });
+
+  it('rotates nothing at the key service that it has not been told of', async () => {
+    const dual = await world.start('dual');
+    const { key } = await service.issue();
+    await world.handOver();
+    await service.rotate(key.id, 0);
+    const central = await world.seeded.issue();
+    await world.move('dual');
+    await until('200', () => dual.codeOf(central.secret));
+    const path = `/v1/api-keys/${key.id}/rotate`;
+    expect((await dual.post(path, {})).body).toMatchObject({ status: 409, code: 'CONFLICT' });
+    await world.handOver();
+    expect((await dual.post(path, { overlapSeconds: 0 })).status).toBe(200);
+  });
+});
