@@ -24,6 +24,7 @@ import { LoginIdempotency1700000005000 } from './1700000005000-login-idempotency
 import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 import { HandedOver1700000006000 } from './1700000006000-handed-over.js';
 import { SecretsOfImports1700000006010 } from './1700000006010-secrets-of-imports.js';
+import { NameSearch1700000006100 } from './1700000006100-name-search.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -44,6 +45,7 @@ export const MIGRATIONS = [
   ClientVersion1700000005010,
   HandedOver1700000006000,
   SecretsOfImports1700000006010,
+  NameSearch1700000006100,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

@@ -5,10 +5,10 @@ import type { KeyEntity } from './key.entity.js';
 /** What a list of keys is narrowed by. */
 export type KeyFilters = Omit<ListKeysQuery, 'limit' | 'cursor'>;
 
-/** Narrows a selection of keys to those that fit all filters at a time. */
+/** Narrows a selection of keys to those that fit all filters at a time, but for the text they are searched by. */
 export function filterKeys(
   select: SelectQueryBuilder<KeyEntity>,
-  { status, q, ...filters }: KeyFilters,
+  { status, ...filters }: Omit<KeyFilters, 'q'>,
   nowMs: number,
 ): void {
   for (const [name, condition] of Object.entries(CONDITIONS)) {
@@ -19,7 +19,6 @@ export function filterKeys(
   // the same said so that the index on the end skips what has expired
   if (filters.expiresBefore !== undefined && (status === 'active' || status === 'disabled'))
     select.andWhere('key.expires_at > :now');
-  if (q !== undefined) search(select, q);
 }
 
 /** Since when a key was not used; indexed. */
@@ -43,17 +42,3 @@ const BY_STATUS = {
   disabled: `key.state <> 'revoked' AND (key.state = 'disabled' OR key.consumer_off) AND NOT ${IS_EXPIRED}`,
   active: `key.state = 'active' AND NOT key.consumer_off AND NOT ${IS_EXPIRED}`,
 } as const satisfies Record<KeyStatus, string>;
-
-/** An id is looked up; anything else is part of a name, and, where it can be, the last characters of a secret. */
-function search(select: SelectQueryBuilder<KeyEntity>, q: string): void {
-  if (/^key_[0-9A-Za-z]{16}$/.test(q)) {
-    select.andWhere('key.id = :q', { q });
-    return;
-  }
-  const part = `%${q.replaceAll(/[\\%_]/g, '\\$&')}%`;
-  const isHint = /^[0-9A-Za-z]{4}$/.test(q);
-  const byHint = isHint
-    ? ` OR key.id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = :q))`
-    : '';
-  select.andWhere(`(key.name ILIKE :part${byHint})`, { part, q });
-}

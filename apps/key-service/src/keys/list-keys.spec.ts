@@ -279,4 +279,36 @@ describe('finding', () => {
     expect([first, second].map(namesOf)).toEqual([['x3', 'x2'], ['x1']]);
     expect(namesOf(await page('?service=service-a', token))).toEqual([]);
   });
+
+  test('by a part of the name among many keys, however few or many have it, page by page', async () => {
+    const { key } = await world.issue({ name: 'needle, made first', consumer: 'finding' });
+    await owner(
+      `INSERT INTO keys.key OVERRIDING SYSTEM VALUE
+       SELECT copy.* FROM keys.key k, generate_series(1, 1200) AS n,
+         jsonb_populate_record(k, jsonb_build_object('id', 'key_' || lpad(n::text, 16, '0'), 'name', 'hay ' || n,
+           'seq', nextval(pg_get_serial_sequence('keys.key', 'seq')))) AS copy
+       WHERE k.id = $1 ORDER BY n`,
+      [key.id],
+    );
+    await owner(
+      `INSERT INTO keys.secret
+       SELECT copy.* FROM keys.secret s, keys.key k, jsonb_populate_record(s, jsonb_build_object('key_id', k.id)) AS copy
+       WHERE s.key_id = $1 AND k.name LIKE 'hay %'`,
+      [key.id],
+    );
+    const all = async (query: string) => {
+      const found: string[] = [];
+      for (let cursor = ''; ;) {
+        const one = await page(`?consumer=finding&limit=50&${query}${cursor}`);
+        found.push(...namesOf(one));
+        if (one.nextCursor === null) return found;
+        cursor = `&cursor=${one.nextCursor}`;
+      }
+    };
+    const hay = Array.from({ length: 1_200 }, (_, i) => `hay ${1_200 - i}`);
+    expect(await all('q=needle')).toEqual(['needle, made first']);
+    expect(await all('q=hay%207')).toEqual(hay.filter((name) => name.startsWith('hay 7')));
+    expect(await all('q=HAY')).toEqual(hay);
+    expect(await all('q=needle&status=revoked')).toEqual([]);
+  });
 });

@@ -6,6 +6,7 @@ import { onlyVisible } from './find-key.js';
 import { filterKeys, LAST_USE, type KeyFilters } from './key-filters.js';
 import { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
+import { searchKeys } from './search-keys.js';
 import { showKeys } from './show-key.js';
 import type { Work } from './work.js';
 
@@ -22,8 +23,10 @@ export async function listKeys(
   const place = placeOf(scope, cursor);
   const nowMs = material.now();
   const select = onlyVisible(manager.createQueryBuilder(KeyEntity, 'key'), by);
-  filterKeys(select, filters, nowMs);
+  const { q, ...others } = filters;
+  filterKeys(select, others, nowMs);
   orderFor(filters, by)(select, place);
+  if (q !== undefined) await searchKeys(manager, select, { q, wanted: limit + 1 });
   const { entities, raw } = await select.limit(limit + 1).getRawAndEntities<{ place: string }>();
   const rows = entities.map((key, index) => ({ key, place: raw[index]!.place }));
   return pageOf(scope, rows, {
