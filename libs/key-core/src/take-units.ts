@@ -8,7 +8,7 @@ const SLACK_MS = 2 ** -6;
 /** Answer of {@link takeUnits}. */
 export interface UnitsTaken {
   allowed: boolean;
-  /** State to keep for the next call, after a refusal too: that heals a state which a clock set back or another limit left. */
+  /** State to keep for the next call; where nothing was taken only if the old one {@link isBeyond} the window. */
   tatMs: number;
   /** Whole units that could still be taken at once. */
   remaining: number;
@@ -51,6 +51,14 @@ export function takeUnits(
       ? 0
       : Math.max(1, secondsOf((wanted - limit.limit) * unitMs - slackMs)),
   };
+}
+
+/**
+ * Whether a state is further ahead than a whole window: a clock set back or a limit that was shortened left it. It counts as
+ * one window, which must be kept even where nothing is taken: else the limit is refused until the old state is over.
+ */
+export function isBeyond(tatMs: number, { windowSeconds }: RateLimit, nowMs: number): boolean {
+  return tatMs - nowMs > windowSeconds * 1_000;
 }
 
 /** Backlog in units; within rounding of a whole number it is that number, so that a burst counts to exactly the limit. */

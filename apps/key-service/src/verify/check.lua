@@ -32,6 +32,12 @@ local function lease_of(name, taken)
   return left, rest
 end
 
+-- that a bucket is full again after some time
+local function keep(name, ms)
+  local kept = math.max(1, math.ceil(ms))
+  redis.call('SET', name, string.format('%.6f', now + ms), 'PX', kept)
+end
+
 -- nil where the entry is the one that is known, else what is to be answered
 local function other_than(record, fill, tag, epoch, new_token)
   local entry = redis.call('GET', record)
@@ -77,8 +83,12 @@ local function check(k, a, new_token)
   for i = 1, limits do
     local limit, window = tonumber(ARGV[a + 5 + 2 * i]), tonumber(ARGV[a + 6 + 2 * i])
     local unit = window / limit
-    -- never more than a whole window behind: a limit that was shortened, or a clock set back, must not block for longer
     local behind = tonumber(redis.call('GET', KEYS[k + 2 + i]) or '0') - now
+    -- never more than a whole window behind: a limit that was shortened, or a clock set back, must not block for longer. It is
+    -- kept so at once: were it counted down from where it was, refusals would go on until the old window is over
+    if behind > window then
+      keep(KEYS[k + 2 + i], window)
+    end
     local taken = math.min(math.max(behind, 0), window) / unit
     local whole = math.floor(taken + 0.5)
     if math.abs(taken - whole) * unit <= CLOCK_STEP then
@@ -107,8 +117,7 @@ local function check(k, a, new_token)
     local taken, limit, unit, slack = unpack(buckets[i])
     if spends then
       taken = taken + cost
-      local kept = math.max(1, math.ceil(taken * unit))
-      redis.call('SET', KEYS[k + 2 + i], string.format('%.6f', now + taken * unit), 'PX', kept)
+      keep(KEYS[k + 2 + i], taken * unit)
     end
     answer[2 + 2 * i] = math.max(0, math.floor(limit - taken + slack / unit))
     answer[3 + 2 * i] = math.max(0, math.ceil(taken * unit - slack))

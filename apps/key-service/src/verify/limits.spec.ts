@@ -55,6 +55,25 @@ describe('the rate limit of a key, over 3 replicas', () => {
   }, 30_000);
 });
 
+it('a limit that is shortened lets calls pass after the wait that it names, on every replica', async () => {
+  const rateLimits = [{ name: 'all', limit: 1, windowSeconds: 30 * 86_400 }];
+  const { key, secret } = await seeded.issue({ rateLimits });
+  expect(await replicas.flood(3, { key: secret })).toEqual({ VALID: 1, RATE_LIMITED: 2 });
+  const patched = await replicas
+    .call('patch', `/v1/keys/${key.id}`, seeded.admin)
+    .set('if-match', '"1"')
+    .send({ rateLimits: [{ ...rateLimits[0], windowSeconds: 2 }] });
+  expect(patched.status).toBe(200);
+  const codes = new Set<string>();
+  for (let i = 0; !codes.has('VALID'); i += 1) {
+    const { body } = await replicas.ask(i, { key: secret });
+    codes.add(body.code);
+    expect(body.rateLimits).toEqual([expect.objectContaining({ name: 'all', limit: 1 })]);
+    expect(body.rateLimits![0]!.resetSeconds).toBeLessThanOrEqual(2);
+  }
+  expect([...codes]).toEqual(['RATE_LIMITED', 'VALID']);
+}, 30_000);
+
 it('nothing that is kept in Redis is kept for ever', async () => {
   const shared = { name: 'shared', limit: 50, windowSeconds: 60, sharedBy: 'consumer' };
   const own = { name: 'own', limit: 40, windowSeconds: 60 };
@@ -142,6 +161,30 @@ describe('limits that are counted in Redis', () => {
     });
     await fc.assert(property, { numRuns: 150 });
   }, 60_000);
+
+  it.each([
+    { by: 'a limit that was shortened', wasSeconds: 2_592_000, backMs: 0 },
+    { by: 'a clock that was set back', wasSeconds: 10, backMs: 86_400_000 },
+  ])('are there again after one window where $by left more, here and there', async (left) => {
+    const local = new LocalLimits();
+    const owner = { keyId: left.by, consumer: 'c' };
+    let nowMs = START_MS;
+    let limit = { name: 'a', limit: 5, windowSeconds: left.wasSeconds };
+    const ask = async (waitMs: number, cost: number, isDry = false) => {
+      nowMs += waitMs;
+      const spending = { limits: [limit], quota: null, cost, isDry };
+      const here = partsOf(local.spend(owner, spending, { replicas: 1, nowMs }));
+      expect(partsIn(await inRedis(owner.keyId, spending, nowMs))).toEqual(here);
+      return here;
+    };
+    await ask(0, 5);
+    limit = { ...limit, windowSeconds: 10 };
+    const refused = { decided: [true, 0], seconds: [2, 10] };
+    expect(await ask(-left.backMs, 1, true)).toEqual(refused);
+    expect(await ask(1_000, 1)).toEqual({ decided: [true, 0], seconds: [1, 9] });
+    expect(await ask(999, 1)).toMatchObject({ decided: [true, 0] });
+    expect(await ask(1, 1)).toMatchObject({ decided: [false, 0] });
+  });
 
   /** Sent at once, so that many are under way; one connection keeps their order. */
   async function inRedis(

@@ -1,5 +1,5 @@
 import type { RateLimit } from '#contracts';
-import { takeUnits } from '#key-core';
+import { isBeyond, takeUnits } from '#key-core';
 import type { Spending, Spent } from './spending.js';
 
 const MAX_BUCKETS = 100_000;
@@ -31,9 +31,10 @@ export class LocalLimits {
     });
     const refusing = takings.find((one) => !one.taken.allowed);
     const spends = refusing === undefined && !isDry;
-    if (spends) for (const { name, taken } of takings) this.keep(name, taken.tatMs);
-    const states = takings.map(({ limit, own, oldMs, taken }) => {
-      const { remaining, resetSeconds } = spends ? taken : takeUnits(oldMs, own, 0, share.nowMs);
+    const states = takings.map(({ name, limit, own, oldMs, taken }) => {
+      const next = spends ? taken : takeUnits(oldMs, own, 0, share.nowMs);
+      if (spends || isBeyond(oldMs, own, share.nowMs)) this.keep(name, next.tatMs);
+      const { remaining, resetSeconds } = next;
       return { name: limit.name, limit: limit.limit, remaining, resetSeconds };
     });
     return {

@@ -1,5 +1,5 @@
 import type { LimitState, RateLimit } from '#contracts';
-import { takeUnits } from '#key-core';
+import { isBeyond, takeUnits } from '#key-core';
 
 const MAX_BUCKETS = 100_000;
 
@@ -18,11 +18,16 @@ export class OwnLimits {
   take(keyId: string, limits: readonly RateLimit[], isDry: boolean, nowMs: number): Taken {
     const takings = limits.map((limit) => {
       const name = `${keyId}:${limit.name}`;
-      return { name, limit, taken: takeUnits(this.buckets.get(name) ?? 0, limit, 1, nowMs) };
+      const oldMs = this.buckets.get(name) ?? 0;
+      return { name, limit, oldMs, taken: takeUnits(oldMs, limit, 1, nowMs) };
     });
     const refusing = takings.find((one) => !one.taken.allowed);
-    if (refusing === undefined && !isDry)
-      for (const { name, taken } of takings) this.keep(name, taken.tatMs);
+    const spends = refusing === undefined && !isDry;
+    for (const { name, limit, oldMs, taken } of takings) {
+      if (spends) this.keep(name, taken.tatMs);
+      else if (isBeyond(oldMs, limit, nowMs))
+        this.keep(name, takeUnits(oldMs, limit, 0, nowMs).tatMs);
+    }
     return {
       isRefused: refusing !== undefined,
       retrySeconds: refusing?.taken.retryAfterSeconds ?? 0,
