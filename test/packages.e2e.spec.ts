@@ -5,6 +5,7 @@ import type { IssuedClient, IssuedKey } from '#contracts';
 import { call, type Call } from '../tools/quickstart/http.js';
 import { createOutsideProject, exampleOf, type OutsideProject } from './support/outside-project.js';
 import { ROOT } from './support/platform.js';
+import { closeRaw, sendRaw } from './support/raw-http.js';
 import { startScene, type Scene } from './support/scene.js';
 import { tempDir } from './support/temp-dir.js';
 
@@ -38,6 +39,7 @@ beforeAll(async () => {
   clientSecret = (await made<IssuedClient>('login', '/v1/clients', account)).clientSecret;
 }, 120_000);
 afterAll(async () => {
+  closeRaw();
   await scene?.platform.remove();
   folder.remove();
 });
@@ -70,6 +72,17 @@ const places = () => ({
 async function told(url: string, headers: Call['headers'] = {}): Promise<unknown[]> {
   const { status, body } = await call(url, { headers });
   return [status, (body as { code?: string } | null)?.code];
+}
+
+/** The same of a request with a header twice. */
+async function toldTwice(url: string, name: string, value: string): Promise<unknown[]> {
+  const headers = [
+    [name, value],
+    [name, value],
+  ] as const;
+  const { pathname } = new URL(url);
+  const { status, text } = await sendRaw(url, { method: 'GET', path: pathname, headers });
+  return [status, (JSON.parse(text) as { code?: string }).code];
 }
 
 test('a package names every import, and holds no test and no map', () => {
@@ -127,6 +140,10 @@ describe.each(PROJECTS)(
         200,
         undefined,
       ]);
+      expect(await toldTwice(`${url}/me`, 'authorization', user.authorization)).toEqual([
+        400,
+        'INVALID_HEADER',
+      ]);
     });
 
     test('lets in services by their keys, as the example of key-guard says', async () => {
@@ -140,6 +157,7 @@ describe.each(PROJECTS)(
       ]);
       const { status, body } = await call(`${url}/stock`, { headers: { 'x-api-key': secret } });
       expect([status, body]).toMatchObject([200, { readBy: 'service-b' }]);
+      expect(await toldTwice(`${url}/stock`, 'x-api-key', secret)).toEqual([400, 'INVALID_HEADER']);
       const revoked = { token: admin, body: { reason: 'compromised' } };
       await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
       expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);

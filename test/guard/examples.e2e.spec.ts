@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import type { IssuedKey, Key } from '#contracts';
 import { freePort } from '../support/free-port.js';
 import { ROOT } from '../support/platform.js';
+import { closeRaw, sendRaw } from '../support/raw-http.js';
 import { startGuardWorld, until, type GuardWorld } from './support/guards.js';
 
 /** Lets the examples import the package by its name, as it stands here. */
@@ -33,6 +34,7 @@ beforeAll(async () => {
   loginUrl = `http://127.0.0.1:${(login.address() as AddressInfo).port}`;
 }, 90_000);
 afterAll(async () => {
+  closeRaw();
   login?.closeAllConnections();
   login?.close();
   await world?.stop();
@@ -102,6 +104,18 @@ describe.each(['express', 'fastify'])('the example for %s', (framework) => {
     expect([scopeless.status, scopeless.body.code]).toEqual([403, 'INSUFFICIENT_SCOPE']);
     const trial = await get((await world.seeded.issue({ environment: 'test' })).secret);
     expect([trial.status, trial.body.code]).toEqual([403, 'WRONG_ENVIRONMENT']);
+  });
+
+  test('refuses two keys in one request, also good ones, as the platform does', async () => {
+    const headers = [
+      ['x-api-key', issued.secret],
+      ['x-api-key', issued.secret],
+    ] as const;
+    const answer = await sendRaw(url, { method: 'GET', path: '/reports', headers });
+    expect([answer.status, JSON.parse(answer.text)]).toMatchObject([
+      400,
+      { code: 'INVALID_HEADER' },
+    ]);
   });
 
   test('hears of a revocation, reports its use and ends when it is told to', async () => {

@@ -90,7 +90,7 @@ describe('KeyGuard', () => {
   };
   const answer = (verdict: unknown, status = 200) =>
     keyService.answer((_seen, response) => json(response, status, verdict));
-  const call = (headers: Record<string, string> = { 'x-api-key': 'kw_live_x' }) =>
+  const call = (headers: Record<string, string | string[]> = { 'x-api-key': 'kw_live_x' }) =>
     request(app.getHttpServer()).get('/things').set(headers);
 
   beforeEach(async () => {
@@ -133,6 +133,22 @@ describe('KeyGuard', () => {
     await start(ThingsController);
     const response = await call({ 'x-api-key': 'kw_live_x', authorization: 'Bearer x' });
     expect([response.status, keyService.seen]).toEqual([400, []]);
+  });
+
+  it.each([
+    ['two headers with a key', ['kw_live_x', 'kw_live_y']],
+    ['the same key twice', ['kw_live_x', 'kw_live_x']],
+    ['a key beside an empty one', ['', 'kw_live_x']],
+    ['one header with a list of keys', 'kw_live_x,kw_live_y'],
+  ])('answers 400 INVALID_HEADER to %s, and asks nobody', async (_what, keys) => {
+    await start(ThingsController);
+    answer(verdictOf('VALID'));
+    const response = await call({ 'x-api-key': keys }).expect(400);
+    expect(response.body).toMatchObject({ code: 'INVALID_HEADER' });
+    expect([JSON.stringify(response.body), keyService.seen]).toEqual([
+      expect.not.stringContaining('kw_live_'),
+      [],
+    ]);
   });
 
   it('answers a key that is too long like any invalid one, and asks nobody', async () => {

@@ -33,8 +33,8 @@ const MAX_KEY_CHARACTERS = 1_024;
 
 /**
  * What to do with a request whose `x-api-key` must be good for these scopes. No key is 401, a refused one 403, one over a limit
- * 429, and 503 when nobody can decide. The key is taken from that header only, and not beside `Authorization`: which of
- * two principals calls must not be a guess.
+ * 429, and 503 when nobody can decide. The key is taken from that header only, not beside `Authorization`, and not where there
+ * are two: which of two principals calls must not be a guess.
  */
 export function checkRequest(
   verify: Verify,
@@ -44,6 +44,8 @@ export function checkRequest(
   const key = request.headers['x-api-key'];
   if (key !== undefined && request.headers.authorization !== undefined)
     return refused(problemWith('INVALID_HEADER', 'Send x-api-key or Authorization, not both'));
+  if (isSeveral(key))
+    return refused(problemWith('INVALID_HEADER', 'Send one key in x-api-key, once'));
   if (typeof key !== 'string' || key.trim() === '') {
     const problem = problemWith('API_KEY_MISSING', 'Send the key in the x-api-key header');
     return refused(problem, { 'WWW-Authenticate': 'ApiKey' });
@@ -52,6 +54,11 @@ export function checkRequest(
   if (key.length > MAX_KEY_CHARACTERS) return refused(refusalOf('MALFORMED'));
   const verdict = verify({ key, scopes, clientIp: addressOf(request.ip), from: request });
   return verdict instanceof Promise ? verdict.then(answerOf, unavailable) : answerOf(verdict);
+}
+
+/** Node joins headers of one name by a comma, which is in no key; other servers may give a list. */
+function isSeveral(key: string | string[] | undefined): boolean {
+  return typeof key === 'string' ? key.includes(',') : key !== undefined && key.length > 1;
 }
 
 function answerOf(verdict: Verdict): GuardAnswer {
