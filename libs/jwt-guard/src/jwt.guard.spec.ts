@@ -133,6 +133,19 @@ test('a token that is refused is 401 INVALID_TOKEN with the same answer for ever
   }
 });
 
+test('two Authorization headers are 400 INVALID_HEADER, also where either token is good', async () => {
+  const api = await start();
+  const good = `Bearer ${await issuer.token()}`;
+  for (const headers of [
+    [good, 'Bearer x.y.z'],
+    ['Bearer x.y.z', good],
+    [good, good],
+  ]) {
+    const answer = await api.get('/mine').set({ authorization: headers } as never);
+    expect([answer.status, answer.body.code]).toEqual([400, 'INVALID_HEADER']);
+  }
+});
+
 test('a good token opens a route for whoever is authenticated, and the handler sees the claims', async () => {
   const api = await start();
   const token = await issuer.token({ sub: 'usr_7' });

@@ -3,11 +3,12 @@ import { AuthGuard } from '@nestjs/passport';
 import { scopesOf, type Claims } from '#contracts';
 import { AccessTokenStrategy } from './access-token.strategy.js';
 import { accessOf, callerOf, type Access } from './access.js';
+import { hasSeveralTokens } from './bearer-token.js';
 import { IS_LIVE, type IsLive } from './is-live.js';
 import { AccessRefused } from './access-refused.js';
 
 /**
- * Lets a request in as its route says, and nobody where the route says nothing. 401 UNAUTHENTICATED without a token, 401
+ * Lets a request in as its route says, and nobody where the route says nothing. 400 INVALID_HEADER with two tokens, 401 UNAUTHENTICATED without a token, 401
  * INVALID_TOKEN with one that is refused, 403 FORBIDDEN without the right, 503 where the issuer's keys cannot be had.
  */
 @Injectable()
@@ -44,8 +45,11 @@ export class JwtGuard extends AuthGuard() {
   }
 
   private async admit(context: ExecutionContext, access: Access): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<object>();
+    if (hasSeveralTokens(request))
+      throw new AccessRefused('INVALID_HEADER', 'Send the header Authorization once');
     await super.canActivate(context);
-    const caller = callerOf(context.switchToHttp().getRequest<object>())!;
+    const caller = callerOf(request)!;
     if (!(await this.isLive(caller))) throw refused(context, new Error('No longer live'));
     if (isAllowed(caller, access)) return true;
     throw new AccessRefused('FORBIDDEN', `This needs ${namesOf(access)}`);
