@@ -25,6 +25,7 @@ import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 import { HandedOver1700000006000 } from './1700000006000-handed-over.js';
 import { SecretsOfImports1700000006010 } from './1700000006010-secrets-of-imports.js';
 import { NameSearch1700000006100 } from './1700000006100-name-search.js';
+import { ParityAnew1700000006200 } from './1700000006200-parity-anew.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -46,6 +47,7 @@ export const MIGRATIONS = [
   HandedOver1700000006000,
   SecretsOfImports1700000006010,
   NameSearch1700000006100,
+  ParityAnew1700000006200,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

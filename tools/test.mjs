@@ -59,7 +59,8 @@ async function jest(name, args) {
 async function attempt(name, args, file) {
   console.log(`\n== ${name}`);
   const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-  const jestArgs = ['--passWithNoTests', '--json', `--outputFile=${file}`, ...args];
+  // What a suite that failed to start has left open would keep the run from ending; its servers end with it.
+  const jestArgs = ['--forceExit', '--passWithNoTests', '--json', `--outputFile=${file}`, ...args];
   try {
     await run(
       process.execPath,

@@ -136,7 +136,10 @@ export type ImportList = z.infer<typeof importList>;
 export const patchImportBody = z.strictObject({ mode: importMode }).meta({ id: 'PatchImportBody' });
 export type PatchImportBody = z.infer<typeof patchImportBody>;
 
-/** How both sides decided on the same requests: the same, only the old side let pass, only the platform did. */
+/**
+ * How both sides decided on the same requests: the same, only the old side let pass, only the platform did. Whether a limit or quota
+ * was spent is not compared: the side that only looks spends none.
+ */
 export const PARITY_OUTCOMES = ['agree', 'onlyOld', 'onlyCentral'] as const;
 export const parityOutcome = z.enum(PARITY_OUTCOMES);
 export type ParityOutcome = z.infer<typeof parityOutcome>;
@@ -149,7 +152,10 @@ const parityExample = z.object({
   lastSeenAt: instantOut,
 });
 
-/** Answer of `GET /v1/imports/{id}/parity`, about the service of the import; examples are the most frequent, ten at most. */
+/**
+ * Answer of `GET /v1/imports/{id}/parity`, about the service of the import since one of its imports was last moved; examples are the
+ * most frequent, ten at most.
+ */
 export const parityReport = z
   .object({
     service: slug,

@@ -1,5 +1,16 @@
-import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   createImportBody,
   importedKeys,
@@ -13,9 +24,12 @@ import {
   type ListImportsQuery,
   type PatchImportBody,
 } from '#contracts';
+import { Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
+import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { SentBy, type Sender } from '../idempotency/once.js';
 import { Imports } from './imports.js';
 
 /** Path of the route that takes large bodies. */
@@ -30,12 +44,16 @@ export class ImportsController {
   @Post()
   @HttpCode(200)
   @Managed()
+  @Repeatable()
   @ApiOperation({
     summary: 'Import up to 1,000 keys by their hashes; each item has a result of its own',
   })
   @ApiResponse({ status: 200, standardSchema: importedKeys })
-  create(@Body({ schema: createImportBody }) body: CreateImportBody, @By() by: Principal) {
-    return this.imports.create(body, by);
+  create(
+    @Body({ schema: createImportBody }) body: CreateImportBody,
+    @SentBy() { by, once }: Sender,
+  ) {
+    return this.imports.create(body, by, once);
   }
 
   @Get()
@@ -48,6 +66,7 @@ export class ImportsController {
 
   @Get(':id')
   @Audited()
+  @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Read an import and how far it is' })
   @ApiResponse({ status: 200, standardSchema: keyImport })
   read(@Param('id', { schema: importId }) id: string, @By() by: Principal) {
@@ -56,14 +75,23 @@ export class ImportsController {
 
   @Patch(':id')
   @Managed()
-  @ApiOperation({ summary: 'Say which side counts: move on, or back' })
+  @UseInterceptors(TaggedInterceptor)
+  @ApiOperation({
+    summary: 'Say which side counts: move on, or back; the comparison of both begins anew',
+  })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag of the version to move',
+  })
   @ApiResponse({ status: 200, standardSchema: keyImport })
   move(
     @Param('id', { schema: importId }) id: string,
     @Body({ schema: patchImportBody }) { mode }: PatchImportBody,
     @By() by: Principal,
+    @Headers('if-match') ifMatch: string | undefined,
   ) {
-    return this.imports.move(id, mode, by);
+    return this.imports.move(id, mode, { by, ifMatch });
   }
 
   @Get(':id/parity')

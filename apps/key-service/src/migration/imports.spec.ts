@@ -1,7 +1,14 @@
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac, pbkdf2Sync, scryptSync } from 'node:crypto';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
-import type { ImportedKeys, Key, KeyImport, RotatedKey, VerifyBody } from '#contracts';
+import type {
+  ImportedKeys,
+  Key,
+  KeyImport,
+  ParityReport,
+  RotatedKey,
+  VerifyBody,
+} from '#contracts';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { foreignText, importerOf, itemOf, SALTED, sha256 } from './testing.js';
@@ -34,32 +41,74 @@ const post = (path: string, body: object, token = seeded.admin) =>
 
 describe('an imported key', () => {
   const hmacKey = Buffer.alloc(32, 9);
+  const salt = Buffer.from('0123456789abcdef');
+  const b64 = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
+  const secretOf = (text: string) => text.slice(text.indexOf('.') + 1);
+  const SECRET = { segment: { kind: 'after', separator: '.', count: 1 } };
+  const PREFIX = { shape: { prefix: 'old_' } };
   const kinds: [string, object, (text: string) => string | Promise<string>][] = [
-    ['sha256', { shape: { prefix: 'old_' } }, sha256],
+    ['sha256', { algorithm: 'sha256', ...PREFIX }, sha256],
+    [
+      'sha512-secret',
+      { algorithm: 'sha512', encoding: 'base64', ...SECRET, ...PREFIX },
+      (text) => createHash('sha512').update(secretOf(text)).digest('base64'),
+    ],
+    [
+      'sha256-without',
+      { algorithm: 'sha256', segment: { kind: 'without', prefix: 'old_' }, ...PREFIX },
+      (text) => sha256(text.slice(4)),
+    ],
     [
       'hmac-sha256',
-      { key: hmacKey.toString('base64'), encoding: 'base64url', shape: { prefix: 'old_' } },
+      {
+        algorithm: 'hmac-sha256',
+        key: hmacKey.toString('base64'),
+        encoding: 'base64url',
+        ...PREFIX,
+      },
       (text) => createHmac('sha256', hmacKey).update(text).digest('base64url'),
     ],
-    ['bcrypt', SALTED, (text) => hashSync(text, 8)],
-    ['argon2id', SALTED, (text) => argon2.hash(text, { memoryCost: 1_024, timeCost: 1 })],
+    ['bcrypt', { algorithm: 'bcrypt', ...SALTED }, (text) => hashSync(text, 8)],
+    [
+      'bcrypt-prehashed',
+      { algorithm: 'bcrypt', preHashed: 'sha256-hex', ...SECRET, ...SALTED },
+      (text) => hashSync(sha256(secretOf(text)), 8),
+    ],
+    [
+      'argon2id',
+      { algorithm: 'argon2id', ...SALTED },
+      (text) => argon2.hash(text, { memoryCost: 1_024, timeCost: 1 }),
+    ],
+    [
+      'scrypt',
+      { algorithm: 'scrypt', ...SALTED },
+      (text) =>
+        `$scrypt$ln=10,r=8,p=1$${b64(salt)}$${b64(scryptSync(text, salt, 32, { N: 1_024 }))}`,
+    ],
+    [
+      'pbkdf2',
+      { algorithm: 'pbkdf2', ...SALTED, locator: { kind: 'start', length: 11 } },
+      (text) =>
+        `$pbkdf2-sha256$i=1000$${b64(salt)}$${b64(pbkdf2Sync(text, salt, 1_000, 32, 'sha256'))}`,
+    ],
   ];
 
   it.each(kinds)(
     'by %s opens, on every replica, and has our own digest from its first use on',
-    async (algorithm, rest, hash) => {
-      const text = foreignText(`${algorithm}1`);
-      const locator = 'locator' in rest ? { locator: text.split('.')[0] } : {};
+    async (source, scheme, hash) => {
+      const text = foreignText(`${source}1`);
+      const isSalted = 'locator' in scheme;
+      const isStart = source === 'pbkdf2';
+      const locator = isSalted && { locator: isStart ? text.slice(0, 11) : text.split('.')[0] };
       const item = { ...itemOf(text, await hash(text)), ...locator };
       const { results } = await importKeys({
-        source: algorithm,
-        scheme: { algorithm, ...rest },
+        source,
+        scheme,
         items: [item],
       });
       const { keyId } = results[0]!;
-      expect(results).toEqual([
-        { index: 0, item: item.item, status: 'created', keyId, weak: algorithm === 'sha256' },
-      ]);
+      const weak = source.startsWith('sha');
+      expect(results).toEqual([{ index: 0, item: item.item, status: 'created', keyId, weak }]);
       await expect(codeOf(`${text}x`)).resolves.toBe('NOT_FOUND');
       await expect(
         seeded.count('secret', `key_id = '${keyId}' AND pepper_version = 0`),
@@ -399,6 +448,26 @@ describe('an import', () => {
     });
   });
 
+  it('is made once under an Idempotency-Key, which is good for no other body', async () => {
+    const body = (name: string) => ({
+      service: 'service-a',
+      source: 'repeated',
+      scheme: { algorithm: 'sha256', shape: { prefix: 'old_' } },
+      items: [itemOf(foreignText(name))],
+    });
+    const send = (name: string) =>
+      post('/v1/imports', body(name)).set('idempotency-key', 'import-once');
+    const first = await send('repeated');
+    expect(first.body).toMatchObject({ created: 1, unchanged: 0 });
+    const second = await send('repeated');
+    expect(second.headers['idempotency-replayed']).toBe('true');
+    expect(second.body).toEqual(first.body);
+    expect(problemIn(await send('another'))).toEqual({
+      status: 422,
+      code: 'IDEMPOTENCY_KEY_REUSED',
+    });
+  });
+
   it('keeps the scheme that its source was begun with', async () => {
     const items = [itemOf(foreignText('scheme'))];
     const body = { service: 'service-a', scheme: { algorithm: 'sha512' }, items };
@@ -497,6 +566,50 @@ describe('the side that counts', () => {
         onlyOld: [example(keyId, ['VALID', 'REVOKED'], 2)],
         onlyCentral: [example('key_Central000000001', ['NOT_FOUND', 'VALID'], 3)],
       },
+    });
+  });
+
+  it('is not compared by limits that one side spends and the other only looks at, and anew after a move', async () => {
+    const { import: made } = await importKeys({
+      source: 'limited',
+      items: [itemOf(foreignText('limited'))],
+    });
+    const entries = [
+      { keyId: null, oldCode: 'RATE_LIMITED', centralCode: 'VALID', count: 7 },
+      { keyId: null, oldCode: 'VALID', centralCode: 'QUOTA_EXCEEDED', count: 8 },
+      { keyId: null, oldCode: 'RATE_LIMITED', centralCode: 'REVOKED', count: 9 },
+    ];
+    const token = await replicas.issuer.service('service-a', 'keys:verify');
+    const counts = async () => {
+      const { body } = await replicas.call('get', `/v1/imports/${made.id}/parity`, seeded.admin);
+      const { agree, onlyOld, onlyCentral } = body as ParityReport;
+      return { agree, onlyOld, onlyCentral };
+    };
+    await move(made.id, 'dual');
+    await move(made.id, 'shadow');
+    await expect(counts()).resolves.toEqual({ agree: 0, onlyOld: 0, onlyCentral: 0 });
+    const batch = { batchId: '5b0a7a52-5b83-4e05-9b1a-0d1f6a2f4c12', entries };
+    expect((await post('/v1/migration/parity', batch, token)).status).toBe(200);
+    await expect(counts()).resolves.toEqual({ agree: 15, onlyOld: 9, onlyCentral: 0 });
+    await move(made.id, 'dual');
+    await expect(counts()).resolves.toEqual({ agree: 0, onlyOld: 0, onlyCentral: 0 });
+  });
+
+  it('is moved on the version that the ETag names', async () => {
+    const { import: made } = await importKeys({
+      source: 'tagged',
+      items: [itemOf(foreignText('tagged'))],
+    });
+    const path = `/v1/imports/${made.id}`;
+    const read = await replicas.call('get', path, seeded.admin);
+    expect(read.headers['etag']).toBe('"1"');
+    const moveOn = (mode: string) =>
+      replicas.call('patch', path, seeded.admin).set('if-match', '"1"').send({ mode });
+    const moved = await moveOn('cutover');
+    expect([moved.status, moved.headers['etag']]).toEqual([200, '"2"']);
+    expect(problemIn(await moveOn('shadow'))).toEqual({ status: 412, code: 'VERSION_MISMATCH' });
+    expect((await replicas.call('get', path, seeded.admin)).body).toMatchObject({
+      mode: 'cutover',
     });
   });
 });

@@ -9,30 +9,34 @@ import type {
   ListImportsQuery,
   ParityReport,
 } from '#contracts';
+import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { maySee, type Principal } from '../access/principal.js';
 import { Mutations } from '../changes/mutations.js';
+import { Idempotency } from '../idempotency/idempotency.js';
+import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import type { Work } from '../keys/work.js';
 import { Stores } from '../stores.js';
 import { importKeys } from './import-keys.js';
 import { ImportRules } from './import-rules.js';
 import { findImport, showImports } from './import-store.js';
-import { readParity } from './parity.js';
+import { forgetParity, readParity } from './parity.js';
 
 /** Keys that come from elsewhere, and which side counts for them. */
 @Injectable()
 export class Imports {
   constructor(
     private readonly mutations: Mutations,
+    private readonly idempotency: Idempotency,
     private readonly stores: Stores,
     private readonly rules: ImportRules,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
   /** See {@link importKeys}. This replica knows the keys when it returns, the others a moment later. */
-  async create(body: CreateImportBody, by: Principal): Promise<ImportedKeys> {
-    const { result } = await this.mutations.run((manager) =>
+  async create(body: CreateImportBody, by: Principal, once: Once | null): Promise<ImportedKeys> {
+    const { result } = await this.idempotency.run(once, (manager) =>
       importKeys(this.workOf(manager, by), body),
     );
     await this.rules.refresh();
@@ -53,12 +57,24 @@ export class Imports {
     return found;
   }
 
-  /** Moves on or back. @throws NotFoundException as {@link read} */
-  async move(id: string, mode: ImportMode, by: Principal): Promise<KeyImport> {
+  /**
+   * Moves on or back. What both sides say is counted anew from then on: it is about the side that counts.
+   *
+   * @throws NotFoundException as {@link read}; ProblemException VERSION_MISMATCH
+   */
+  async move(
+    id: string,
+    mode: ImportMode,
+    { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
+  ): Promise<KeyImport> {
     const { result } = await this.mutations.run(async (manager) => {
       const before = await findImport(manager, 'id = $1', [id]);
       if (before === null || !maySee(by, [before.service])) throw noImport(id);
-      if (before.mode !== mode) await this.write(manager, id, mode);
+      checkVersion(ifMatch, before.version);
+      if (before.mode !== mode) {
+        await this.write(manager, id, mode);
+        await forgetParity(manager, before.service);
+      }
       const [shown] = await showImports(manager, { id, services: null });
       const change = changeBy(by, {
         action: 'import.moved',

@@ -11,6 +11,7 @@ import { AccessModule } from '../access/access.module.js';
 import { Mutations } from '../changes/mutations.js';
 import type { KeyServiceEnv } from '../config.js';
 import { createPool, databaseUrlOf } from '../database.js';
+import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
@@ -61,7 +62,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     return {
       module: MigrationModule,
       global: true,
-      imports: [AccessModule],
+      imports: [AccessModule, IdempotencyModule],
       controllers: [ImportsController, ExportsController],
       providers: [pool, rules, SlowPool, foreign, Imports, Exports],
       exports: [foreign, rules],

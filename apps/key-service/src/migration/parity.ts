@@ -27,7 +27,7 @@ export async function takeParity(
   return rows[0]?.accepted ?? 0;
 }
 
-/** What was counted for a service, with the most frequent examples. */
+/** What was counted for a service since it was last moved, with the most frequent examples. */
 export async function readParity(manager: EntityManager, service: string): Promise<ParityReport> {
   const rows = await manager.query<Row[]>(READ, [service, EXAMPLES]);
   const of = (outcome: ParityOutcome) => rows.filter((row) => row.outcome === outcome);
@@ -45,6 +45,11 @@ export async function readParity(manager: EntityManager, service: string): Promi
       onlyCentral: of('onlyCentral').map(exampleOf),
     },
   };
+}
+
+/** Begins the comparison of a service anew. */
+export async function forgetParity(manager: EntityManager, service: string): Promise<void> {
+  await manager.query('DELETE FROM keys.import_parity WHERE service = $1', [service]);
 }
 
 interface Row {
@@ -82,11 +87,16 @@ const TAKE = `
   )
   SELECT CASE WHEN EXISTS (SELECT FROM claimed) THEN cardinality($3::text[]) ELSE 0 END AS accepted FROM (SELECT count(*) FROM taken) t`;
 
+/** A key that has spent its limit is as good as any: in shadow one side spends, and the other only looks. */
 const READ = `
-  WITH rows AS (
-    SELECT *, CASE WHEN (old_code = 'VALID') = (central_code = 'VALID') THEN 'agree'
-      WHEN old_code = 'VALID' THEN 'onlyOld' ELSE 'onlyCentral' END AS outcome
+  WITH sides AS (
+    SELECT *, old_code IN ('VALID', 'RATE_LIMITED', 'QUOTA_EXCEEDED') AS old_opens,
+      central_code IN ('VALID', 'RATE_LIMITED', 'QUOTA_EXCEEDED') AS central_opens
     FROM keys.import_parity WHERE service = $1
+  ), rows AS (
+    SELECT *, CASE WHEN old_opens = central_opens THEN 'agree'
+      WHEN old_opens THEN 'onlyOld' ELSE 'onlyCentral' END AS outcome
+    FROM sides
   ), ranked AS (
     SELECT *, sum(count) OVER (PARTITION BY outcome) AS total, min(first_at) OVER () AS since,
       row_number() OVER (PARTITION BY outcome ORDER BY count DESC, key_id, old_code, central_code) AS place
