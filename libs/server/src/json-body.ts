@@ -36,6 +36,9 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
       done(error as Error);
     }
   });
+  fastify.addContentTypeParser('*', (request, _body, done) =>
+    done(unsupported(formPaths, request.url)),
+  );
   if (formPaths.size === 0) return;
   fastify.addContentTypeParser(
     'application/x-www-form-urlencoded',

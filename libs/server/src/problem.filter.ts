@@ -42,6 +42,7 @@ export class ProblemFilter implements ExceptionFilter {
     // What is wrong with a request as such is wrong at every address.
     const isNotFound = request.is404 && !(error instanceof ProblemException);
     const told = isNotFound ? this.notFound(request) : toldOf(error);
+    if (told.code === 'BODY_TOO_LARGE') told.detail = mostOf(request);
     sendProblem(request, reply, told, error);
   }
 
@@ -138,9 +139,11 @@ function retryOf(status: number): Record<string, string> {
   return status === 503 ? { 'retry-after': '1' } : {};
 }
 
+const KIB = 1_024;
+const MIB = KIB * KIB;
+
 const FASTIFY_DETAILS: Partial<Record<ErrorCode, string>> = {
   INVALID_REQUEST: 'The request could not be read',
-  BODY_TOO_LARGE: 'Send at most 64 KiB',
   UNSUPPORTED_MEDIA_TYPE: 'Send the body as application/json',
 };
 
@@ -152,6 +155,13 @@ function toldOfFastify(error: Error, status: number): Told {
     return { code: 'INVALID_JSON', detail: 'Send one valid JSON value as the body' };
   const code = BY_STATUS[status] ?? 'INVALID_REQUEST';
   return { code, detail: FASTIFY_DETAILS[code] ?? problemOf(code).title };
+}
+
+/** Routes differ in what they take. */
+function mostOf({ routeOptions }: FastifyRequest): string {
+  const bytes = routeOptions.bodyLimit;
+  const most = bytes < MIB ? `${bytes / KIB} KiB` : `${bytes / MIB} MiB`;
+  return `Send at most ${most} as the body`;
 }
 
 function pathOf(request: FastifyRequest): string {

@@ -84,9 +84,18 @@ function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
   return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'REQUEST_TIMEOUT' : 'INVALID_REQUEST';
 }
 
+/** What would be right. */
+const DETAILS: Partial<Record<ErrorCode, string>> = {
+  HEADERS_TOO_LARGE: 'Send at most 16 KiB of address and headers',
+  REQUEST_TIMEOUT: 'Send the whole request within the time that it is given',
+  EXPECTATION_FAILED: 'Send the request without Expect, or with 100-continue',
+  METHOD_NOT_ALLOWED: 'There are no tunnels here; send the request itself',
+};
+
 function refusalOf(code: ErrorCode, requestId: string) {
   const fixed = problemOf(code);
-  const body = JSON.stringify({ ...fixed, detail: fixed.title, instance: '', requestId });
+  const detail = DETAILS[code] ?? fixed.title;
+  const body = JSON.stringify({ ...fixed, detail, instance: '', requestId });
   const headers = {
     ...commonHeaders(requestId),
     'content-type': PROBLEM_TYPE,

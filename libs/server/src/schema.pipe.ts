@@ -2,7 +2,7 @@ import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { core, z, ZodType } from 'zod';
 import { maskSecrets, type FieldError } from '#contracts';
 import './plain-messages.js';
-import { ProblemException } from './problem-exception.js';
+import { invalidField, ProblemException } from './problem-exception.js';
 
 /**
  * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, with the first
@@ -12,6 +12,7 @@ import { ProblemException } from './problem-exception.js';
 export class SchemaPipe implements PipeTransform {
   transform(value: unknown, { schema, type, data }: ArgumentMetadata): unknown {
     if (schema === undefined || type === 'custom') return value;
+    if (type === 'query') refuseRepeated(value as Record<string, unknown>);
     const result = (schema as unknown as ZodType).safeParse(value);
     if (result.success) return result.data;
     throw invalidRequest(result.error.issues, data === undefined ? [] : [data]);
@@ -29,6 +30,13 @@ export function parserOf<S extends ZodType>(schema: S): (body: unknown) => z.out
     if (result.success) return result.data;
     throw invalidRequest(result.error.issues, []);
   };
+}
+
+/** What is named twice in a query comes as a list. */
+function refuseRepeated(query: Record<string, unknown>): void {
+  const repeated = Object.keys(query).find((name) => Array.isArray(query[name]));
+  if (repeated !== undefined)
+    throw invalidField(pointerOf([repeated]), 'Name this parameter once', 'INVALID_REQUEST');
 }
 
 function invalidRequest(

@@ -140,6 +140,12 @@ test.each([
   expect(problemIn(answer)).toMatchObject({ status: 400, code: 'INVALID_REQUEST' });
 });
 
+test('a parameter that is named twice is refused by its name', async () => {
+  const { body } = await list('?limit=1&limit=2');
+  const detail = 'Name this parameter once';
+  expect(body).toMatchObject({ errors: [{ pointer: '/limit', detail }] });
+});
+
 test('SQL in a filter that takes free text is text', async () => {
   const texts = [`' OR 1=1 --`, `a'); SELECT pg_sleep(10); --`, `{a,b}`, `%`, `\\`, `"`];
   for (const text of texts) {

@@ -339,6 +339,7 @@ describe('an import', () => {
       items: [{ note: 'x'.repeat(9 * 1_024 * 1_024) }],
     });
     expect(problemIn(huge)).toEqual({ status: 413, code: 'BODY_TOO_LARGE' });
+    expect((huge.body as { detail: string }).detail).toBe('Send at most 8 MiB as the body');
   }, 60_000);
 
   it('takes at most five keys of one locator', async () => {
