@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { rateLimits } from './catalog.js';
-import { addressRange, environment, keyId, quota } from './keys.js';
+import { addressRange } from './address-range.js';
+import { environment, keyId, quota } from './keys.js';
 import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
 import { displayName, instant, instantOut, metadata, scopes, slug, tags } from './primitives.js';
 import { verdictCode } from './verdict.js';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { addressRange } from './address-range.js';
 import { MAX_LIFETIME_SECONDS, rateLimit, rateLimits } from './catalog.js';
 import { delivered, deliverTo, type Delivered } from './delivery.js';
 import {
@@ -51,10 +52,6 @@ export const quota = z
   .meta({ id: 'Quota' });
 export type Quota = z.infer<typeof quota>;
 
-/** CIDR block or single address, IPv4 or IPv6. */
-export const addressRange = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
-  error: 'Use an address or CIDR block such as 10.0.0.0/8 or 2001:db8::/32',
-});
 const ipAllowlist = z.array(addressRange).max(100);
 
 const expiresInSeconds = z.int().min(1).max(MAX_LIFETIME_SECONDS);
