@@ -1,6 +1,6 @@
 import type { Key, RotatedKey } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
-import { problemIn, seed, type Seed } from '../testing/seed.js';
+import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
 let management: ManagementApp;
 let world: Seed;
@@ -46,6 +46,22 @@ test('an overlap of 0 ends the old secret at once', async () => {
   expect(rotated.secret).not.toBe(secret);
   expect(await world.codeOf(secret)).toBe('SUPERSEDED');
   expect(await world.codeOf(rotated.secret)).toBe('VALID');
+});
+
+test('a new secret has the prefix that its service uses by now', async () => {
+  const grants = [{ service: 'service-x', scopes: ['things:read'] }];
+  const { key } = await world.issue({ grants });
+  const both = await world.issue({ grants: [...keyBody().grants, ...grants] });
+  const patched = await management
+    .call('patch', '/v1/services/service-x', world.admin)
+    .set('if-match', '*')
+    .send({ policy: { keyPrefix: 'fresh' } });
+  expect(patched.status).toBe(200);
+  const prefixOf = async (id: string) =>
+    ((await rotate(id, { overlapSeconds: 0 })).body as RotatedKey).key.hint.prefix;
+  expect(await prefixOf(key.id)).toBe('fresh');
+  // one of its services uses the old one still
+  expect(await prefixOf(both.key.id)).toBe('kw');
 });
 
 test('during the overlap both are valid, after it only the new one', async () => {

@@ -81,15 +81,15 @@ export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder):
   };
 }
 
-/** An imported key has none of ours until now: it gets its service's. */
+/** The same as before while one of the key's services still uses it; else, and where the key was imported, its service's. */
 async function prefixOf(
   work: Work,
   { key, grants }: LockedKey,
   current: SecretEntity,
 ): Promise<string> {
-  if (key.origin === 'issued' || current.number > 1) return current.prefix;
-  const [service] = await lockRuling(work, grants);
-  return service!.policy.keyPrefix;
+  const prefixes = (await lockRuling(work, grants)).map((one) => one.policy.keyPrefix);
+  const isOurs = key.origin === 'issued' || current.number > 1;
+  return isOurs && prefixes.includes(current.prefix) ? current.prefix : prefixes[0]!;
 }
 
 /** Leaves the key without any secret but the current one, which is to end. */
