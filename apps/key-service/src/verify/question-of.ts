@@ -20,7 +20,7 @@ export function questionOf(
       'A service may ask about keys for itself only; leave out service',
     );
   }
-  const isFresh = headers['cache-control']?.includes('no-cache') === true;
+  const isFresh = /\bno-cache\b/i.test(headers['cache-control'] ?? '');
   return {
     text: key,
     service: caller.sub,

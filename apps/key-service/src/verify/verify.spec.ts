@@ -121,7 +121,7 @@ describe('Cache-Control: no-cache', () => {
     await replicas.postgres.owner.query(`UPDATE keys.key SET state = 'disabled' WHERE id = $1`, [
       key.id,
     ]);
-    const fresh = await replicas.ask(0, { key: secret }, { 'cache-control': 'no-cache' });
+    const fresh = await replicas.ask(0, { key: secret }, { 'cache-control': 'No-Cache' });
     expect(fresh.body).toMatchObject({ code: 'DISABLED', decision: { source: 'store' } });
   });
 
