@@ -11,7 +11,7 @@ import {
   type SlowAlgorithm,
 } from '#key-core/legacy';
 import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
-import type { Attempts } from './attempts.js';
+import type { Attempts } from '../attempts.js';
 import type { Candidate, Candidates } from './candidates.js';
 import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';

@@ -12,11 +12,11 @@ import { Mutations } from '../changes/mutations.js';
 import type { KeyServiceEnv } from '../config.js';
 import { createPool, databaseUrlOf } from '../database.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
+import { Attempts } from '../attempts.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { Stores } from '../stores.js';
 import { LOG } from '../tokens.js';
 import { FOREIGN_KEYS } from '../verify/foreign-keys.js';
-import { Attempts } from './attempts.js';
 import { Candidates } from './candidates.js';
 import { Exports } from './exports.js';
 import { ExportsController } from './exports.controller.js';
@@ -93,7 +93,7 @@ function importedKeysOf(
     rules,
     pool: slowPool,
     candidates: new Candidates(pool),
-    attempts: new Attempts(),
+    attempts: new Attempts({ burst: 10, perSecond: 2 }),
     peppers: material.peppers,
     upgrade: (seen) => upgradeSecret({ mutations, material }, seen),
     now: () => material.now(),

@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { Attempts } from '../attempts.js';
 import { KeysModule } from '../keys/keys.module.js';
-import { HolderGuard } from './holder.guard.js';
+import { HOLDER_ATTEMPTS, HolderGuard } from './holder.guard.js';
 import { SelfController } from './self.controller.js';
 
 /** The holder's own routes. */
@@ -8,11 +9,15 @@ import { SelfController } from './self.controller.js';
 export class SelfModule {
   /** @param verifying the module that verifies */
   static forRoot(verifying: DynamicModule): DynamicModule {
+    const attempts = {
+      provide: HOLDER_ATTEMPTS,
+      useFactory: () => new Attempts({ burst: 20, perSecond: 5 }),
+    };
     return {
       module: SelfModule,
       imports: [KeysModule, verifying],
       controllers: [SelfController],
-      providers: [HolderGuard],
+      providers: [HolderGuard, attempts],
     };
   }
 }

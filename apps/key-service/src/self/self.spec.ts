@@ -152,4 +152,15 @@ describe('/v1/self', () => {
     const { body: after } = await app.call('get', `/v1/keys/${issued.key.id}`, seeded.admin);
     expect(after as Key).toEqual(issued.key);
   });
+
+  it('lets an address try 20 bad keys at once, and good ones as often as it likes', async () => {
+    const { secret } = await seeded.issue();
+    for (let i = 0; i < 30; i += 1) expect((await self('get', '', secret)).status).toBe(200);
+    const answers = await Promise.all(Array.from({ length: 60 }, () => self('get', '', 'junk')));
+    const codes = answers.map((one) => problemIn(one).code);
+    expect(codes).toContain('API_KEY_INVALID');
+    expect(codes.filter((code) => code === 'TOO_MANY_REQUESTS').length).toBeGreaterThan(20);
+    const turned = answers.find((one) => one.status === 429)!;
+    expect(turned.headers['retry-after']).toBe('1');
+  });
 });

@@ -1,6 +1,3 @@
-/** Attempts at once, and how soon they come back. */
-const BURST = 10;
-const PER_SECOND = 2;
 const MAX_SOURCES = 10_000;
 
 interface Bucket {
@@ -8,12 +5,17 @@ interface Bucket {
   atMs: number;
 }
 
-/**
- * How many slow hashes one source may have computed: ten at once and two a second. A good key gives its attempt back, so that
- * only guesses count.
- */
+/** Attempts at once, and how soon they come back. */
+export interface AttemptsOptions {
+  burst: number;
+  perSecond: number;
+}
+
+/** How many keys one source may try. A good key gives its attempt back, so that only guesses count. */
 export class Attempts {
   private readonly buckets = new Map<string, Bucket>();
+
+  constructor(private readonly options: AttemptsOptions) {}
 
   /** Takes an attempt. @returns false where the source has none left */
   take(source: string, nowMs: number): boolean {
@@ -25,13 +27,14 @@ export class Attempts {
 
   giveBack(source: string): void {
     const bucket = this.buckets.get(source);
-    if (bucket !== undefined) bucket.left = Math.min(BURST, bucket.left + 1);
+    if (bucket !== undefined) bucket.left = Math.min(this.options.burst, bucket.left + 1);
   }
 
   private bucketOf(source: string, nowMs: number): Bucket {
     const known = this.buckets.get(source);
     const elapsedMs = known === undefined ? 0 : Math.max(0, nowMs - known.atMs);
-    const left = Math.min(BURST, (known?.left ?? BURST) + (elapsedMs / 1_000) * PER_SECOND);
+    const { burst, perSecond } = this.options;
+    const left = Math.min(burst, (known?.left ?? burst) + (elapsedMs / 1_000) * perSecond);
     const bucket = { left, atMs: nowMs };
     this.buckets.delete(source);
     this.buckets.set(source, bucket);
