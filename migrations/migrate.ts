@@ -25,6 +25,7 @@ import { ClientVersion1700000005010 } from './1700000005010-client-version.js';
 import { HandedOver1700000006000 } from './1700000006000-handed-over.js';
 import { SecretsOfImports1700000006010 } from './1700000006010-secrets-of-imports.js';
 import { NameSearch1700000006100 } from './1700000006100-name-search.js';
+import { HistorySince1700000006110 } from './1700000006110-history-since.js';
 import { ParityAnew1700000006200 } from './1700000006200-parity-anew.js';
 
 /** Every change of any schema, in the order in which they are made. */
@@ -47,6 +48,7 @@ export const MIGRATIONS = [
   HandedOver1700000006000,
   SecretsOfImports1700000006010,
   NameSearch1700000006100,
+  HistorySince1700000006110,
   ParityAnew1700000006200,
 ];
 

@@ -54,6 +54,17 @@ async function untilChangesWork(): Promise<void> {
 
 const GRANTS = [{ service: 'service-a', scopes: ['reports:read'] }];
 
+/** The number that a stream goes on from after it told to forget everything. */
+async function firstReset(stream: ReadableStream<Uint8Array>): Promise<number> {
+  let text = '';
+  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    const reset = /event: reset\nid: (\d+)\n/.exec(text);
+    if (reset !== null) return Number(reset[1]);
+  }
+  throw new Error(`The stream ended without a reset:\n${text}`);
+}
+
 async function expectNothingLost(): Promise<void> {
   for (const secret of revoked) expect(await world.codes(secret)).toEqual(all('REVOKED'));
   expect(await disagreements(cluster)).toEqual([]);
@@ -127,6 +138,11 @@ test('a standby is promoted that lacks what was committed last: nothing cached o
   await postgres.kill('second');
   // version 2 of the key, of which the standby never hears
   const grants = [{ service: 'service-a', scopes: ['reports:read', 'reports:write'] }];
+  const following = new AbortController();
+  const streams = await Promise.all(
+    REPLICAS.map((replica) => cluster.follow(replica, { signal: following.signal })),
+  );
+  const resets = streams.map((stream) => firstReset(stream));
   expect((await world.patch(0, key.id, { grants })).status).toBe(200);
   await world.warm(secret);
   const asked = { scopes: ['reports:write'] };
@@ -143,4 +159,11 @@ test('a standby is promoted that lacks what was committed last: nothing cached o
   expect(await world.codes(secret, asked)).toEqual(all('REVOKED'));
   revoked.push(secret);
   await expectNothingLost();
+  // whoever follows is told to forget, and so is who goes on after a number, which may be a lost one
+  const told = await Promise.all(resets);
+  for (const [replica, lastEventId] of told.entries()) {
+    const resumed = await cluster.follow(replica, { signal: following.signal, lastEventId });
+    expect(await firstReset(resumed)).toBeGreaterThanOrEqual(lastEventId);
+  }
+  following.abort();
 }, 60_000);

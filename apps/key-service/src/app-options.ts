@@ -54,12 +54,12 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     isReady: (app) => app.get(Fence).isReady(),
     routes: (app, fastify) => {
       const tokens = app.get<TokenVerifier>(TOKEN_VERIFIER);
-      const { follower, hotPool: pool } = app.get(Stores);
+      const { follower, fence, hotPool: pool } = app.get(Stores);
       // answers for other origins have headers that only Fastify's side knows of
       const swift = env.CORS_ORIGINS.length === 0 ? app.get(SwiftVerifier) : null;
       const [verifier, leases] = [app.get(Verifier), app.get(Leases)];
       registerVerify(fastify, { verifier, swift, leases, tokens });
-      registerFeed(fastify, { follower, pool, tokens });
+      registerFeed(fastify, { follower, fence, pool, tokens });
       registerUsage(fastify, app.get(UsageIntake), tokens);
       registerMigration(fastify, { rules: app.get(ImportRules), pool, tokens });
     },

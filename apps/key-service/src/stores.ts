@@ -50,6 +50,7 @@ export class Stores {
       link: this.link,
       log,
       graceSeconds: env.GRACE_SECONDS,
+      onHistory: (head) => this.follower.beginAnew(head),
       onHead: (head, readAtMs) => void this.follower.follow(head, readAtMs),
     });
   }

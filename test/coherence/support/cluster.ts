@@ -47,6 +47,11 @@ export interface Cluster<S extends Stores = OneEach> {
   manage: <T>(replica: number, order: string, more?: ManageOptions) => Promise<Answer<T>>;
   /** A request of service-a to one replica. */
   ask: <T>(replica: number, order: string, body: unknown, headers?: Headers) => Promise<Answer<T>>;
+  /** The change feed of a replica as service-a follows it, to its end or the abort. */
+  follow: (
+    replica: number,
+    options: { signal: AbortSignal; lastEventId?: number },
+  ) => Promise<ReadableStream<Uint8Array>>;
   /** Takes all faults of the links away. */
   heal: () => void;
   stop: () => Promise<void>;
@@ -113,6 +118,13 @@ export async function startClusterOn<S extends Stores>(
     manage: (replica, order, more = {}) => send(tokens.admin, { replica, order, ...more }),
     ask: (replica, order, body, headers = {}) =>
       send(tokens.service, { replica, order, body, headers }),
+    follow: async (replica, { signal, lastEventId }) => {
+      const headers = {
+        authorization: `Bearer ${await tokens.service()}`,
+        ...(lastEventId !== undefined && { 'last-event-id': String(lastEventId) }),
+      };
+      return (await fetch(`${replicas[replica]!.url}/v1/changes`, { headers, signal })).body!;
+    },
     heal: () => replicas.forEach(healReplica),
     stop: async () => {
       replicas.forEach(healReplica);

@@ -3,6 +3,9 @@ import type { Pool } from 'pg';
 /** The history that PostgreSQL writes now: another one after each promotion of a standby or restore of a backup. */
 const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)';
 
+/** For so long a guard may remember what it was told in a history that was lost: its verdicts, and its grace, end sooner. */
+const YOUNG_SECONDS = 300;
+
 /** What one reading of the fence's tables says. */
 export interface Reading {
   epoch: number;
@@ -10,6 +13,8 @@ export interface Reading {
   runs: string[];
   /** Newest number of the change log. */
   head: number;
+  /** Whether that history was met within the last {@link YOUNG_SECONDS}, after another one. */
+  isYoung: boolean;
   /** Replicas that reported within the last 3 seconds, this one included. */
   replicas: number;
 }
@@ -24,6 +29,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
     timeline: string;
     runs: string[];
     head: string;
+    young: boolean;
     replicas: number;
   }>({
     name: 'fence',
@@ -32,6 +38,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
              ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), seen_at = clock_timestamp()
            )
            SELECT e.epoch, ${TIMELINE} AS timeline, e.run_ids AS runs, h.seq AS head,
+                  coalesce(e.timeline_since > clock_timestamp() - interval '${YOUNG_SECONDS} seconds', false) AS young,
                   1 + (SELECT count(*)::int FROM keys.replica o
                        WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas
            FROM keys.cache_epoch e, keys.change_head h`,
@@ -43,6 +50,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
     timeline: row.timeline,
     runs: row.runs,
     head: Number(row.head),
+    isYoung: row.young,
     replicas: row.replicas,
   };
 }
@@ -128,7 +136,8 @@ export async function listRuns(pool: Pool, runs: readonly string[]): Promise<num
 export async function enterHistory(pool: Pool, known: number): Promise<number> {
   const { rows } = await pool.query<{ epoch: string }>(
     `WITH raised AS (
-       UPDATE keys.cache_epoch SET epoch = greatest(epoch, $1) + 1, timeline = ${TIMELINE}
+       UPDATE keys.cache_epoch SET epoch = greatest(epoch, $1) + 1, timeline = ${TIMELINE}, timeline_since = CASE
+         WHEN timeline IS NULL OR timeline = ${TIMELINE} THEN timeline_since ELSE clock_timestamp() END
        WHERE timeline IS DISTINCT FROM ${TIMELINE} OR epoch <= $1 RETURNING epoch
      )
      SELECT coalesce((SELECT epoch FROM raised), epoch) AS epoch FROM keys.cache_epoch`,

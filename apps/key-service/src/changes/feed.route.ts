@@ -6,7 +6,8 @@ import type { Claims } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
 import { describeRoute, ProblemException } from '#server';
 import { serviceCaller } from '../service-caller.js';
-import { readChanges, type Change, type Follower } from './follower.js';
+import type { Fence } from './fence.js';
+import { readChanges, type Change, type Follower, type Told } from './follower.js';
 
 /** Path of the change feed. */
 export const FEED_PATH = '/v1/changes';
@@ -22,6 +23,7 @@ const MAX_UNSENT_BYTES = 1024 * 1024;
 
 export interface FeedParts {
   follower: Follower;
+  fence: Fence;
   pool: Pool;
   tokens: TokenVerifier;
 }
@@ -33,7 +35,8 @@ export interface FeedParts {
  * - `change {seq, keyId, version, action}` in order; `Last-Event-ID` goes on after any number
  * - `policy {seq}` where the service itself was changed: terms of its policy that were told before are void
  * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
- * - `reset {seq}`: the gap is too large (over 10,000 rows) or the number is not ours; forget everything, go on from `seq`
+ * - `reset {seq}`: the gap is too large (over 10,000 rows), the number is not ours, or PostgreSQL lost what was committed last in a
+ *   failover, so that numbers are given again; forget everything, go on from `seq`
  *
  * The stream ends when the token does, when the app stops, when what was missed cannot be read, and when the client lets 1 MiB
  * pile up. HEAD answers with the headers alone.
@@ -56,13 +59,13 @@ export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
         headers,
       });
     }
-    const stream = new FeedStream(reply, caller, parts.follower);
+    const stream = new FeedStream(reply, caller, parts);
     streams.add(stream);
     reply.raw.once('close', () => {
       streams.delete(stream);
       stream.stop();
     });
-    await stream.begin(request, parts.pool).catch((error: unknown) => {
+    await stream.begin(request).catch((error: unknown) => {
       request.log.warn({ err: error }, 'a change feed could not be begun');
       stream.end();
     });
@@ -99,11 +102,12 @@ class FeedStream {
   constructor(
     private readonly reply: FastifyReply,
     private readonly caller: Claims,
-    private readonly follower: Follower,
+    private readonly parts: FeedParts,
   ) {}
 
   /** Sends what came after `Last-Event-ID`, then goes on with what comes. */
-  async begin(request: FastifyRequest, pool: Pool): Promise<void> {
+  async begin(request: FastifyRequest): Promise<void> {
+    const { follower } = this.parts;
     const after = placeOf(request);
     this.reply.hijack();
     this.reply.raw.writeHead(200, {
@@ -115,16 +119,16 @@ class FeedStream {
       connection: 'close',
     });
     this.send('hello', { now: new Date().toISOString() });
-    const early: Change[] = [];
-    const stopCollecting = this.follower.subscribe((changes) => early.push(...changes));
+    const early: Told[] = [];
+    const stopCollecting = follower.subscribe((told) => early.push(told));
     try {
-      await this.replay(after, pool);
+      await this.replay(after);
     } finally {
       stopCollecting();
     }
     if (this.isStopped) return;
-    this.tell(early);
-    this.unsubscribe = this.follower.subscribe((changes) => this.tell(changes));
+    for (const told of early) this.hear(told);
+    this.unsubscribe = follower.subscribe((told) => this.hear(told));
     this.beat();
     this.timers.push(
       setInterval(() => this.beat(), HEARTBEAT_MS),
@@ -143,16 +147,16 @@ class FeedStream {
     for (const timer of this.timers) clearTimeout(timer);
   }
 
-  private async replay(after: number | null, pool: Pool): Promise<void> {
+  private async replay(after: number | null): Promise<void> {
+    const { follower, fence, pool } = this.parts;
     await this.catchUp(after);
-    const head = this.follower.seq;
+    const head = follower.seq;
     this.sentTo = after ?? head;
-    if (after === null || after === head) return;
-    if (Number.isNaN(after) || after > head || head - after > MAX_REPLAY) {
-      this.sentTo = head;
-      this.send('reset', { seq: head }, head);
-      return;
-    }
+    if (after === null) return;
+    // whoever followed a history that was lost may hold a number that means something else by now
+    if (fence.isHistoryYoung) return this.reset();
+    if (after === head) return;
+    if (Number.isNaN(after) || after > head || head - after > MAX_REPLAY) return this.reset();
     while (this.sentTo < head) {
       const changes = await readChanges(pool, this.sentTo, REPLAY_PAGE);
       if (changes.length === 0) return;
@@ -162,9 +166,19 @@ class FeedStream {
 
   /** Another replica may have told the client of changes that are still on their way to this one. */
   private async catchUp(after: number | null): Promise<void> {
-    const isBehind = () => after !== null && after > this.follower.seq && !this.isStopped;
+    const isBehind = () => after !== null && after > this.parts.follower.seq && !this.isStopped;
     for (const endMs = performance.now() + BEHIND_MS; isBehind() && performance.now() < endMs;)
       await new Promise((resolve) => setTimeout(resolve, BEHIND_STEP_MS));
+  }
+
+  private reset(): void {
+    this.sentTo = this.parts.follower.seq;
+    this.send('reset', { seq: this.sentTo }, this.sentTo);
+  }
+
+  private hear(told: Told): void {
+    if (told === 'anew') this.reset();
+    else this.tell(told);
   }
 
   private tell(changes: readonly Change[]): void {
@@ -178,7 +192,7 @@ class FeedStream {
   }
 
   private beat(): void {
-    const { seq, provenAtMs } = this.follower;
+    const { seq, provenAtMs } = this.parts.follower;
     if (provenAtMs === this.sentProvenMs || seq > this.sentTo) return;
     this.sentProvenMs = provenAtMs;
     this.send('heartbeat', { seq, at: new Date(provenAtMs).toISOString() }, seq);

@@ -36,6 +36,8 @@ export interface FenceOptions {
   graceSeconds: number;
   /** Called after each reading with the newest number of the change log, and when the reading began, in ms since 1970. */
   onHead?: (head: number, readAtMs: number) => void;
+  /** Called before that with the newest number, where PostgreSQL writes another history than at the last reading. */
+  onHistory?: (head: number) => void;
 }
 
 /**
@@ -55,6 +57,7 @@ export class Fence {
   private readAtMs = -Infinity;
   private arrived = 0;
   private isAway = false;
+  private isYoung = false;
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | null = null;
   private nextPoll: Promise<void> | null = null;
@@ -103,6 +106,11 @@ export class Fence {
   /** Whether entries are believed by the grace only: what PostgreSQL says now is not known. */
   get isInGrace(): boolean {
     return this.isAway && performance.now() - this.readAtMs > FENCE_MS;
+  }
+
+  /** Whether a number of the change log may be one of a history that was lost, and has been given again since. */
+  get isHistoryYoung(): boolean {
+    return this.isYoung;
   }
 
   /** Longest time that a replica goes by an epoch after another one was raised, where it could not be heard. */
@@ -199,6 +207,8 @@ export class Fence {
     const reading = await readFence(pool, this.replica, this.arrived);
     const isOther = reading.timeline !== this.timeline;
     const epoch = isOther ? await enterHistory(pool, this.epoch) : reading.epoch;
+    if (isOther && this.timeline !== null) this.options.onHistory?.(reading.head);
+    this.isYoung = reading.isYoung || isOther;
     this.timeline = reading.timeline;
     this.adopt(epoch);
     this.readAtMs = startedMs;

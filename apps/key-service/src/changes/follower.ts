@@ -22,6 +22,9 @@ export interface FollowerOptions {
   wake: () => Promise<void>;
 }
 
+/** Some changes, or that the log begins anew: what was told last may never have been, and its numbers are given again. */
+export type Told = readonly Change[] | 'anew';
+
 const PAGE = 500;
 
 /**
@@ -32,7 +35,7 @@ const PAGE = 500;
 export class Follower {
   private followedTo: number | null = null;
   private following: Promise<void> = Promise.resolve();
-  private readonly listeners = new Set<(changes: readonly Change[]) => void>();
+  private readonly listeners = new Set<(told: Told) => void>();
   private client: Client | null = null;
   private isStopped = false;
 
@@ -57,8 +60,8 @@ export class Follower {
   /** Everything committed up to this time has been told to the listeners; milliseconds since 1970. */
   provenAtMs = 0;
 
-  /** Calls `listener` with each batch of changes from now on. @returns a function that ends it */
-  subscribe(listener: (changes: readonly Change[]) => void): () => void {
+  /** Calls `listener` with whatever is told from now on. @returns a function that ends it */
+  subscribe(listener: (told: Told) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -71,6 +74,14 @@ export class Follower {
     this.followedTo ??= head;
     this.following = this.following.then(() => this.advance(head, readAtMs));
     return this.following;
+  }
+
+  /** Goes on from `head` of another history, which may be behind what was followed of the one before. */
+  beginAnew(head: number): void {
+    this.following = this.following.then(() => {
+      this.followedTo = head;
+      for (const listener of this.listeners) listener('anew');
+    });
   }
 
   private async advance(head: number, readAtMs: number): Promise<void> {

@@ -71,8 +71,9 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
 
   async onApplicationBootstrap(): Promise<void> {
     await this.rules.refresh();
-    this.unsubscribe = this.stores.follower.subscribe((changes) => {
-      if (changes.some(({ action }) => action.startsWith('import.'))) void this.rules.refresh();
+    this.unsubscribe = this.stores.follower.subscribe((told) => {
+      if (told === 'anew' || told.some(({ action }) => action.startsWith('import.')))
+        void this.rules.refresh();
     });
   }
 
