@@ -54,7 +54,8 @@ const TOO_FAST = `EXISTS (
   SELECT FROM jsonb_to_recordset($::jsonb) AS most (name text, "limit" bigint, "windowSeconds" bigint)
   WHERE NOT EXISTS (
     SELECT FROM jsonb_to_recordset(k.rate_limits) AS held (name text, "limit" bigint, "windowSeconds" bigint)
-    WHERE held.name = most.name AND held."limit" * most."windowSeconds" <= most."limit" * held."windowSeconds"))`;
+    WHERE held.name = most.name AND held."limit" <= most."limit"
+      AND held."limit" * most."windowSeconds" <= most."limit" * held."windowSeconds"))`;
 
 const NOT_COVERED = `EXISTS (
   SELECT FROM unnest(g.scopes) AS held (scope)

@@ -1,4 +1,6 @@
+import * as fc from 'fast-check';
 import type { IssuedKey, Key, PatchedService, Policy, Service, Violation } from '#contracts';
+import { keyFaults } from '#key-core';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -243,6 +245,27 @@ describe('a change of policy', () => {
     );
   });
 
+  test('what the database finds is what the rules say, whatever the keys and the policy are', async () => {
+    const { now } = management.material;
+    const nowMs = now();
+    management.material.now = () => nowMs;
+    const { slug, issue } = await service();
+    const keys = await Promise.all(
+      fc.sample(someKey(slug, nowMs), 40).map((settings) => issue(settings)),
+    );
+    const property = fc.asyncProperty(somePolicy, async (policy) => {
+      const changed = await setPolicy(slug, policy);
+      const broken = keys.filter(({ expiresAt, ...settings }) => {
+        const expiresAtMs = expiresAt === null ? null : Date.parse(expiresAt);
+        return keyFaults({ ...settings, expiresAtMs }, [changed], nowMs).length > 0;
+      });
+      const ids = broken.map((one) => one.id).toSorted();
+      expect(changed.violations.keyIds.toSorted()).toEqual(ids);
+    });
+    const checked = fc.assert(property, { numRuns: 60 });
+    await checked.finally(() => (management.material.now = now));
+  }, 30_000);
+
   test('an admin of some services hears of no key that is not theirs alone', async () => {
     const { issue, slug, grants } = await service();
     const own = await issue();
@@ -265,6 +288,36 @@ describe('a change of policy', () => {
     const { body } = await call('get', `/v1/services/${slug}`);
     expect((body as Service).policy).toMatchObject({ maxRateLimits: [], grantableScopes: null });
   });
+});
+
+const someLimits = fc.uniqueArray(
+  fc.record({
+    name: fc.constantFrom('burst', 'day'),
+    limit: fc.integer({ min: 1, max: 6 }),
+    windowSeconds: fc.integer({ min: 1, max: 6 }),
+  }),
+  { selector: (one) => one.name, maxLength: 2 },
+);
+
+const someKey = (service: string, nowMs: number) =>
+  fc.record({
+    grants: fc
+      .subarray(['reports:read', 'reports:write', 'reports:*', 'users:read'], { minLength: 1 })
+      .map((scopes) => [{ service, scopes }]),
+    expiresAt: fc
+      .option(fc.integer({ min: 1, max: 100 }))
+      .map((seconds) => seconds && new Date(nowMs + seconds * 1_000).toISOString()),
+    rateLimits: someLimits,
+    ipAllowlist: fc.array(fc.constantFrom('10.0.0.0/8', '192.0.2.1', '0.0.0.0/0', '::/0', '::1')),
+  });
+
+/** One that demands little, so that it is not always broken by the same. */
+const somePolicy = fc.record({
+  maxLifetimeSeconds: fc.option(fc.integer({ min: 20, max: 200 })),
+  expiryRequired: fc.boolean(),
+  maxRateLimits: someLimits.map((limits) => limits.slice(1)),
+  ipAllowlistRequired: fc.boolean(),
+  grantableScopes: fc.option(fc.subarray(['reports:read', 'reports:*', 'users:read'])),
 });
 
 interface Page {
