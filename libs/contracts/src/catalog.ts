@@ -67,7 +67,10 @@ export const policy = z
     maxOverlapSeconds: seconds,
     /** Limits of a key that names none. */
     defaultRateLimits: rateLimits,
-    /** For each of these a key carries a limit of the same name whose rate is not above it. */
+    /**
+     * For each of these a key carries a limit of the same name whose rate is not above it, nor what it lets through at once;
+     * for one that is shared by the consumer, one that is shared too.
+     */
     maxRateLimits: rateLimits,
     /** Whether a key without a list of addresses is refused. */
     ipAllowlistRequired: z.boolean(),

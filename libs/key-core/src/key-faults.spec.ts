@@ -21,11 +21,15 @@ function limit(name: string, units: number, windowSeconds: number): RateLimit {
   return { name, limit: units, windowSeconds };
 }
 
-const someLimit = fc.record({
-  name: fc.constantFrom('burst', 'day', 'all'),
-  limit: fc.integer({ min: 1, max: 20 }),
-  windowSeconds: fc.integer({ min: 1, max: 20 }),
-});
+const someLimit: fc.Arbitrary<RateLimit> = fc.record(
+  {
+    name: fc.constantFrom('burst', 'day', 'all'),
+    limit: fc.integer({ min: 1, max: 20 }),
+    windowSeconds: fc.integer({ min: 1, max: 20 }),
+    sharedBy: fc.constant('consumer' as const),
+  },
+  { requiredKeys: ['name', 'limit', 'windowSeconds'] },
+);
 const someLimits = fc.uniqueArray(someLimit, { selector: (one) => one.name, maxLength: 3 });
 const somePolicy = fc
   .record({
@@ -82,6 +86,20 @@ describe('rate limits', () => {
     expect(isWithin(limit('x', 1_000_000_000, 2_592_000), limit('x', 999_999_999, 2_592_000))).toBe(
       false,
     );
+  });
+
+  it('that each key has for itself are not within a maximum that the consumer shares', () => {
+    const most = { ...limit('burst', 10, 1), sharedBy: 'consumer' as const };
+    const rules = [ruling({ maxRateLimits: [most] })];
+    const detail = 'service-a allows at most 10 in 1 s, shared by the consumer';
+    expect(rateLimitFaults([limit('burst', 1, 1)], rules)).toEqual([
+      { pointer: '/rateLimits/0', detail },
+    ]);
+    expect(rateLimitFaults([{ ...most, limit: 9 }], rules)).toEqual([]);
+    expect(rateLimitFaults([{ ...most, limit: 11 }], rules)).toHaveLength(1);
+    expect(rateLimitFaults([most, limit('day', 1, 86_400)], services)).toEqual([]);
+    const defaultRateLimits = [limit('burst', 1, 1)];
+    expect(boundDefaults({ defaultRateLimits, maxRateLimits: [most] })).toEqual([most]);
   });
 
   it('taken from the defaults of a policy are within its own maxima', () => {

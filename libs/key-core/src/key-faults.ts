@@ -81,7 +81,7 @@ export function rateLimitFaults(
   return services.flatMap(({ slug, policy }) =>
     policy.maxRateLimits.flatMap((most) => {
       const index = rateLimits.findIndex((one) => one.name === most.name);
-      const text = `at most ${most.limit} in ${most.windowSeconds} s`;
+      const text = boundText(most);
       if (index < 0) {
         const detail = `${slug} requires a limit named ${most.name} of ${text}`;
         return [{ pointer: '/rateLimits', detail }];
@@ -107,9 +107,19 @@ export function addressFaults(
     }));
 }
 
-/** Whether neither the rate of a limit nor what it lets through at once is above that of another. Exact: the products stay below 2^53. */
+/** What a limit may be under a maximum, in words. */
+export function boundText({ limit, windowSeconds, sharedBy }: RateLimit): string {
+  const shared = sharedBy === undefined ? '' : `, shared by the ${sharedBy}`;
+  return `at most ${limit} in ${windowSeconds} s${shared}`;
+}
+
+/**
+ * Whether neither the rate of a limit nor what it lets through at once is above that of another, nor does it hold for each key
+ * alone where the other is shared. Exact: the products stay below 2^53.
+ */
 export function isWithin(limit: RateLimit, most: RateLimit): boolean {
   return (
+    (most.sharedBy === undefined || limit.sharedBy === most.sharedBy) &&
     limit.limit <= most.limit &&
     limit.limit * most.windowSeconds <= most.limit * limit.windowSeconds
   );

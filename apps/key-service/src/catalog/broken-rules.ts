@@ -51,10 +51,10 @@ function rulesOf(policy: Policy, nowMs: number, bind: (value: unknown) => string
 const RANGE_ENDS = `ARRAY(SELECT right(range, 2) FROM unnest(k.ip_allowlist) AS range)`;
 
 const TOO_FAST = `EXISTS (
-  SELECT FROM jsonb_to_recordset($::jsonb) AS most (name text, "limit" bigint, "windowSeconds" bigint)
+  SELECT FROM jsonb_to_recordset($::jsonb) AS most (name text, "limit" bigint, "windowSeconds" bigint, "sharedBy" text)
   WHERE NOT EXISTS (
-    SELECT FROM jsonb_to_recordset(k.rate_limits) AS held (name text, "limit" bigint, "windowSeconds" bigint)
-    WHERE held.name = most.name AND held."limit" <= most."limit"
+    SELECT FROM jsonb_to_recordset(k.rate_limits) AS held (name text, "limit" bigint, "windowSeconds" bigint, "sharedBy" text)
+    WHERE held.name = most.name AND (most."sharedBy" IS NULL OR held."sharedBy" = most."sharedBy") AND held."limit" <= most."limit"
       AND held."limit" * most."windowSeconds" <= most."limit" * held."windowSeconds"))`;
 
 const NOT_COVERED = `EXISTS (

@@ -1,5 +1,5 @@
 import type { Policy } from '#contracts';
-import { boundDefaults, grantFaults, isWithin } from '#key-core';
+import { boundDefaults, boundText, grantFaults, isWithin } from '#key-core';
 import { invalidField } from '#server';
 
 /**
@@ -38,7 +38,7 @@ function refuseHighDefaults({ maxRateLimits }: Policy, change: Partial<Policy>):
   for (const [index, limit] of (change.defaultRateLimits ?? []).entries()) {
     const most = maxRateLimits.find((one) => one.name === limit.name);
     if (most === undefined || isWithin(limit, most)) continue;
-    const detail = `Use at most ${most.limit} in ${most.windowSeconds} s, as maxRateLimits says`;
+    const detail = `As maxRateLimits says, use ${boundText(most)}`;
     throw invalidField(`/policy/defaultRateLimits/${index}`, detail);
   }
 }

@@ -291,11 +291,15 @@ describe('a change of policy', () => {
 });
 
 const someLimits = fc.uniqueArray(
-  fc.record({
-    name: fc.constantFrom('burst', 'day'),
-    limit: fc.integer({ min: 1, max: 6 }),
-    windowSeconds: fc.integer({ min: 1, max: 6 }),
-  }),
+  fc.record(
+    {
+      name: fc.constantFrom('burst', 'day'),
+      limit: fc.integer({ min: 1, max: 6 }),
+      windowSeconds: fc.integer({ min: 1, max: 6 }),
+      sharedBy: fc.constant('consumer' as const),
+    },
+    { requiredKeys: ['name', 'limit', 'windowSeconds'] },
+  ),
   { selector: (one) => one.name, maxLength: 2 },
 );
 
