@@ -72,7 +72,7 @@ export const policy = z
      * for one that is shared by the consumer, one that is shared too.
      */
     maxRateLimits: rateLimits,
-    /** Whether a key without a list of addresses is refused. */
+    /** Whether a key is refused without a list of addresses, or with one that has a range wider than /8 or, in IPv6, /16. */
     ipAllowlistRequired: z.boolean(),
     /** Scopes that may be granted, with all that a wildcard among them covers; null for the whole catalogue. */
     grantableScopes: catalogue.nullable(),

@@ -2,6 +2,9 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 const GROUP_BITS = 16;
 const MAPPED_BITS = 96;
+/** `fc00::/7`, RFC 4193. */
+const LOCAL_BITS = 7;
+const LOCAL_PREFIX = 0xfc >> 1;
 
 /** 16-bit groups of an address, first to last: 2 of an IPv4, 8 of an IPv6. */
 type Groups = number[];
@@ -29,6 +32,19 @@ export function inRanges(ranges: readonly string[], ip: string): boolean {
     compiled.set(ranges, known);
   }
   return known.some((range) => holds(range, address));
+}
+
+/** Blocks that are wider than these prefixes name no place in the net; a list of 100 narrower ones cannot name every address. */
+export const WIDEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
+
+/** Whether a range is wider than {@link WIDEST_PREFIX}; the unique local addresses of IPv6, `fc00::/7`, are not. */
+export function isWide(text: string): boolean {
+  const range = readRange(text);
+  if (range === null) return false;
+  const { groups, bits } = range;
+  if (groups.length === 2) return bits < WIDEST_PREFIX.ipv4;
+  const isLocal = bits >= LOCAL_BITS && groups[0]! >> (GROUP_BITS - LOCAL_BITS) === LOCAL_PREFIX;
+  return bits < WIDEST_PREFIX.ipv6 && !isLocal;
 }
 
 function readAddress(text: string): Groups | null {

@@ -115,15 +115,25 @@ describe('rate limits', () => {
 });
 
 describe('addresses', () => {
-  it('are required where the policy says so, and every address there is does not count', () => {
+  it('are required where the policy says so, and a range too wide to be a place does not count', () => {
     const fault = {
       pointer: '/ipAllowlist',
-      detail: 'service-a requires a list of addresses, none of them /0',
+      detail: 'service-a requires a list of addresses, none wider than /8 or, in IPv6, /16',
     };
     const services = [ruling({ ipAllowlistRequired: true }), ruling({}, 'service-x')];
-    for (const list of [[], ['0.0.0.0/0'], ['10.0.0.0/8', '::/0']])
+    for (const list of [
+      [],
+      ['0.0.0.0/0'],
+      ['10.0.0.0/8', '::/0'],
+      ['0.0.0.0/1', '128.0.0.0/1'],
+      ['::ffff:0:0/96'],
+      ['2000::/3'],
+      ['f000::/7'],
+      ['fc00::/6'],
+    ])
       expect(addressFaults(list, services)).toEqual([fault]);
-    expect(addressFaults(['10.0.0.0/10'], services)).toEqual([]);
+    const fine = ['10.0.0.0/8', '::ffff:10.0.0.0/104', '2001::/16', 'fc00::/7', 'fd00::/8', '::1'];
+    expect(addressFaults(fine, services)).toEqual([]);
     expect(addressFaults([], [ruling({})])).toEqual([]);
   });
 });

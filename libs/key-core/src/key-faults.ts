@@ -1,4 +1,5 @@
 import type { Grant, Policy, RateLimit, Service } from '#contracts';
+import { isWide, WIDEST_PREFIX } from './ip-ranges.js';
 import type { PolicyFault } from './policy.js';
 import { covers } from './scopes.js';
 
@@ -92,18 +93,18 @@ export function rateLimitFaults(
   );
 }
 
-/** Where a policy requires a list of addresses and there is none, or it names every address there is. */
+/** Where a policy requires a list of addresses and there is none, or a range of it is too wide to bound anything. */
 export function addressFaults(
   ipAllowlist: readonly string[],
   services: readonly Ruling[],
 ): PolicyFault[] {
-  const isBounded = ipAllowlist.length > 0 && !ipAllowlist.some((range) => range.endsWith('/0'));
-  if (isBounded) return [];
+  if (ipAllowlist.length > 0 && !ipAllowlist.some(isWide)) return [];
+  const { ipv4, ipv6 } = WIDEST_PREFIX;
   return services
     .filter(({ policy }) => policy.ipAllowlistRequired)
     .map(({ slug }) => ({
       pointer: '/ipAllowlist',
-      detail: `${slug} requires a list of addresses, none of them /0`,
+      detail: `${slug} requires a list of addresses, none wider than /${ipv4} or, in IPv6, /${ipv6}`,
     }));
 }
 

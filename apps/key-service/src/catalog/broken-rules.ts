@@ -1,4 +1,5 @@
 import type { Policy } from '#contracts';
+import { WIDEST_PREFIX } from '#key-core';
 import type { Principal } from '../access/principal.js';
 import type { ServiceEntity } from './service.entity.js';
 
@@ -37,8 +38,7 @@ function rulesOf(policy: Policy, nowMs: number, bind: (value: unknown) => string
   const rules: string[] = [];
   if (policy.expiryRequired || longest !== null) rules.push('k.expires_at IS NULL');
   if (longest !== null) rules.push(`k.expires_at > ${bind(new Date(nowMs + longest * 1_000))}`);
-  if (policy.ipAllowlistRequired)
-    rules.push(`cardinality(k.ip_allowlist) = 0`, `'/0' = ANY(${RANGE_ENDS})`);
+  if (policy.ipAllowlistRequired) rules.push(`cardinality(k.ip_allowlist) = 0`, TOO_WIDE);
   if (policy.maxRateLimits.length > 0)
     rules.push(TOO_FAST.replace('$', () => bind(JSON.stringify(policy.maxRateLimits))));
   if (grantableScopes !== null)
@@ -48,7 +48,12 @@ function rulesOf(policy: Policy, nowMs: number, bind: (value: unknown) => string
   return rules;
 }
 
-const RANGE_ENDS = `ARRAY(SELECT right(range, 2) FROM unnest(k.ip_allowlist) AS range)`;
+const TOO_WIDE = `EXISTS (
+  SELECT FROM (SELECT unnest(k.ip_allowlist)::inet AS range) AS held
+  WHERE CASE
+    WHEN family(range) = 4 THEN masklen(range) < ${WIDEST_PREFIX.ipv4}
+    WHEN range <<= '::ffff:0:0/96' THEN masklen(range) - 96 < ${WIDEST_PREFIX.ipv4}
+    ELSE masklen(range) < ${WIDEST_PREFIX.ipv6} AND NOT range <<= 'fc00::/7' END)`;
 
 const TOO_FAST = `EXISTS (
   SELECT FROM jsonb_to_recordset($::jsonb) AS most (name text, "limit" bigint, "windowSeconds" bigint, "sharedBy" text)

@@ -198,7 +198,7 @@ describe('a change of policy', () => {
     };
     const address = {
       pointer: '/ipAllowlist',
-      detail: `${slug} requires a list of addresses, none of them /0`,
+      detail: `${slug} requires a list of addresses, none wider than /8 or, in IPv6, /16`,
     };
     const high = { pointer: '/rateLimits/0', detail: `${slug} allows at most 10 in 1 s` };
     const consumer = 'service-b';
@@ -303,6 +303,29 @@ const someLimits = fc.uniqueArray(
   { selector: (one) => one.name, maxLength: 2 },
 );
 
+const someRange = fc.constantFrom(
+  ...['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1', '10.0.0.0/7', '10.0.0.0/8', '192.0.2.1'],
+  ...[
+    '::ffff:0:0/96',
+    '::ffff:0:0/103',
+    '::ffff:10.0.0.0/103',
+    '::ffff:10.0.0.0/104',
+    '::ffff:192.0.2.1',
+  ],
+  ...[
+    '::/0',
+    '::/15',
+    '::/16',
+    '::/64',
+    '2000::/3',
+    'fc00::/6',
+    'fc00::/7',
+    'fd00::/8',
+    'fe00::/7',
+    '::1',
+  ],
+);
+
 const someKey = (service: string, nowMs: number) =>
   fc.record({
     grants: fc
@@ -312,7 +335,7 @@ const someKey = (service: string, nowMs: number) =>
       .option(fc.integer({ min: 1, max: 100 }))
       .map((seconds) => seconds && new Date(nowMs + seconds * 1_000).toISOString()),
     rateLimits: someLimits,
-    ipAllowlist: fc.array(fc.constantFrom('10.0.0.0/8', '192.0.2.1', '0.0.0.0/0', '::/0', '::1')),
+    ipAllowlist: fc.array(someRange, { maxLength: 2 }),
   });
 
 /** One that demands little, so that it is not always broken by the same. */
