@@ -34,10 +34,13 @@ export const rateLimit = z
   .meta({ id: 'RateLimit' });
 export type RateLimit = z.infer<typeof rateLimit>;
 
-/** At most 5 rate limits, each under its own name. */
+/** How many rate limits a key carries at most. */
+export const MAX_RATE_LIMITS = 5;
+
+/** Rate limits of a key, each under its own name. */
 export const rateLimits = z
   .array(rateLimit)
-  .max(5)
+  .max(MAX_RATE_LIMITS)
   .refine(
     (list) => new Set(list.map((one) => one.name)).size === list.length,
     'Give each rate limit its own name',

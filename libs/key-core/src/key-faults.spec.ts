@@ -8,6 +8,7 @@ import {
   isWithin,
   keyFaults,
   rateLimitFaults,
+  strictest,
   type RuledSettings,
 } from './key-faults.js';
 import { covers } from './scopes.js';
@@ -100,6 +101,21 @@ describe('rate limits', () => {
     expect(rateLimitFaults([most, limit('day', 1, 86_400)], services)).toEqual([]);
     const defaultRateLimits = [limit('burst', 1, 1)];
     expect(boundDefaults({ defaultRateLimits, maxRateLimits: [most] })).toEqual([most]);
+  });
+
+  it('of two with one name the strictest is within both, and is one of them where that is within the other', () => {
+    const names = fc.constant('burst');
+    const named = fc.tuple(someLimit, names).map(([one, name]) => ({ ...one, name }));
+    fc.assert(
+      fc.property(named, named, (one, other) => {
+        const least = strictest(one, other);
+        expect(isWithin(least, one) && isWithin(least, other)).toBe(true);
+        expect(least.limit).toBe(Math.min(one.limit, other.limit));
+        expect(isWithin(one, other) ? least : one).toEqual(one);
+        expect(strictest(other, one)).toEqual(least);
+      }),
+    );
+    expect(strictest(limit('burst', 10, 10), limit('burst', 2, 1))).toEqual(limit('burst', 2, 2));
   });
 
   it('taken from the defaults of a policy are within its own maxima', () => {

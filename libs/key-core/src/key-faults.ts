@@ -126,6 +126,22 @@ export function isWithin(limit: RateLimit, most: RateLimit): boolean {
   );
 }
 
+/**
+ * The widest limit that is within two of one name, except that its window is whole seconds: the fewer units, in a window so long
+ * that neither rate is exceeded, and shared where one of them is.
+ */
+export function strictest(one: RateLimit, other: RateLimit): RateLimit {
+  const limit = Math.min(one.limit, other.limit);
+  const windowFor = (bound: RateLimit) => Math.ceil((limit * bound.windowSeconds) / bound.limit);
+  const sharedBy = one.sharedBy ?? other.sharedBy;
+  return {
+    name: one.name,
+    limit,
+    windowSeconds: Math.max(windowFor(one), windowFor(other)),
+    ...(sharedBy !== undefined && { sharedBy }),
+  };
+}
+
 /** Defaults that are within the maxima of their own policy: of one that is above, the maximum itself. */
 export function boundDefaults({
   defaultRateLimits,

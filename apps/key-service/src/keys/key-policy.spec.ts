@@ -63,6 +63,23 @@ describe('the policy of a service', () => {
     expect((await issue()).rateLimits).toEqual([burst]);
   });
 
+  test('gives a key of several services what is within the defaults of each, and refuses too many', async () => {
+    const named = (names: string[], limit: number, windowSeconds: number) =>
+      names.map((name) => ({ name, limit, windowSeconds }));
+    const limits = named(['a', 'b', 'c'], 10, 10);
+    const one = await service({ defaultRateLimits: limits, maxRateLimits: limits });
+    const [burst] = named(['c'], 2, 1);
+    const other = await service({ defaultRateLimits: [burst!], maxRateLimits: [burst!] });
+    const key = await one.issue({ grants: [...one.grants, ...other.grants] });
+    expect(key.rateLimits).toEqual([...limits.slice(0, 2), ...named(['c'], 2, 2)]);
+    const third = await service({ defaultRateLimits: named(['d', 'e', 'f'], 1, 1) });
+    const grants = [...one.grants, ...third.grants];
+    const refused = await one.create({ grants });
+    expect(problemIn(refused)).toEqual(violated('/rateLimits'));
+    expect(refused.text).toContain('Name the limits, 5 at most: by default these services give a');
+    expect((await one.issue({ grants, rateLimits: limits })).rateLimits).toEqual(limits);
+  });
+
   test('lowers a default with its maximum, but refuses one that is named above it', async () => {
     const burst = { name: 'burst', limit: 10, windowSeconds: 1 };
     const { slug, answer } = await service({ defaultRateLimits: [burst] });

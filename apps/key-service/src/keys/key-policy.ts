@@ -1,5 +1,5 @@
 import { In } from 'typeorm';
-import type { Grant, Policy, RateLimit } from '#contracts';
+import { MAX_RATE_LIMITS, type Grant, type Policy, type RateLimit } from '#contracts';
 import {
   addressFaults,
   expiryFaults,
@@ -7,6 +7,7 @@ import {
   grantFaults,
   rateLimitFaults,
   resolveLifetime,
+  strictest,
   type PolicyFault,
   type RuledSettings,
   type WantedLifetime,
@@ -75,12 +76,20 @@ export function refuseEmptyLife(notBefore: Date | null, expiresAt: Date | null):
   throw invalidField('/notBefore', `Use a time before the key expires, ${expiresAt.toISOString()}`);
 }
 
-/** Limits of a key that names none: those of all its services; of two with one name the stricter. */
+/**
+ * Limits of a key that names none: those of all its services; of two with one name what is within both.
+ *
+ * @throws ProblemException POLICY_VIOLATION where they are more than one key can carry
+ */
 export function defaultRateLimits(policies: readonly Policy[]): RateLimit[] {
   const byName = new Map<string, RateLimit>();
   for (const limit of policies.flatMap((one) => one.defaultRateLimits)) {
     const other = byName.get(limit.name);
-    if (!other || rateOf(limit) < rateOf(other)) byName.set(limit.name, limit);
+    byName.set(limit.name, other === undefined ? limit : strictest(limit, other));
+  }
+  if (byName.size > MAX_RATE_LIMITS) {
+    const detail = `Name the limits, ${MAX_RATE_LIMITS} at most: by default these services give a key ${byName.size}, ${[...byName.keys()].join(', ')}`;
+    throw refusal([{ pointer: '/rateLimits', detail }]);
   }
   return [...byName.values()];
 }
@@ -107,8 +116,4 @@ export function refusal(faults: readonly PolicyFault[]): ProblemException {
 /** A time in milliseconds since 1970; null stays null. */
 export function msOf(time: Date | null): number | null {
   return time === null ? null : time.getTime();
-}
-
-function rateOf({ limit, windowSeconds }: RateLimit): number {
-  return limit / windowSeconds;
 }
