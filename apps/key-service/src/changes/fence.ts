@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
 import {
+  type Reading,
   type Standing,
   enterHistory,
   leaveFence,
@@ -205,11 +206,7 @@ export class Fence {
     const startedMs = performance.now();
     const startedAtMs = Date.now();
     const reading = await readFence(pool, this.replica, this.arrived);
-    const isOther = reading.timeline !== this.timeline;
-    const epoch = isOther ? await enterHistory(pool, this.epoch) : reading.epoch;
-    if (isOther && this.timeline !== null) this.options.onHistory?.(reading.head);
-    this.isYoung = reading.isYoung || isOther;
-    this.timeline = reading.timeline;
+    const epoch = await this.enter(reading);
     this.adopt(epoch);
     this.readAtMs = startedMs;
     this.arrived = link === null ? ANY_EPOCH : epoch;
@@ -220,6 +217,16 @@ export class Fence {
       link.suspend('its run id is not listed any more');
     }
     this.options.onHead?.(reading.head, startedAtMs);
+  }
+
+  /** Enters the history that PostgreSQL writes, where that is another than at the last reading. @returns the epoch of it */
+  private async enter({ timeline, epoch, head, isYoung }: Reading): Promise<number> {
+    const isOther = timeline !== this.timeline;
+    const entered = isOther ? await enterHistory(this.options.pool, this.epoch) : epoch;
+    if (isOther && this.timeline !== null) this.options.onHistory?.(head);
+    this.isYoung = isYoung || isOther;
+    this.timeline = timeline;
+    return entered;
   }
 
   private async admitRedis(): Promise<void> {

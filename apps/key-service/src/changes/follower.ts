@@ -78,10 +78,12 @@ export class Follower {
 
   /** Goes on from `head` of another history, which may be behind what was followed of the one before. */
   beginAnew(head: number): void {
-    this.following = this.following.then(() => {
-      this.followedTo = head;
-      for (const listener of this.listeners) listener('anew');
-    });
+    this.following = this.following.then(() => this.turnTo(head));
+  }
+
+  private turnTo(head: number): void {
+    this.followedTo = head;
+    for (const listener of this.listeners) listener('anew');
   }
 
   private async advance(head: number, readAtMs: number): Promise<void> {
