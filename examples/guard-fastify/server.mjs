@@ -2,12 +2,17 @@
 import Fastify from 'fastify';
 import { createKeyGuard, createServiceToken } from '@keyward/key-guard/core';
 
-const { KEY_SERVICE_URL, LOGIN_URL, CLIENT_ID, CLIENT_SECRET, PORT } = process.env;
-const tokenUrl = `${LOGIN_URL}/oauth2/token`;
-const own = { clientId: CLIENT_ID, clientSecret: CLIENT_SECRET };
+const {
+  LOGIN_URL = 'http://127.0.0.1:4001',
+  KEY_SERVICE_URL = 'http://127.0.0.1:4002',
+  CLIENT_ID = 'service-a',
+  CLIENT_SECRET,
+  PORT = '3000',
+} = process.env;
 const token = createServiceToken({
-  ...own,
-  tokenUrl,
+  tokenUrl: `${LOGIN_URL}/oauth2/token`,
+  clientId: CLIENT_ID,
+  clientSecret: CLIENT_SECRET,
   audience: 'key-service',
   scope: 'keys:verify',
 });

@@ -4,10 +4,6 @@ export { createKeyGuard, createOwnGuard, type GuardState, type KeyGuardCore } fr
 export type { KeyGuardOptions } from './options.js';
 export type { KeyQuestion } from './question.js';
 export type { RefusalProblem } from './refusals.js';
-export {
-  createServiceToken,
-  TokenUnavailable,
-  type ServiceToken,
-  type ServiceTokenOptions,
-} from './service-token.js';
+export { createServiceToken, TokenUnavailable, type ServiceToken } from './service-token.js';
+export type { ServiceTokenOptions } from './service-token-options.js';
 export { VerificationUnavailable } from './unavailable.js';

@@ -101,6 +101,32 @@ describe('createServiceToken', () => {
     expect(login.seen).toHaveLength(2);
   });
 
+  it.each<[string, object]>([
+    ['tokenUrl', { tokenUrl: undefined }],
+    ['tokenUrl', { tokenUrl: 'undefined/oauth2/token' }],
+    ['tokenUrl', { tokenUrl: 'file:///oauth2/token' }],
+    ['clientId', { clientId: '' }],
+    ['clientSecret', { clientSecret: '' }],
+    ['clientSecret', { clientSecret: undefined }],
+    ['clientSecret', { clientAssertion: () => 'x.y.z' }],
+    ['clientAssertion', { clientSecret: undefined, clientAssertion: 'x.y.z' }],
+    ['audience', { audience: undefined }],
+    ['scope', { scope: '' }],
+    ['timeoutMs', { timeoutMs: -1 }],
+    ['ca', { ca: '/etc/ssl/ca.pem' }],
+    ['clientSecrets', { clientSecrets: 'kws_s3cret' }],
+  ])('stops the start where %s is wrong, and shows no secret: %j', (name, wrong) => {
+    const given = {
+      tokenUrl: 'https://login.example/oauth2/token',
+      clientId: 'service-a',
+      clientSecret: 'kws_s3cret',
+      audience: 'key-service',
+      scope: 'keys:verify',
+    };
+    expect(() => createServiceToken({ ...given, ...wrong })).toThrow(name);
+    expect(() => createServiceToken({ ...given, ...wrong })).not.toThrow('s3cret');
+  });
+
   it('says nothing of the secret when login refuses it or answers oddly', async () => {
     for (const [status, body] of [
       [401, { error: 'invalid_client' }],

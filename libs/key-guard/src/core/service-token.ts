@@ -1,26 +1,6 @@
 import { JWT_BEARER, oauthToken } from '#contracts';
 import { exchange, isNobodyThere } from './exchange.js';
-
-/** How a service gets its own tokens: OAuth 2 client credentials (RFC 6749, section 4.4). */
-export interface ServiceTokenOptions {
-  /** Token endpoint, `<LOGIN_URL>/oauth2/token`. */
-  tokenUrl: string;
-  clientId: string;
-  /** This, or `clientAssertion`. */
-  clientSecret?: string;
-  /** As {@link file://./client-assertion.ts createClientAssertion} makes it: a new one for each request. */
-  clientAssertion?: () => string;
-  /** Name of the app that the token is for. */
-  audience: string;
-  /** Rights asked for, space-separated. */
-  scope: string;
-  /** Bound of one token request, in milliseconds; 3,000 by default. */
-  timeoutMs?: number;
-  /** PEM of authorities that are trusted for login instead of the usual ones. */
-  ca?: string;
-  /** Monotonic clock in milliseconds. */
-  nowMs?: () => number;
-}
+import { checkTokenOptions, type ServiceTokenOptions } from './service-token-options.js';
 
 /** A service's present token. Given one that was refused, it fetches another in its stead. */
 export type ServiceToken = (refused?: string) => Promise<string>;
@@ -43,10 +23,12 @@ const REFRESH_AT = 0.8;
  * A source of the service's token that asks login as seldom as it can: one request at a time, a new token when four
  * fifths of the old one's life are over. While login is away the old one is used to its end.
  *
+ * @throws Error at once, naming each option that is missing, wrong or unknown
  * @throws TokenUnavailable (from the source) when there is no live token. A login that answered with a refusal, or was slow to
  *   answer, is asked again after a second at the earliest; where nobody listened, as while login starts, at once
  */
 export function createServiceToken(options: ServiceTokenOptions): ServiceToken {
+  checkTokenOptions(options);
   const nowMs = options.nowMs ?? (() => performance.now());
   let token: Token | null = null;
   let flight: Promise<Token> | null = null;
