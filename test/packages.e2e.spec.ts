@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { IssuedClient, IssuedKey } from '#contracts';
+import type { IssuedClient, IssuedKey, UsageReport } from '#contracts';
 import { call, type Call } from '../tools/quickstart/http.js';
+import { until } from './coherence/support/world.js';
 import { createOutsideProject, exampleOf, type OutsideProject } from './support/outside-project.js';
 import { ROOT } from './support/platform.js';
 import { closeRaw, sendRaw } from './support/raw-http.js';
@@ -85,6 +86,13 @@ async function toldTwice(url: string, name: string, value: string): Promise<unkn
   return [status, (JSON.parse(text) as { code?: string }).code];
 }
 
+/** How often a key was found good. */
+async function validUsesOf(keyId: string): Promise<number> {
+  const path = `/v1/usage?keyId=${keyId}&granularity=day`;
+  const { data } = (await scene.tell('keyService', path, { token: admin })).body as UsageReport;
+  return data.reduce((sum, { counts }) => sum + (counts.VALID ?? 0), 0);
+}
+
 test('a package names every import, and holds no test and no map', () => {
   for (const name of ['key-guard', 'jwt-guard', 'key-client']) {
     const files = readdirSync(join(folder.path, name), { recursive: true, encoding: 'utf8' });
@@ -161,6 +169,15 @@ describe.each(PROJECTS)(
       const revoked = { token: admin, body: { reason: 'compromised' } };
       await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
       expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);
+    });
+
+    test('loses no count of use when the example of key-guard is told to end', async () => {
+      const url = await project.serve('key-guard.js', places());
+      const { key, secret } = await newKey('warehouse', ['stock:read']);
+      for (let i = 0; i < 50; i += 1)
+        expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([200, undefined]);
+      await project.stop();
+      await until('all uses', async () => (await validUsesOf(key.id)) >= 50);
     });
 
     test('calls a service with a key, as the example of key-client says', async () => {
