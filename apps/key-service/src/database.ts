@@ -9,7 +9,10 @@ export function databaseUrlOf(env: KeyServiceEnv): string {
   return (env.KEY_SERVICE_DATABASE_URL ?? env.DATABASE_URL)!;
 }
 
-/** Management's own connections: at most 10, 2 s to get one, 5 s a statement. */
+/**
+ * Management's own connections: at most 10, 2 s to get one, 5 s a statement. A transaction whose client is silent for 5 s is
+ * rolled back, so that a replica that is cut off in the middle of one holds no locks.
+ */
 export function createDataSource(
   url: string,
   entities: MixedList<Function | EntitySchema>,
@@ -25,6 +28,7 @@ export function createDataSource(
       max: 10,
       connectionTimeoutMillis: 2_000,
       statement_timeout: 5_000,
+      idle_in_transaction_session_timeout: 5_000,
       query_timeout: 6_000,
       keepAlive: true,
     },

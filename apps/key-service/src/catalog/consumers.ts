@@ -103,7 +103,7 @@ export class Consumers {
         changes: [change, ...touched.changes],
         touched: touched.keys,
       };
-    });
+    }, 'many');
     return { ...showConsumer(result), propagation };
   }
 }

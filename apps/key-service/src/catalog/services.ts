@@ -120,7 +120,7 @@ export class Services {
       const change = serviceChange('service.updated', by, { slug, ...differences });
       const shown = showService(Object.assign({}, before, next, stamp));
       return { result: shown, changes: [change], touched: [] };
-    });
+    }, 'many');
     return { ...result, violations: await this.countViolations(result, by) };
   }
 

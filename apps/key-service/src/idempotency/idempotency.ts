@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Propagation } from '#contracts';
 import { reusedKey } from '#server';
-import { Mutations, type Mutation } from '../changes/mutations.js';
+import { Mutations, type Extent, type Mutation } from '../changes/mutations.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import type { Once } from './once.js';
 import { claim, keep, release, type Kept } from './records.js';
@@ -30,8 +30,9 @@ export class Idempotency {
   async run<T extends object>(
     once: Once | null,
     work: (manager: EntityManager) => Promise<Mutation<T>>,
+    extent: Extent = 'one',
   ): Promise<{ result: T; propagation: Propagation }> {
-    if (once === null) return this.mutations.run(work);
+    if (once === null) return this.mutations.run(work, extent);
     let isReplay = false;
     const done = await this.mutations.run(async (manager) => {
       const kept = await claim(manager, once, this.material.now());
@@ -40,7 +41,7 @@ export class Idempotency {
       const mutation = await work(manager);
       await keep(manager, once, this.recordOf(once, mutation));
       return mutation;
-    });
+    }, extent);
     if (isReplay) once.markReplayed();
     return done;
   }

@@ -14,7 +14,7 @@ import type {
   RotatedKey,
 } from '#contracts';
 import type { Principal } from '../access/principal.js';
-import type { Mutation } from '../changes/mutations.js';
+import type { Extent, Mutation } from '../changes/mutations.js';
 import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
@@ -93,7 +93,7 @@ export class Keys {
 
   /** See {@link revokeKeys}. */
   async revokeAll(body: RevokeKeysBody, by: Principal): Promise<RevokedKeys> {
-    const { result, propagation } = await this.change(by, (work) => revokeKeys(work, body));
+    const { result, propagation } = await this.change(by, (work) => revokeKeys(work, body), 'many');
     return { ...result, propagation };
   }
 
@@ -106,8 +106,9 @@ export class Keys {
   private change<T extends object>(
     by: Principal,
     capability: (work: Work) => Promise<Mutation<T>>,
+    extent: Extent = 'one',
   ) {
-    return this.idempotency.run(null, (manager) => capability(this.workOf(manager, by)));
+    return this.idempotency.run(null, (manager) => capability(this.workOf(manager, by)), extent);
   }
 
   private workOf(manager: EntityManager, by: Principal): Work {

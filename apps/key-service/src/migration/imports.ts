@@ -36,9 +36,8 @@ export class Imports {
 
   /** See {@link importKeys}. This replica knows the keys when it returns, the others a moment later. */
   async create(body: CreateImportBody, by: Principal, once: Once | null): Promise<ImportedKeys> {
-    const { result } = await this.idempotency.run(once, (manager) =>
-      importKeys(this.workOf(manager, by), body),
-    );
+    const work = (manager: EntityManager) => importKeys(this.workOf(manager, by), body);
+    const { result } = await this.idempotency.run(once, work, 'many');
     await this.rules.refresh();
     return result;
   }

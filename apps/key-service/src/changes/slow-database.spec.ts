@@ -1,0 +1,72 @@
+import { Stores } from '../stores.js';
+import { startManagement, type ManagementApp } from '../testing/management-app.js';
+import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
+
+let management: ManagementApp;
+let world: Seed;
+
+beforeAll(async () => {
+  management = await startManagement();
+  world = await seed(management);
+}, 60_000);
+afterAll(() => management.stop());
+
+const post = (path: string, body: object) => management.call('post', path, world.admin).send(body);
+
+/** Makes each statement that changes one of the tables take so long, none of them too long by itself. */
+async function whileSlow(tables: string[], seconds: number, work: () => Promise<void>) {
+  const { owner } = management.postgres;
+  await owner.query(`CREATE FUNCTION keys.dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_sleep(${seconds}); RETURN NULL; END $$`);
+  for (const table of tables)
+    await owner.query(`CREATE TRIGGER dawdle AFTER INSERT OR UPDATE ON keys.${table}
+      FOR EACH STATEMENT EXECUTE FUNCTION keys.dawdle()`);
+  try {
+    await work();
+  } finally {
+    await owner.query('DROP FUNCTION keys.dawdle CASCADE');
+  }
+}
+
+async function everything(): Promise<number[]> {
+  const tables = ['key', 'key_grant', 'secret', 'change_log', 'idempotency'];
+  return Promise.all(tables.map((table) => world.count(table)));
+}
+
+test('a change that is slow statement by statement is 503 as a whole, and nothing of it is left', async () => {
+  await world.issue();
+  const before = await everything();
+  await whileSlow(['key', 'key_grant', 'secret', 'change_log'], 1, async () => {
+    const answer = await post('/v1/keys', keyBody()).set('idempotency-key', 'once');
+    expect(problemIn(answer)).toEqual({ status: 503, code: 'SERVICE_UNAVAILABLE' });
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+  });
+  expect(await everything()).toEqual(before);
+  expect((await post('/v1/keys', keyBody()).set('idempotency-key', 'once')).status).toBe(201);
+}, 30_000);
+
+test('what is of many keys has longer', async () => {
+  const { key } = await world.issue({ tags: ['many'] });
+  await whileSlow(['key', 'change_log'], 1.6, async () => {
+    const one = await post(`/v1/keys/${key.id}/revoke`, { reason: 'policy' });
+    expect(one.status).toBe(503);
+    const filter = { tag: 'many' };
+    const all = await post('/v1/keys/revoke', { filter, reason: 'policy' });
+    expect(all.status).toBe(200);
+    expect(all.body).toMatchObject({ matched: 1, revoked: 1 });
+  });
+}, 60_000);
+
+test('a transaction whose replica is silent in the middle of it is rolled back, and others go on', async () => {
+  const { key } = await world.issue();
+  const runner = management.app.get(Stores).db.createQueryRunner();
+  await runner.startTransaction();
+  await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [key.id]);
+  const disable = () => management.call('post', `/v1/keys/${key.id}/disable`, world.admin);
+  const first = await disable();
+  expect(first.status).toBe(503);
+  let status = first.status;
+  while (status === 503) status = (await disable()).status;
+  expect(status).toBe(200);
+  await runner.release();
+}, 60_000);
