@@ -51,7 +51,7 @@ export class Stores {
       log,
       graceSeconds: env.GRACE_SECONDS,
       onHistory: (head) => this.follower.beginAnew(head),
-      onHead: (head, readAtMs) => void this.follower.follow(head, readAtMs),
+      onHead: (head, startedMs) => void this.follower.follow(head, startedMs),
     });
   }
 

@@ -38,6 +38,8 @@ export interface FeedParts {
  * - `reset {seq}`: the gap is too large (over 10,000 rows), the number is not ours, or PostgreSQL lost what was committed last in a
  *   failover, so that numbers are given again; forget everything, go on from `seq`
  *
+ * Within a stream all times are of one clock that nobody sets: `at` may be compared with `now`, not with the calendar.
+ *
  * The stream ends when the token does, when the app stops, when what was missed cannot be read, and when the client lets 1 MiB
  * pile up. HEAD answers with the headers alone.
  */
@@ -94,7 +96,10 @@ export function describeFeed(document: OpenAPIObject): void {
 /** One client's stream. */
 class FeedStream {
   private sentTo = 0;
-  private sentProvenMs = 0;
+  private sentProvenMs = -Infinity;
+  /** Of the server's clock, when the stream began; from there on its times go by the monotonic one. */
+  private readonly beganAtMs = Date.now();
+  private readonly beganMs = performance.now();
   private isStopped = false;
   private unsubscribe: () => void = () => undefined;
   private readonly timers: NodeJS.Timeout[] = [];
@@ -118,7 +123,7 @@ class FeedStream {
       // nothing comes after a stream, and a stopping app must not wait for the connection
       connection: 'close',
     });
-    this.send('hello', { now: new Date().toISOString() });
+    this.send('hello', { now: this.timeOf(performance.now()) });
     const early: Told[] = [];
     const stopCollecting = follower.subscribe((told) => early.push(told));
     try {
@@ -192,10 +197,14 @@ class FeedStream {
   }
 
   private beat(): void {
-    const { seq, provenAtMs } = this.parts.follower;
-    if (provenAtMs === this.sentProvenMs || seq > this.sentTo) return;
-    this.sentProvenMs = provenAtMs;
-    this.send('heartbeat', { seq, at: new Date(provenAtMs).toISOString() }, seq);
+    const { seq, provenMs } = this.parts.follower;
+    if (provenMs === this.sentProvenMs || seq > this.sentTo) return;
+    this.sentProvenMs = provenMs;
+    this.send('heartbeat', { seq, at: this.timeOf(provenMs) }, seq);
+  }
+
+  private timeOf(ms: number): string {
+    return new Date(this.beganAtMs + ms - this.beganMs).toISOString();
   }
 
   private send(event: string, data: object, id?: number): void {

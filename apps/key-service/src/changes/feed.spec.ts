@@ -5,7 +5,7 @@ import { seed, type Seed } from '../testing/seed.js';
 interface Event {
   event: string;
   id: number | null;
-  data: { seq: number; keyId?: string; action?: string; version?: number; at?: string };
+  data: { seq: number; keyId?: string; action?: string; version?: number; at?: string; now?: string };
 }
 
 let replicas: Replicas;
@@ -94,6 +94,24 @@ test('a heartbeat says that all that was committed by its time has been told', a
   const told = before.filter(({ data }) => data.keyId === key.id).map(({ data }) => data.action);
   expect(told).toEqual(['key.created', 'key.revoked']);
 });
+
+test('a clock that is set back an hour neither stops the heartbeats nor lets one vouch for what is yet to come', async () => {
+  const { events } = await follow(0);
+  const { found: first } = await until(events, beat);
+  const { now } = Date;
+  Date.now = () => now() - 3_600_000;
+  try {
+    const next = await until(events, (one) => beat(one) && one.data.at! > first.data.at!);
+    expect(next.found.data.seq).toBeGreaterThanOrEqual(first.data.seq);
+    const after = await follow(0);
+    const { found: hello } = await until(after.events, ({ event }) => event === 'hello');
+    const { found } = await until(after.events, beat);
+    expect(Date.parse(hello.data.now!)).toBeLessThan(now() - 3_000_000);
+    expect(found.data.at! <= hello.data.now!).toBe(true);
+  } finally {
+    Date.now = now;
+  }
+}, 15_000);
 
 test('Last-Event-ID goes on where a stream ended, on another replica too, with nothing left out or said twice', async () => {
   const first = await follow(0);

@@ -35,8 +35,8 @@ export interface FenceOptions {
   link: RedisLink | null;
   log: Logger;
   graceSeconds: number;
-  /** Called after each reading with the newest number of the change log, and when the reading began, in ms since 1970. */
-  onHead?: (head: number, readAtMs: number) => void;
+  /** Called after each reading with the newest number of the change log, and when the reading began, by `performance.now()`. */
+  onHead?: (head: number, startedMs: number) => void;
   /** Called before that with the newest number, where PostgreSQL writes another history than at the last reading. */
   onHistory?: (head: number) => void;
 }
@@ -204,7 +204,6 @@ export class Fence {
     // who raises the epoch must know of this replica before it goes by a reading
     if (isForgotten) await readFence(pool, this.replica, 0);
     const startedMs = performance.now();
-    const startedAtMs = Date.now();
     const reading = await readFence(pool, this.replica, this.arrived);
     const epoch = await this.enter(reading);
     this.adopt(epoch);
@@ -216,7 +215,7 @@ export class Fence {
     if (link?.runs?.every((run) => reading.runs.includes(run)) === false) {
       link.suspend('its run id is not listed any more');
     }
-    this.options.onHead?.(reading.head, startedAtMs);
+    this.options.onHead?.(reading.head, startedMs);
   }
 
   /** Enters the history that PostgreSQL writes, where that is another than at the last reading. @returns the epoch of it */

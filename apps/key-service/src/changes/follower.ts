@@ -57,8 +57,8 @@ export class Follower {
     return this.followedTo ?? 0;
   }
 
-  /** Everything committed up to this time has been told to the listeners; milliseconds since 1970. */
-  provenAtMs = 0;
+  /** Everything committed up to this time has been told to the listeners; by `performance.now()`, whatever the clock does. */
+  provenMs = -Infinity;
 
   /** Calls `listener` with whatever is told from now on. @returns a function that ends it */
   subscribe(listener: (told: Told) => void): () => void {
@@ -67,12 +67,12 @@ export class Follower {
   }
 
   /**
-   * Follows up to `head`, which was read not before `readAtMs` (milliseconds since 1970), and resolves when all listeners have
+   * Follows up to `head`, which was read not before `readMs` (by `performance.now()`), and resolves when all listeners have
    * been told. The first call only sets the place.
    */
-  follow(head: number, readAtMs: number): Promise<void> {
+  follow(head: number, readMs: number): Promise<void> {
     this.followedTo ??= head;
-    this.following = this.following.then(() => this.advance(head, readAtMs));
+    this.following = this.following.then(() => this.advance(head, readMs));
     return this.following;
   }
 
@@ -86,10 +86,10 @@ export class Follower {
     for (const listener of this.listeners) listener('anew');
   }
 
-  private async advance(head: number, readAtMs: number): Promise<void> {
+  private async advance(head: number, readMs: number): Promise<void> {
     try {
       await this.catchUp(head);
-      this.provenAtMs = Math.max(this.provenAtMs, readAtMs);
+      this.provenMs = Math.max(this.provenMs, readMs);
     } catch (error) {
       this.options.log.warn({ err: error }, 'the change log could not be followed');
     }
