@@ -8,8 +8,12 @@ export type Allotment = Taken | null;
 /** How units are taken: for the lease that all replicas share, or to be spent at once by a caller who has no lease. */
 export type Purpose = 'lease' | 'spend';
 
+/** Who has waited longer than this when a statement fails fails with it: another wait would be longer than a verification may take. */
+const TRY_AGAIN_WITHIN_MS = 250;
+
 interface Waiter {
   cost: number;
+  sinceMs: number;
   resolve: (allotment: Allotment) => void;
   reject: (error: unknown) => void;
 }
@@ -32,7 +36,7 @@ export class QuotaLedger {
   ): Promise<Allotment> {
     return new Promise((resolve, reject) => {
       const name = `${purpose}:${keyId}:${quota.setting}`;
-      const waiter = { cost, resolve, reject };
+      const waiter = { cost, sinceMs: performance.now(), resolve, reject };
       const queue = this.queues.get(name);
       if (queue !== undefined) {
         queue.push(waiter);
@@ -67,11 +71,18 @@ export class QuotaLedger {
         else if (isLease) divide(taken, served);
         else queue.unshift(...serveWhole(taken, served));
       } catch (error) {
-        for (const one of served) one.reject(error);
+        for (const one of [...served, ...takeLongWaiting(queue)]) one.reject(error);
       }
     }
     this.queues.delete(name);
   }
+}
+
+/** In the order of their coming, so those who came long ago are at its head. */
+function takeLongWaiting(queue: Waiter[]): Waiter[] {
+  const beforeMs = performance.now() - TRY_AGAIN_WITHIN_MS;
+  const recent = queue.findIndex((one) => one.sinceMs > beforeMs);
+  return queue.splice(0, recent === -1 ? queue.length : recent);
 }
 
 function divide(taken: Taken, waiters: readonly Waiter[]): void {
