@@ -6,6 +6,7 @@ import { Fence } from './changes/fence.js';
 import { Follower } from './changes/follower.js';
 import type { KeyServiceEnv } from './config.js';
 import { Markers } from './changes/marker.js';
+import { Overwrites } from './changes/overwrites.js';
 import { createDataSource, createPool, databaseUrlOf } from './database.js';
 import { ENTITIES } from './entities.js';
 import { RedisLink } from './redis-link.js';
@@ -40,7 +41,7 @@ export class Stores {
     this.follower = new Follower({
       pool: this.fencePool,
       databaseUrl,
-      markers: this.markers,
+      overwrites: this.markers && this.overwritesBy(this.markers),
       log,
       wake: () => this.fence.poll(),
     });
@@ -52,6 +53,14 @@ export class Stores {
       graceSeconds: env.GRACE_SECONDS,
       onHistory: (head) => this.follower.beginAnew(head),
       onHead: (head, startedMs) => void this.follower.follow(head, startedMs),
+    });
+  }
+
+  private overwritesBy(markers: Markers): Overwrites {
+    return new Overwrites({
+      pool: this.fencePool,
+      markers,
+      raise: () => this.fence.makeCold(),
     });
   }
 

@@ -144,9 +144,14 @@ export class Fence {
    * @throws where PostgreSQL does not answer: the raise is not certain then
    */
   async raise(): Promise<boolean> {
+    return this.settle({ epoch: await this.makeCold(), mayLag: true });
+  }
+
+  /** As {@link Fence.raise}, for who does not have to know when everybody has heard of it. @returns the new epoch */
+  async makeCold(): Promise<number> {
     const epoch = await raiseEpoch(this.options.askPool);
     this.adopt(epoch);
-    return this.settle({ epoch, mayLag: true });
+    return epoch;
   }
 
   /** Waits a while until everybody goes by this epoch or a later one. @returns whether it is so */

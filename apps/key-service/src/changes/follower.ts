@@ -1,7 +1,7 @@
 import type { Client, Pool } from 'pg';
 import type { Logger } from 'pino';
 import { writable } from '#postgres';
-import type { Markers } from './marker.js';
+import type { Overwrites } from './overwrites.js';
 
 /** A row of the change log as those who follow it need it. */
 export interface Change {
@@ -16,7 +16,8 @@ export interface Change {
 export interface FollowerOptions {
   pool: Pool;
   databaseUrl: string;
-  markers: Markers | null;
+  /** Null where there is no Redis. */
+  overwrites: Overwrites | null;
   log: Logger;
   /** Reads the head of the change log now; it comes back through {@link Follower.follow}. */
   wake: () => Promise<void>;
@@ -88,6 +89,7 @@ export class Follower {
 
   private async advance(head: number, readMs: number): Promise<void> {
     try {
+      await this.options.overwrites?.repeat([]);
       await this.catchUp(head);
       this.provenMs = Math.max(this.provenMs, readMs);
     } catch (error) {
@@ -100,21 +102,10 @@ export class Follower {
       const changes = await readChanges(this.options.pool, this.followedTo!, PAGE);
       if (changes.length === 0)
         throw new Error(`The change log has no rows after ${this.followedTo}`);
-      await this.repeatOverwrites(changes);
+      await this.options.overwrites?.repeat(touchedBy(changes));
       this.followedTo = changes.at(-1)!.seq;
       for (const listener of this.listeners) listener(changes);
     }
-  }
-
-  private async repeatOverwrites(changes: readonly Change[]): Promise<void> {
-    const { markers, pool } = this.options;
-    if (markers === null) return;
-    const touched = changes.flatMap(({ keyId, keyVersion: version }) =>
-      keyId === null || version === null ? [] : [{ keyId, version }],
-    );
-    if (touched.length === 0) return;
-    const { rows } = await pool.query<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
-    await markers.write(touched, Number(rows[0]!.epoch));
   }
 
   private async listen(): Promise<void> {
@@ -151,6 +142,12 @@ export class Follower {
     await this.options.wake();
     await ended;
   }
+}
+
+function touchedBy(changes: readonly Change[]) {
+  return changes.flatMap(({ keyId, keyVersion: version }) =>
+    keyId === null || version === null ? [] : [{ keyId, version }],
+  );
 }
 
 /** Rows after `seq`, in order, `limit` at most. */
