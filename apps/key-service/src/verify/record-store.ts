@@ -45,6 +45,8 @@ const SELECT_RECORDS = {
 
 /** The most ids that wait for a statement; who comes then is turned away at once. */
 const MAX_WAITING = 2_048;
+/** And of them those whom one asker may have waiting, so that there is room for the others. */
+const MAX_WAITING_OF_ONE = MAX_WAITING / 2;
 const MAX_STATEMENTS = 4;
 const MAX_IDS = 128;
 /** Who has waited longer than this when a statement fails fails with it: another wait would be longer than a verification may take. */
@@ -54,6 +56,8 @@ const TRY_AGAIN_WITHIN_MS = 250;
 export class StoreBusy extends Error {}
 
 interface Waiting {
+  /** Who asked first. */
+  asker: string;
   sinceMs: number;
   promise: Promise<StoredRecord>;
   resolve: (read: StoredRecord) => void;
@@ -63,23 +67,30 @@ interface Waiting {
 /**
  * Reads records from PostgreSQL. Reads that wait at the same time share one statement, those of one key share one place in
  * it; but nobody joins a statement that is already sent: it may have looked before a change that the joiner must see.
- * However many unknown ids are asked about, four connections at most are busy with them.
+ * However many unknown ids are asked about, four connections at most are busy with them, and one asker has half of the places.
  */
 export class RecordStore {
-  private waiting = new Map<string, Waiting>();
+  private readonly waiting = new Map<string, Waiting>();
+  /** How many of those each asker has there. */
+  private readonly places = new Map<string, number>();
   private statements = 0;
   private isScheduled = false;
 
   constructor(private readonly pool: pg.Pool) {}
 
-  /** @throws StoreBusy, or where PostgreSQL does not answer within 1.7 s */
-  read(keyId: string): Promise<StoredRecord> {
+  /**
+   * @param asker the service that asks; those who ask for none are one asker
+   * @throws StoreBusy, or where PostgreSQL does not answer within 1.7 s
+   */
+  read(keyId: string, asker = ''): Promise<StoredRecord> {
     const before = this.waiting.get(keyId);
     if (before !== undefined) return before.promise;
-    if (this.waiting.size >= MAX_WAITING)
+    const places = this.places.get(asker) ?? 0;
+    if (this.waiting.size >= MAX_WAITING || places >= MAX_WAITING_OF_ONE)
       return Promise.reject(new StoreBusy('Too many keys are being looked up'));
-    const waiting = newWaiting();
+    const waiting = newWaiting(asker);
     this.waiting.set(keyId, waiting);
+    this.places.set(asker, places + 1);
     this.schedule();
     return waiting.promise;
   }
@@ -96,7 +107,7 @@ export class RecordStore {
 
   private async send(): Promise<void> {
     const sent = [...this.waiting].slice(0, MAX_IDS);
-    for (const [keyId] of sent) this.waiting.delete(keyId);
+    for (const [keyId, one] of sent) this.leave(keyId, one);
     this.statements += 1;
     try {
       const reads = await this.select(sent.map(([keyId]) => keyId));
@@ -115,9 +126,16 @@ export class RecordStore {
     const beforeMs = performance.now() - TRY_AGAIN_WITHIN_MS;
     for (const [keyId, one] of this.waiting) {
       if (one.sinceMs > beforeMs) continue;
-      this.waiting.delete(keyId);
+      this.leave(keyId, one);
       one.reject(error);
     }
+  }
+
+  private leave(keyId: string, { asker }: Waiting): void {
+    this.waiting.delete(keyId);
+    const places = this.places.get(asker)! - 1;
+    if (places > 0) this.places.set(asker, places);
+    else this.places.delete(asker);
   }
 
   private async select(keyIds: string[]): Promise<(keyId: string) => StoredRecord> {
@@ -132,13 +150,13 @@ export class RecordStore {
   }
 }
 
-function newWaiting(): Waiting {
+function newWaiting(asker: string): Waiting {
   let resolve!: Waiting['resolve'];
   let reject!: Waiting['reject'];
   const promise = new Promise<StoredRecord>((...settle) => {
     [resolve, reject] = settle;
   });
-  return { sinceMs: performance.now(), promise, resolve, reject };
+  return { asker, sinceMs: performance.now(), promise, resolve, reject };
 }
 
 function recordOf(keyId: string, row: Row): KeyRecord {

@@ -205,7 +205,7 @@ export class Verifier {
     const { store, cache, log } = this.parts;
     let read;
     try {
-      read = await store.read(key.keyId);
+      read = await store.read(key.keyId, question.service);
     } catch (error) {
       if (error instanceof StoreBusy) throw error;
       return this.inGrace(key, question, error);

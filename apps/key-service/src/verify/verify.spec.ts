@@ -7,6 +7,7 @@ import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 import { RecordStore } from './record-store.js';
 
+const idOf = (i: number): string => `key_${String(i).padStart(16, '0')}`;
 const unknownText = (): string =>
   makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes).text;
 
@@ -143,7 +144,7 @@ describe('a flood of unknown ids', () => {
     for (const replica of [0, 0]) await ask(replica, { key: secret });
     const store = replicas.apps[0]!.get(RecordStore);
     const reading = Promise.allSettled(
-      Array.from({ length: 3_000 }, (_, i) => store.read(`key_${String(i).padStart(16, '0')}`)),
+      Array.from({ length: 3_000 }, (_, i) => store.read(idOf(i), `service-${i % 3}`)),
     );
     const known = await ask(0, { key: secret });
     const settled = await reading;
@@ -151,6 +152,20 @@ describe('a flood of unknown ids', () => {
     const answered = settled.filter((one) => one.status === 'fulfilled');
     expect(answered.length).toBe(2_048);
     expect(answered.every((one) => one.value.record === null)).toBe(true);
+  });
+
+  it('by one service leaves room for the keys that others ask about', async () => {
+    const store = replicas.apps[0]!.get(RecordStore);
+    const flood = Array.from({ length: 3_000 }, (_, i) => store.read(idOf(i), 'service-x'));
+    const others = Array.from({ length: 1_000 }, (_, i) =>
+      store.read(idOf(i + 5_000), 'service-a'),
+    );
+    const reads = async (some: Promise<unknown>[]) =>
+      (await Promise.allSettled(some)).filter((one) => one.status === 'fulfilled').length;
+    expect(await Promise.all([reads(flood), reads(others)])).toEqual([1_024, 1_000]);
+    // and the places are free again afterwards
+    const again = Array.from({ length: 1_024 }, (_, i) => store.read(idOf(i), 'service-x'));
+    expect(await reads(again)).toBe(1_024);
   });
 
   it('is 503 for who asks, and no verdict', async () => {
