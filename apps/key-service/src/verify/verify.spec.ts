@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { Redis } from 'ioredis';
 import type { IssuedKey, Verdict, VerifyBody } from '#contracts';
 import { makeKeyText } from '#key-core';
+import { Stores } from '../stores.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 import { RecordStore } from './record-store.js';
@@ -136,6 +137,43 @@ describe('Cache-Control: no-cache', () => {
     }
     expect(codes).toEqual(['VALID', 'VALID', 'VALID', 'RATE_LIMITED']);
   });
+});
+
+describe('1,000 callers who ask at the same time about a key that no cache holds', () => {
+  it('share the few reads of PostgreSQL that are under way', async () => {
+    const { secret } = await seeded.issue();
+    const statements = countReads(0);
+    const redis = new Redis(replicas.redis.url);
+    await redis.flushall();
+    redis.disconnect();
+    const questions = Array.from({ length: 1_000 }, () => ask(0, { key: secret }));
+    const codes = new Set((await Promise.all(questions)).map((one) => one.code));
+    expect([...codes]).toEqual(['VALID']);
+    expect(statements()).toBeGreaterThan(0);
+    expect(statements()).toBeLessThanOrEqual(50);
+  });
+
+  it('share one where they come together', async () => {
+    const { key } = await seeded.issue();
+    const statements = countReads(0);
+    const store = replicas.apps[0]!.get(RecordStore);
+    const reads = await Promise.all(Array.from({ length: 1_000 }, () => store.read(key.id)));
+    expect(new Set(reads.map((one) => one.record?.version))).toEqual(new Set([1]));
+    expect(statements()).toBe(1);
+  });
+
+  /** Counts the statements that a replica sends from now on to read records. */
+  function countReads(replica: number): () => number {
+    const { hotPool } = replicas.apps[replica]!.get(Stores);
+    const query = hotPool.query.bind(hotPool) as (...args: unknown[]) => unknown;
+    let count = 0;
+    const counting = (...args: unknown[]) => {
+      if ((args[0] as { name?: string }).name === 'records') count += 1;
+      return query(...args);
+    };
+    hotPool.query = counting as typeof hotPool.query;
+    return () => count;
+  }
 });
 
 describe('a flood of unknown ids', () => {
