@@ -5,7 +5,14 @@ import { seed, type Seed } from '../testing/seed.js';
 interface Event {
   event: string;
   id: number | null;
-  data: { seq: number; keyId?: string; action?: string; version?: number; at?: string; now?: string };
+  data: {
+    seq: number;
+    keyId?: string;
+    action?: string;
+    version?: number;
+    at?: string;
+    now?: string;
+  };
 }
 
 let replicas: Replicas;
@@ -128,6 +135,47 @@ test('Last-Event-ID goes on where a stream ended, on another replica too, with n
     changes.map(({ data }) => data.seq).toSorted((a, b) => a - b),
   );
 });
+
+/** Adds rows of service-a to the change log as fast as that goes, each of another version of one key. */
+async function addRows(count: number): Promise<void> {
+  await replicas.postgres.owner.query(
+    `WITH head AS (UPDATE keys.change_head SET seq = seq + $1 RETURNING seq)
+     INSERT INTO keys.change_log (seq, actor, action, target_type, target_id, key_version, services)
+     SELECT head.seq - $1 + n, 'usr_admin', 'key.updated', 'key', 'key_00000000000many', n, '{service-a}'
+     FROM head, generate_series(1, $1::int) n`,
+    [count],
+  );
+}
+
+/** The newest number, once a replica has told everything up to it. */
+async function headOf(replica: number): Promise<number> {
+  const [row] = await replicas.postgres.owner.query<[{ seq: string }]>(
+    'SELECT seq FROM keys.change_head',
+  );
+  const head = Number(row.seq);
+  const { events } = await follow(replica);
+  await until(events, (one) => beat(one) && one.data.seq >= head);
+  return head;
+}
+
+test('a gap of thousands of rows is told row by row, and one of more than 10,000 by a reset', async () => {
+  const start = await headOf(0);
+  await addRows(2_500);
+  const middle = await headOf(0);
+  const { events } = await follow(0, start);
+  const { before } = await until(events, beat);
+  const told = before.filter(({ event }) => event === 'change').map(({ id }) => id);
+  expect(told).toEqual(Array.from({ length: 2_500 }, (_, n) => start + n + 1));
+  await addRows(8_000);
+  const end = await headOf(0);
+  const late = await follow(0, start);
+  const { found, before: untold } = await until(late.events, ({ event }) => event === 'reset');
+  expect(found.data.seq).toBeGreaterThanOrEqual(end);
+  expect(untold.map(({ event }) => event)).toEqual(['hello']);
+  const within = await follow(0, middle);
+  const { before: all } = await until(within.events, beat);
+  expect(all.filter(({ event }) => event === 'change')).toHaveLength(end - middle);
+}, 30_000);
 
 test.each([['999999999'], ['abc'], ['-1'], ['1.5']])(
   'a number that is not one of ours, %s, is answered by a reset',
