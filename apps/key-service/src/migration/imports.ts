@@ -12,7 +12,6 @@ import type {
 import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { maySee, type Principal } from '../access/principal.js';
-import { Mutations } from '../changes/mutations.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -27,7 +26,6 @@ import { forgetParity, readParity } from './parity.js';
 @Injectable()
 export class Imports {
   constructor(
-    private readonly mutations: Mutations,
     private readonly idempotency: Idempotency,
     private readonly stores: Stores,
     private readonly rules: ImportRules,
@@ -66,7 +64,7 @@ export class Imports {
     mode: ImportMode,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
   ): Promise<KeyImport> {
-    const { result } = await this.mutations.run(async (manager) => {
+    const { result } = await this.idempotency.run(null, async (manager) => {
       const before = await findImport(manager, 'id = $1', [id]);
       if (before === null || !maySee(by, [before.service])) throw noImport(id);
       checkVersion(ifMatch, before.version);
