@@ -13,12 +13,12 @@ beforeAll(async () => {
   world = await seed(management);
   const mutations = management.app.get(Mutations);
   const run = mutations.run.bind(mutations);
-  mutations.run = (work) =>
+  mutations.run = (work, extent) =>
     run(async (manager) => {
       const mutation = await work(manager);
       ({ touched } = mutation);
       return mutation;
-    });
+    }, extent);
 }, 60_000);
 afterAll(() => management.stop());
 
@@ -27,6 +27,8 @@ const patch = (path: string, body: object, ifMatch = '*') =>
   management.call('patch', path, world.admin).set('if-match', ifMatch).send(body);
 const act = (action: string, body?: object) => (key: Key) =>
   post(`/v1/keys/${key.id}/${action}`, body);
+const actAsHolder = (action: string, body: object) => (_: Key, secret: string) =>
+  management.call('post', `/v1/self/${action}`, null).set('x-api-key', secret).send(body);
 const change = (body: object) => (key: Key) => patch(`/v1/keys/${key.id}`, body);
 const switchConsumer = (enabled: boolean) => (key: Key) =>
   patch(`/v1/consumers/${key.consumer}`, { enabled });
@@ -38,14 +40,14 @@ const full = {
     { service: 'service-x', scopes: ['things:read'] },
   ],
   rateLimits: [limit],
-  ipAllowlist: ['10.0.0.0/8'],
+  ipAllowlist: ['10.0.0.0/8', '127.0.0.0/8', '::1'],
 };
 
 /** Every way in which the verification of a key changes; `consumer`: the row of the consumer that comes with it. */
 const MUTATORS: {
   what: string;
   before?: (key: Key) => PromiseLike<unknown>;
-  mutate: (key: Key) => PromiseLike<{ status: number }>;
+  mutate: (key: Key, secret: string) => PromiseLike<{ status: number }>;
   action: string;
   consumer?: string;
 }[] = [
@@ -54,6 +56,41 @@ const MUTATORS: {
   { what: 'revoke', mutate: act('revoke', { reason: 'leaked' }), action: 'key.revoked' },
   { what: 'rotate at once', mutate: act('rotate', { overlapSeconds: 0 }), action: 'key.rotated' },
   { what: 'rotate', mutate: act('rotate', { overlapSeconds: 60 }), action: 'key.rotated' },
+  {
+    what: 'finish a rotation',
+    before: act('rotate', { overlapSeconds: 600 }),
+    mutate: act('rotation/finish'),
+    action: 'key.rotation_finished',
+  },
+  {
+    what: 'shorten a rotation',
+    before: act('rotate', { overlapSeconds: 600 }),
+    mutate: act('rotation/extend', { overlapSeconds: 60 }),
+    action: 'key.rotation_extended',
+  },
+  {
+    what: 'rotate by the key itself',
+    mutate: actAsHolder('rotate', { overlapSeconds: 60 }),
+    action: 'key.rotated',
+  },
+  {
+    what: 'revoke by the key itself',
+    mutate: actAsHolder('revoke', { reason: 'leaked' }),
+    action: 'key.revoked',
+  },
+  { what: 'set a quota', mutate: change({ quota: { limit: 5 } }), action: 'key.updated' },
+  {
+    what: 'cut the quota',
+    before: change({ quota: { limit: 1_000 } }),
+    mutate: change({ quota: { limit: 5 } }),
+    action: 'key.updated',
+  },
+  {
+    what: 'take the quota away',
+    before: change({ quota: { limit: 1_000 } }),
+    mutate: change({ quota: null }),
+    action: 'key.updated',
+  },
   { what: 'shorten the expiry', mutate: change({ expiresInSeconds: 60 }), action: 'key.updated' },
   { what: 'delay the start', mutate: change({ notBefore: inAnHour() }), action: 'key.updated' },
   {
@@ -97,12 +134,12 @@ describe('every change of what a key may do', () => {
     async ({ before, mutate, action, consumer, index }) => {
       const slug = `holder-${index}`;
       await post('/v1/consumers', { slug });
-      const { key } = await world.issue({ consumer: slug, ...full });
+      const { key, secret } = await world.issue({ consumer: slug, ...full });
       await world.issue();
       await before?.(key);
       const { version } = await read(key.id);
       const head = await world.count('change_log');
-      const answer = await mutate(key);
+      const answer = await mutate(key, secret);
       expect(answer.status).toBe(200);
       const after = await read(key.id);
       expect(after.version).toBe(version + 1);
