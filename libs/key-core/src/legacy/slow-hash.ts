@@ -18,7 +18,7 @@ export type SlowHash =
 
 /** What a hash may cost at most; dearer ones are refused when they are imported and again when they are used. */
 export const LEGACY_COSTS = {
-  bcrypt: { minCost: 8, maxCost: 14, maxKeyBytes: 72 },
+  bcrypt: { minCost: 8, maxCost: 14, maxKeyBytes: 71 },
   argon2id: { maxMemoryKib: 64 * 1_024, maxPasses: 10, maxLanes: 4 },
   scrypt: { maxN: 2 ** 17, maxR: 16, maxP: 4 },
   pbkdf2: { maxIterations: 2_000_000 },

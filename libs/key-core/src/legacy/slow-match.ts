@@ -14,7 +14,7 @@ export interface SlowQuestion {
 
 /**
  * Whether a salted hash is that of a part of a key. It keeps its thread busy for as long as the hash costs, up to seconds: not
- * for a thread that answers requests. A hash beyond the bounds, and a key longer than bcrypt reads, are a no.
+ * for a thread that answers requests. A hash beyond the bounds, and a key as long as all that bcrypt reads, are a no.
  */
 export async function matchesSlowHash(question: SlowQuestion): Promise<boolean> {
   const hash = readSlowHash(question.algorithm, question.hash);
@@ -22,7 +22,7 @@ export async function matchesSlowHash(question: SlowQuestion): Promise<boolean> 
   const part = preHash(question.part, question.preHashed);
   switch (hash.algorithm) {
     case 'bcrypt':
-      return matchesBcrypt(hash.text, part);
+      return matchesBcrypt(hash.text, part, question.preHashed !== undefined);
     case 'argon2id':
       return argon2.verify(hash.text, part);
     case 'scrypt':
@@ -34,9 +34,12 @@ export async function matchesSlowHash(question: SlowQuestion): Promise<boolean> 
 
 type Of<A extends SlowAlgorithm> = Extract<SlowHash, { algorithm: A }>;
 
-/** bcrypt reads 72 bytes: a longer key would be one with all that begin alike. */
-function matchesBcrypt(text: string, part: string): boolean {
-  if (Buffer.byteLength(part) > LEGACY_COSTS.bcrypt.maxKeyBytes) return false;
+/**
+ * bcrypt reads 72 bytes and no further: a text as long as that may be the beginning of the one that was hashed. Of a digest that many
+ * bytes are enough.
+ */
+function matchesBcrypt(text: string, part: string, isDigest: boolean): boolean {
+  if (!isDigest && Buffer.byteLength(part) > LEGACY_COSTS.bcrypt.maxKeyBytes) return false;
   return compareSync(part, text);
 }
 
