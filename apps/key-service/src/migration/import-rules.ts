@@ -48,6 +48,11 @@ export class ImportRules {
     return this.byService.get(service) ?? NONE;
   }
 
+  /** Services with imports. */
+  services(): Iterable<string> {
+    return this.byService.keys();
+  }
+
   /** Reads them now; where PostgreSQL does not answer the last ones go on, and it is tried again every second. */
   async refresh(): Promise<void> {
     if (this.reading !== null) {

@@ -8,11 +8,12 @@ import {
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PROBLEM_OF_REFUSAL, problemOf, type Refusal } from '#contracts';
-import { decideForHolder, parseKeyText, type KeyText } from '#key-core';
+import { decideForHolder, parseKeyText } from '#key-core';
 import { ProblemException } from '#server';
 import { setPrincipal } from '../access/by.js';
 import { Attempts } from '../attempts.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { FOREIGN_KEYS, type ForeignKeys, type PresentedKey } from '../verify/foreign-keys.js';
 import { Gate } from '../verify/gate.js';
 import { secretIn } from '../verify/presented-secret.js';
 import { RecordStore } from '../verify/record-store.js';
@@ -36,6 +37,7 @@ export class HolderGuard implements CanActivate {
   constructor(
     private readonly records: RecordStore,
     @Inject(HOLDER_ATTEMPTS) private readonly attempts: Attempts,
+    @Inject(FOREIGN_KEYS) private readonly foreign: ForeignKeys,
     @Inject(KEY_MATERIAL) private readonly material: KeyMaterial,
   ) {}
 
@@ -70,21 +72,41 @@ export class HolderGuard implements CanActivate {
 
   /** @throws HttpException where the key may not be used, or nobody can decide */
   private async keyIdOf(text: string, ip: string): Promise<string> {
-    const key = parseKeyText(text);
-    if (key === null) throw refusal('MALFORMED');
-    const { record, secret } = await this.present(key).catch((error: unknown) => {
+    const { keyId, record, secret } = await this.present(text, ip).catch((error: unknown) => {
+      if (error instanceof HttpException) throw error;
       this.attempts.giveBack(ip);
       throw unavailable(error);
     });
-    if (record === null) throw refusal('NOT_FOUND');
     const code = decideForHolder(record, secret, ip, this.material.now());
     if (code !== 'VALID') throw refusal(code);
-    return key.keyId;
+    return keyId;
   }
 
-  private async present(key: KeyText) {
+  /** A key of ours, else one that came with an import, of whatever service. */
+  private async present(text: string, ip: string) {
+    const key = parseKeyText(text);
+    const own = key && (await this.read(key));
+    if (own?.secret) return { ...own, record: own.record! };
+    const foreign = await this.findForeign(text, ip);
+    const found = foreign && (await this.read(foreign));
+    const shown = found ?? own;
+    if (!shown?.record) throw refusal(key === null ? 'MALFORMED' : 'NOT_FOUND');
+    return { ...shown, record: shown.record };
+  }
+
+  private async read(key: PresentedKey) {
     const { record } = await this.gate.pass(() => this.records.read(key.keyId));
-    return { record, secret: secretIn(record, key, this.material.peppers) };
+    return { keyId: key.keyId, record, secret: secretIn(record, key, this.material.peppers) };
+  }
+
+  private async findForeign(text: string, clientIp: string): Promise<PresentedKey | null> {
+    for (const service of this.foreign.services()) {
+      const given = { text, service, clientIp, isDry: false };
+      const found = this.foreign.mayBe(given) ? await this.foreign.find(given) : null;
+      if (found === 'busy') throw refusal('RATE_LIMITED');
+      if (found !== null) return found;
+    }
+    return null;
   }
 }
 

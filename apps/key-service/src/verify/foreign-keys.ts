@@ -20,6 +20,8 @@ export interface ForeignText {
 
 /** Knows keys whose texts another platform has made. */
 export interface ForeignKeys {
+  /** Services that have such keys. */
+  services(): Iterable<string>;
   /** Whether a text may be such a key of a service; from memory. */
   mayBe(given: ForeignText): boolean;
   /**

@@ -87,6 +87,26 @@ describe('a service that manages its own keys', () => {
     expect(answers[2]!.headers.get('retry-after')).not.toBeNull();
   });
 
+  it('takes as many units as a question says', async () => {
+    const rateLimits = [{ name: 'slow', limit: 3, windowSeconds: 3_600 }];
+    const { secret: key } = await provision({ rateLimits });
+    const codes = [];
+    for (const cost of [4, 2, 2, 1]) codes.push((await verify({ key, cost })).code);
+    expect(codes).toEqual(['RATE_LIMITED', 'VALID', 'RATE_LIMITED', 'VALID']);
+  });
+
+  it('rotates the version that If-Match names, and refuses to promise that a repetition does nothing', async () => {
+    const { key } = await provision();
+    const rotate = (headers: object) =>
+      service.call(`/v1/api-keys/${key.id}/rotate`, { token: service.admin, body: {}, headers });
+    expect(told(await rotate({ 'if-match': '"7"' }))).toEqual([412, 'VERSION_MISMATCH']);
+    expect(told(await rotate({ 'idempotency-key': 'once-0123456789abcdef' }))).toEqual([
+      ...[400, 'INVALID_HEADER'],
+    ]);
+    const rotated = await rotate({ 'if-match': '"1"' });
+    expect([rotated.status, rotated.headers.get('etag')]).toEqual([200, '"2"']);
+  });
+
   it('lets only admins manage them', async () => {
     const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
     const user = await service.around.token({ roles: ['user'] });

@@ -10,7 +10,7 @@ import {
   type KeyText,
   type PolicyFault,
 } from '#key-core';
-import { invalidField, ProblemException } from '#server';
+import { checkVersion, invalidField, ProblemException } from '#server';
 import { SERVICE } from '../provisioning/key-provisioner.js';
 import { inTransaction } from './local-database.js';
 import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
@@ -57,8 +57,12 @@ export class LocalKeys {
     return { key: keyOf(row!, nowMs), secret: text.text };
   }
 
-  /** Gives a key a new secret. @throws ProblemException NOT_FOUND, CONFLICT or POLICY_VIOLATION */
-  async rotate(id: string, body: RotateKeyBody, actor: string) {
+  /** Gives a key a new secret. @throws ProblemException NOT_FOUND, CONFLICT, POLICY_VIOLATION, or as {@link checkVersion} */
+  async rotate(
+    id: string,
+    { ifMatch, ...body }: RotateKeyBody & { ifMatch?: string | undefined },
+    actor: string,
+  ) {
     const { pool, policy, random, now } = this.parts;
     refuseDelivery(body.deliverTo);
     const nowMs = now();
@@ -66,6 +70,7 @@ export class LocalKeys {
     if (Array.isArray(overlap)) throw violation(overlap);
     return inTransaction(pool, async (client) => {
       const before = await lockRow(client, id);
+      checkVersion(ifMatch, before.version);
       const status = statusOf(before, nowMs);
       if (status !== 'active')
         throw conflict(`The key is ${status}; only an active one is rotated`);

@@ -8,7 +8,7 @@ import type {
   RotateKeyBody,
 } from '#contracts';
 import { callerOf } from '#jwt-guard';
-import { ProblemException } from '#server';
+import { ProblemException, tagOf } from '#server';
 import { SERVICE, type KeyProvisioner } from '../provisioning/key-provisioner.js';
 import type { UpstreamAnswer } from '../upstream.js';
 import type { LocalKeys } from './local-keys.js';
@@ -22,7 +22,8 @@ export class LocalProvisioner implements Provisioner {
   constructor(private readonly keys: LocalKeys) {}
 
   async create(body: ProvisionKeyBody, from: FastifyRequest) {
-    return answer(await this.keys.issue(body, adminIn(from)));
+    refuseRepetition(from);
+    return aboutKey(await this.keys.issue(body, adminIn(from)));
   }
 
   /** The newest first; of the filters `consumer` and `tag` are known here. */
@@ -39,13 +40,15 @@ export class LocalProvisioner implements Provisioner {
   }
 
   async rotate(id: string, body: RotateKeyBody, from: FastifyRequest) {
-    return answer(await this.keys.rotate(id, body, adminIn(from)));
+    refuseRepetition(from);
+    const ifMatch = from.headers['if-match'];
+    return aboutKey(await this.keys.rotate(id, { ...body, ifMatch }, adminIn(from)));
   }
 
   async revoke(id: string, body: RevokeKeyBody, from: FastifyRequest) {
     const key: Key = await this.keys.revoke(id, body, adminIn(from));
     // every verification reads this store: there is nowhere else to be told
-    return answer({ key, propagation: { confirmed: true, boundSeconds: 0, ms: 0 } });
+    return aboutKey({ key, propagation: { confirmed: true, boundSeconds: 0, ms: 0 } });
   }
 }
 
@@ -56,6 +59,19 @@ function adminIn(from: FastifyRequest): string {
   if (caller.services === undefined || caller.services.includes(SERVICE)) return caller.sub;
   const detail = 'This person may not administer keys of this service';
   throw new ForbiddenException(detail, { errorCode: 'FORBIDDEN' });
+}
+
+/** Nothing is remembered here: what is to be done once would be done twice, and no one would know. */
+function refuseRepetition(from: FastifyRequest): void {
+  if (from.headers['idempotency-key'] === undefined) return;
+  const detail =
+    'This service manages its own keys and repeats no answer; leave Idempotency-Key out';
+  throw new ProblemException('INVALID_HEADER', detail);
+}
+
+/** With the key's version as its entity tag. */
+function aboutKey<T extends { key: Key }>(data: T): UpstreamAnswer<T> {
+  return { data, headers: new Headers({ etag: tagOf(data.key.version) }) };
 }
 
 function answer<T>(data: T): UpstreamAnswer<T> {

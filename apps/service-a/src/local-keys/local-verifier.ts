@@ -20,7 +20,7 @@ const MAX_FOREIGN = 1_024;
 /** A question about one of this service's own keys. */
 export type LocalQuestion = Pick<
   VerifyBody,
-  'key' | 'scopes' | 'environment' | 'clientIp' | 'dryRun'
+  'key' | 'scopes' | 'environment' | 'clientIp' | 'cost' | 'dryRun'
 >;
 
 /** What this service's own store says, and what the key service knows of the key. */
@@ -67,8 +67,8 @@ export class LocalVerifier {
       nowMs,
     );
     if (decision.code !== 'VALID') return verdictOf({ record, secret, decision, nowMs });
-    const isDry = question.dryRun === true;
-    const taken = this.limits.take(record.keyId, record.rateLimits, isDry, nowMs);
+    const wish = { units: question.cost ?? 1, isDry: question.dryRun === true };
+    const taken = this.limits.take(record.keyId, record.rateLimits, wish, nowMs);
     const verdict = verdictOf({ record, secret, decision, nowMs });
     const limited = taken.states.length > 0 ? { rateLimits: taken.states } : {};
     if (!taken.isRefused) return { ...verdict, ...limited };

@@ -6,7 +6,8 @@ it('a limit that was shortened, or whose clock was set back, is free again after
   const limits = new OwnLimits();
   let nowMs = 1_800_000_000_000;
   const take = (windowSeconds: number, isDry = false) =>
-    limits.take('key_1', [{ name: 'all', limit: 1, windowSeconds }], isDry, nowMs).isRefused;
+    limits.take('key_1', [{ name: 'all', limit: 1, windowSeconds }], { units: 1, isDry }, nowMs)
+      .isRefused;
   expect(take(30 * 86_400)).toBe(false);
   expect(take(10)).toBe(true);
   nowMs += 9_999;

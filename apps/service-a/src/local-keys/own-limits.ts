@@ -14,12 +14,17 @@ export interface Taken {
 export class OwnLimits {
   private readonly buckets = new Map<string, number>();
 
-  /** Takes one unit from all limits or from none; `isDry` only looks. */
-  take(keyId: string, limits: readonly RateLimit[], isDry: boolean, nowMs: number): Taken {
+  /** Takes `units` from all limits or from none; `isDry` only looks. */
+  take(
+    keyId: string,
+    limits: readonly RateLimit[],
+    { units, isDry }: { units: number; isDry: boolean },
+    nowMs: number,
+  ): Taken {
     const takings = limits.map((limit) => {
       const name = `${keyId}:${limit.name}`;
       const oldMs = this.buckets.get(name) ?? 0;
-      return { name, limit, oldMs, taken: takeUnits(oldMs, limit, 1, nowMs) };
+      return { name, limit, oldMs, taken: takeUnits(oldMs, limit, units, nowMs) };
     });
     const refusing = takings.find((one) => !one.taken.allowed);
     const spends = refusing === undefined && !isDry;
