@@ -35,8 +35,9 @@ export interface FeedParts {
  * - `change {seq, keyId, version, action}` in order; `Last-Event-ID` goes on after any number
  * - `policy {seq}` where the service itself was changed: terms of its policy that were told before are void
  * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
- * - `reset {seq}`: the gap is too large (over 10,000 rows), the number is not ours, or PostgreSQL lost what was committed last in a
- *   failover, so that numbers are given again; forget everything, go on from `seq`
+ * - `reset {seq}`: the gap is too large (over 10,000 rows), the number is not ours, PostgreSQL lost what was committed last in a
+ *   failover, so that numbers are given again, or imported keys of the service have begun or ceased to count; forget everything, go on
+ *   from `seq`
  *
  * Within a stream all times are of one clock that nobody sets: `at` may be compared with `now`, not with the calendar.
  *
@@ -191,7 +192,8 @@ class FeedStream {
       if (seq <= this.sentTo) continue;
       this.sentTo = seq;
       if (!services.includes(this.caller.sub)) continue;
-      if (keyId === null) this.send('policy', { seq }, seq);
+      if (action === 'import.moved') this.send('reset', { seq }, seq);
+      else if (keyId === null) this.send('policy', { seq }, seq);
       else this.send('change', { seq, keyId, version, action }, seq);
     }
   }
