@@ -1,4 +1,5 @@
 import { openBed, type Bed } from './bench/bed.js';
+import { measureFlood } from './bench/flood.js';
 import { measureGuard } from './bench/guard.js';
 import { measureGrowth } from './bench/growth.js';
 import { measureHotPath } from './bench/measures.js';
@@ -28,10 +29,11 @@ async function main(options: BenchOptions): Promise<void> {
 }
 
 function measure(bed: Bed, options: BenchOptions, results: Results): Promise<void> {
-  const { growth, replicas, guard, soakMinutes } = options;
+  const { growth, replicas, guard, flood, soakMinutes } = options;
   if (growth) return measureGrowth(bed, options, results);
   if (replicas) return measureReplicas(bed, options, results);
   if (guard) return measureGuard(bed, options, results);
+  if (flood) return measureFlood(bed, options, results);
   if (soakMinutes !== null) return measureSoak(bed, { ...options, soakMinutes }, results);
   return measureHotPath(bed, options, results);
 }

@@ -18,6 +18,8 @@ export interface BenchOptions {
   replicas: boolean;
   /** Measures the key guard instead. */
   guard: boolean;
+  /** Measures others during a flood of guesses at slow hashes instead. */
+  flood: boolean;
   /** Minutes at full load to watch memory for, instead. */
   soakMinutes: number | null;
   /** Folder for CPU profiles of the key service. */
@@ -37,6 +39,7 @@ export const USAGE = `npm run bench -- [options]
   --many N         how many those are (1000000)
   --replicas       two processes on two cores against one, ours and the bare ones
   --guard          the key guard: a check, a guarded route, a revocation on its way
+  --flood          others during 500 wrong secrets a second on imported bcrypt hashes
   --soak MINUTES   memory at full load
   --profile DIR    write a CPU profile of the key service there
   --out FILE       where the results go (bench-results.json)`;
@@ -56,6 +59,7 @@ export function readOptions(args: string[]): BenchOptions {
       many: { type: 'string', default: '1000000' },
       replicas: { type: 'boolean', default: false },
       guard: { type: 'boolean', default: false },
+      flood: { type: 'boolean', default: false },
       soak: { type: 'string' },
       profile: { type: 'string' },
       out: { type: 'string', default: 'bench-results.json' },
@@ -72,6 +76,7 @@ export function readOptions(args: string[]): BenchOptions {
     many: positive('many', values.many),
     replicas: values.replicas,
     guard: values.guard,
+    flood: values.flood,
     soakMinutes: values.soak === undefined ? null : positive('soak', values.soak),
     profileDir: values.profile ?? null,
     out: values.out,

@@ -25,6 +25,11 @@ export class Attempts {
     return true;
   }
 
+  /** Whether the source has none left, which takes none. */
+  isSpent(source: string, nowMs: number): boolean {
+    return this.buckets.has(source) && this.bucketOf(source, nowMs).left < 1;
+  }
+
   giveBack(source: string): void {
     const bucket = this.buckets.get(source);
     if (bucket !== undefined) bucket.left = Math.min(this.options.burst, bucket.left + 1);

@@ -68,6 +68,10 @@ export class ImportedKeys implements ForeignKeys {
 
   constructor(private readonly parts: ImportedKeysParts) {}
 
+  services(): Iterable<string> {
+    return this.parts.rules.services();
+  }
+
   mayBe(given: ForeignText): boolean {
     return this.rulesFor(given).length > 0;
   }
@@ -79,12 +83,21 @@ export class ImportedKeys implements ForeignKeys {
     const known = this.found.get(name);
     if (known !== undefined) return this.again(known, given);
     if ((this.refusedUntilMs.get(name) ?? 0) > this.parts.now()) return null;
+    if (this.isHopeless(given, rules)) return 'busy';
     let search = this.underWay.get(name);
     if (search === undefined) {
       search = this.search(given, rules, name).finally(() => this.underWay.delete(name));
       this.underWay.set(name, search);
     }
     return search;
+  }
+
+  /** A source that has guessed too often is not even looked up for, where all that could be found costs a slow hash. */
+  private isHopeless(given: ForeignText, rules: readonly ImportRule[]): boolean {
+    const { attempts, now } = this.parts;
+    const isTold = given.clientIp !== undefined;
+    if (!isTold || rules.some(({ scheme }) => isFast(scheme))) return false;
+    return attempts.isSpent(sourceOf(given), now());
   }
 
   private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
@@ -174,10 +187,10 @@ export class ImportedKeys implements ForeignKeys {
   private async isSlowHash(
     hash: string,
     { rule: { scheme }, part }: Pick<Trace, 'rule' | 'part'>,
-    { service, clientIp = '' }: ForeignText,
+    given: ForeignText,
   ): Promise<boolean | 'busy'> {
     const { attempts, pool, now } = this.parts;
-    const source = `${service} ${clientIp}`;
+    const source = sourceOf(given);
     if (pool.isFull || !attempts.take(source, now())) return 'busy';
     const algorithm = scheme.algorithm as SlowAlgorithm;
     const { preHashed } = scheme;
@@ -194,6 +207,11 @@ export class ImportedKeys implements ForeignKeys {
       log.warn({ err: error, keyId: seen.keyId }, 'an imported hash could not be upgraded');
     });
   }
+}
+
+/** Who guesses. Callers that do not say where a request comes from share one allowance. */
+function sourceOf({ service, clientIp = '' }: ForeignText): string {
+  return `${service} ${clientIp}`;
 }
 
 function traceOf(rule: ImportRule, text: string): Trace | null {

@@ -1,4 +1,5 @@
 import { createHash, createHmac, pbkdf2Sync, scryptSync } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
 import type {
@@ -155,7 +156,7 @@ describe('an imported key', () => {
       scheme: { algorithm: 'bcrypt', ...SALTED },
       items: [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_long' }],
     });
-    for (const tail of ['x', 'k'.repeat(8)])
+    for (const tail of ['', 'x', 'k'.repeat(8)])
       await expect(codeOf(`old_long.${'k'.repeat(63)}${tail}`)).resolves.toBe('NOT_FOUND');
     await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
   });
@@ -197,6 +198,21 @@ describe('an imported key', () => {
     await post(`${path}/revoke`, { reason: 'retired' });
     await expect(codeOf(rotated.secret)).resolves.toBe('REVOKED');
     await expect(codeOf(text)).resolves.toBe('REVOKED');
+  });
+
+  it('lets its holder in at /v1/self, before its first use and after', async () => {
+    const text = foreignText('holder');
+    const { results } = await importKeys({ items: [itemOf(text)] });
+    const self = (key: string) =>
+      replicas.call('get', '/v1/self', null).set('x-api-key', key) as Promise<{
+        status: number;
+        body: Key;
+      }>;
+    for (const _ of ['first', 'second']) {
+      const { status, body } = await self(text);
+      expect([status, body.id]).toEqual([200, results[0]!.keyId]);
+    }
+    expect((await self(`${text}x`)).status).toBe(403);
   });
 
   it('of another service is not found, whatever service asks', async () => {
@@ -533,6 +549,29 @@ describe('the side that counts', () => {
     }
   });
 
+  it('is told to guards: whatever they know of keys is void when it changes', async () => {
+    const { import: made } = await importKeys({
+      source: 'told',
+      items: [itemOf(foreignText('told'))],
+    });
+    const token = await replicas.issuer.service('service-a', 'keys:verify');
+    const { port } = replicas.app.getHttpServer().address() as AddressInfo;
+    const stop = new AbortController();
+    const feed = await fetch(`http://127.0.0.1:${port}/v1/changes`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: stop.signal,
+    });
+    await move(made.id, 'shadow');
+    let told = '';
+    for await (const chunk of feed.body!) {
+      told += Buffer.from(chunk).toString();
+      if (told.includes('event: reset')) break;
+    }
+    stop.abort();
+    await move(made.id, 'dual');
+    expect(told).toMatch(/event: reset/);
+  });
+
   it('is compared with the other by what the service reports, once a batch', async () => {
     const { import: made, results } = await importKeys({ items: [itemOf(foreignText('parity'))] });
     const keyId = results[0]!.keyId!;
@@ -641,4 +680,44 @@ describe('slow hashes', () => {
       code: 'VALID',
     });
   });
+
+  it('are not even looked up for a source that has no guess left', async () => {
+    await post('/v1/services', { slug: 'service-slow', scopes: ['things:read'] });
+    const hash = hashSync('something else', 8);
+    await importKeys({
+      ...{ service: 'service-slow', source: 'bcrypt' },
+      scheme: { algorithm: 'bcrypt', ...SALTED },
+      items: [{ ...itemOf('old_one.x', hash), scopes: ['things:read'], locator: 'old_one' }],
+    });
+    const token = await replicas.issuer.service('service-slow', 'keys:verify');
+    const guess = async (n: number): Promise<string> => {
+      const body = { key: `old_one.guess${n}`, clientIp: '203.0.113.77' };
+      return ((await post('/v1/keys/verify', body, token)).body as { code: string }).code;
+    };
+    let guessed = 0;
+    const spend = async (): Promise<void> => {
+      while (
+        (await Promise.all([guess((guessed += 1)), guess((guessed += 1))]))[1] !== 'RATE_LIMITED'
+      );
+    };
+    // with the table locked whoever is looked up for waits in vain
+    const guessInVain = async (): Promise<string> => {
+      const runner = replicas.postgres.owner.createQueryRunner();
+      await runner.startTransaction();
+      try {
+        await runner.query('LOCK TABLE keys.legacy_secret IN ACCESS EXCLUSIVE MODE');
+        return await guess((guessed += 1));
+      } finally {
+        await runner.rollbackTransaction();
+        await runner.release();
+      }
+    };
+    // a guess comes back every half second: it is spent again where the lock took longer
+    let code = '';
+    while (code !== 'RATE_LIMITED') {
+      await spend();
+      code = await guessInVain();
+    }
+    expect(code).toBe('RATE_LIMITED');
+  }, 30_000);
 });

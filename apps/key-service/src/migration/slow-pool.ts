@@ -3,9 +3,11 @@ import { Worker } from 'node:worker_threads';
 import type { SlowQuestion } from '#key-core/legacy';
 
 /** So many that the last one still has its answer within seconds. */
-const MAX_WAITING = 32;
+const MAX_WAITING = 16;
 /** A processor is left to requests. */
 const THREADS = Math.max(1, Math.min(2, availableParallelism() - 1));
+/** A thread rests for as long as a hash took, so that it never has more than half of a processor. */
+const REST = 1;
 
 interface Job {
   question: SlowQuestion;
@@ -50,11 +52,12 @@ export class SlowPool {
   }
 
   private ask(worker: Worker, job: Job): void {
+    const begunMs = performance.now();
     const onMessage = (matches: boolean): void => {
       worker.off('error', onError).off('exit', onExit);
-      this.idle.push(worker);
       job.resolve(matches);
-      this.next();
+      const restMs = (performance.now() - begunMs) * REST;
+      setTimeout(() => this.rested(worker), restMs).unref();
     };
     const onError = (error: unknown): void => {
       worker.off('message', onMessage);
@@ -65,6 +68,12 @@ export class SlowPool {
     const onExit = (): void => onError(new Error('The thread has ended'));
     worker.once('message', onMessage).once('error', onError).once('exit', onExit);
     worker.postMessage(job.question);
+  }
+
+  private rested(worker: Worker): void {
+    if (!this.workers.has(worker)) return;
+    this.idle.push(worker);
+    this.next();
   }
 
   private start(): Worker {

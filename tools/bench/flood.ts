@@ -1,0 +1,122 @@
+import { hashSync } from 'bcryptjs';
+import { call } from '../quickstart/http.js';
+import { bearer } from '../quickstart/provision.js';
+import type { Bed } from './bed.js';
+import { requestOf } from './load.js';
+import type { BenchOptions } from './options.js';
+import type { Results } from './report.js';
+import { seed } from './seed.js';
+import { keyServices, type Server } from './servers.js';
+import { runSlice, type Slice, type Target } from './slices.js';
+import { verifications } from './targets.js';
+
+const OTHERS_PER_SECOND = 1_000;
+const GUESSES_PER_SECOND = 500;
+const IMPORTED = 200;
+const COST = 10;
+/** Wrong secrets that are sent in turn: each is a guess of its own. */
+const GUESSES = 20_000;
+/** So many that those which wait for a hash hold up no others. */
+const FLOOD_CONNECTIONS = 256;
+const GOAL = { atMost: 1.2 };
+
+/**
+ * The p99 of verifications at a steady rate, alone and during 500 wrong secrets a second on imported bcrypt hashes: of one source, and
+ * of many. Beside it the same number of wrong secrets of ordinary keys, for what so many more requests cost of any kind.
+ */
+export async function measureFlood(
+  bed: Bed,
+  options: BenchOptions,
+  results: Results,
+): Promise<void> {
+  const database = await bed.database('bench');
+  const texts = await seed(database.ownerUrl, { keys: options.keys, pepper: bed.pepper });
+  const server = await keyServices(bed, null)(database);
+  try {
+    await importHashes(bed, server);
+    const others = await verifications(bed, { server, texts });
+    const floods: [string, Target][] = [
+      ['ordinary wrong secrets', await wrongSecrets(bed, server, texts)],
+      ['bcrypt, one source', await guesses(bed, server, () => '203.0.113.1')],
+      [
+        'bcrypt, many sources',
+        await guesses(bed, server, (n) => `203.0.${n % 200}.${Math.floor(n / 200) % 200}`),
+      ],
+    ];
+    await runSlice(others, { ...options, sliceMs: options.warmUpMs });
+    for (const [, flood] of floods) await runFlood(flood, options);
+    for (let round = 0; round < options.rounds; round += 1)
+      await runRound(others, floods, { options, results });
+  } finally {
+    await server.stop();
+  }
+}
+
+async function runRound(
+  others: Target,
+  floods: [string, Target][],
+  { options, results }: { options: BenchOptions; results: Results },
+): Promise<void> {
+  const alone = () => runSlice(others, options, OTHERS_PER_SECOND);
+  for (const [name, flood] of floods) {
+    const calm = await alone();
+    const [during] = await Promise.all([alone(), runFlood(flood, options)]);
+    refuseSpoilt(calm, during);
+    results.figure('p99 alone, ms', calm.p99Ms);
+    results.figure(`p99 during ${name}, ms`, during.p99Ms);
+    const goal = name.startsWith('bcrypt') ? GOAL : {};
+    results.ratio(`p99 during ${name} / alone`, during.p99Ms / calm.p99Ms, goal);
+  }
+}
+
+function runFlood(flood: Target, options: BenchOptions): Promise<Slice> {
+  return runSlice(flood, { ...options, connections: FLOOD_CONNECTIONS }, GUESSES_PER_SECOND);
+}
+
+function refuseSpoilt(...slices: Slice[]): void {
+  for (const { spoiltBy } of slices)
+    if (spoiltBy !== undefined) throw new Error(`Others were not answered as usual: ${spoiltBy}`);
+}
+
+async function importHashes(bed: Bed, server: Server): Promise<void> {
+  const hash = hashSync('not guessed', COST);
+  const items = Array.from({ length: IMPORTED }, (_, n) => ({
+    ...{ item: `old-${n}`, hash, locator: `old_${n}`, consumer: 'consumer-0' },
+    ...{ scopes: ['reports:read'], expiresAt: null },
+  }));
+  const scheme = {
+    ...{ algorithm: 'bcrypt', shape: { prefix: 'old_' } },
+    locator: { kind: 'part', separator: '.', index: 0 },
+  };
+  const body = { service: 'service-a', source: 'old', mode: 'dual', scheme, items };
+  const admin = await bed.issuer.person('usr_bench');
+  const url = `http://127.0.0.1:${server.port}/v1/imports`;
+  const { status } = await call(url, { ...bearer(admin), body });
+  if (status !== 200) throw new Error(`Importing was answered ${status}`);
+}
+
+async function guesses(bed: Bed, server: Server, ipOf: (n: number) => string): Promise<Target> {
+  const bodyOf = (n: number) => ({
+    ...{ key: `old_${n % IMPORTED}.guess${n}`, clientIp: ipOf(n) },
+  });
+  return refused(
+    bed,
+    server,
+    Array.from({ length: GUESSES }, (_, n) => bodyOf(n)),
+  );
+}
+
+function wrongSecrets(bed: Bed, server: Server, texts: readonly string[]): Promise<Target> {
+  const wrong = (text: string): string =>
+    `${text.slice(0, 30)}${text[30] === 'a' ? 'b' : 'a'}${text.slice(31)}`;
+  const bodies = texts.map((text) => ({ key: wrong(text), clientIp: '203.0.113.1' }));
+  return refused(bed, server, bodies);
+}
+
+async function refused(bed: Bed, server: Server, bodies: readonly object[]): Promise<Target> {
+  const token = await bed.issuer.service('service-a', 'keys:verify');
+  return {
+    ...{ name: 'guesses', port: server.port, pids: [server.pid], expected: ['"valid":false'] },
+    requests: bodies.map((body) => requestOf('/v1/keys/verify', { token, body })),
+  };
+}
