@@ -25,7 +25,7 @@ export class IntrospectionController {
   @HttpCode(200)
   @TokenScopes('keys:verify')
   @ApiConsumes('application/x-www-form-urlencoded')
-  @ApiOperation({ summary: 'Introspect an API key (RFC 7662); spends nothing' })
+  @ApiOperation({ summary: 'Introspect an API key (RFC 7662); counts as use, but spends nothing' })
   @ApiResponse({ status: 200, standardSchema: introspection })
   async introspect(
     @Body({ schema: introspectForm }) form: IntrospectForm,

@@ -1,4 +1,4 @@
-import type { ChangedKey, RotatedKey, RotationStatus } from '#contracts';
+import type { ChangedKey, Key, RotatedKey, RotationStatus } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { Usage } from '../usage/usage.js';
@@ -97,6 +97,21 @@ describe('the status of a rotation', () => {
       null,
       false,
     ]);
+  });
+
+  test('introspection is use: who asks in that way still has the old secret', async () => {
+    const { id, old, fresh } = await rotated(3_600);
+    const token = await management.issuer.service('service-a', 'keys:verify');
+    const introspect = (text: string) =>
+      management.call('post', '/v1/introspect', token).type('form').send({ token: text });
+    await introspect(fresh);
+    laterBy(600_000);
+    expect((await statusOf(id)).safeToRetire).toBe(true);
+    expect((await introspect(old)).body).toMatchObject({ active: true });
+    const { previous, safeToRetire } = await statusOf(id);
+    expect([previous?.usesSinceRotation, safeToRetire]).toEqual([1, false]);
+    const { body: key } = await management.call('get', `/v1/keys/${id}`, world.admin);
+    expect((key as Key).lastUsedAt).toBe(previous!.lastUsedAt);
   });
 
   test('is never safe while some process has counts that are not written', async () => {

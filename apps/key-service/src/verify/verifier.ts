@@ -103,9 +103,15 @@ export class Verifier {
     return { verdict: verdictOf({ ...opened, spent, origin, nowMs }), record: opened.record };
   }
 
-  /** The key itself where it may do what is asked, else null. Spends nothing. @throws as {@link Verifier.verify} */
+  /**
+   * The key itself where it may do what is asked, else null. Takes nothing from limits, but counts as usage: who is asked by
+   * this way only uses the key no less.
+   *
+   * @throws as {@link Verifier.verify}
+   */
   async look(question: Omit<Question, 'cost' | 'isDry'>): Promise<OpenedKey | null> {
     const answer = await this.answerTo({ ...question, cost: 0, isDry: true }, false);
+    this.parts.usage.count({ ...question, isDry: false }, this.told(answer).verdict);
     if (answer === 'busy') throw new Error('Too many imported keys are being looked at');
     return answer?.opened?.decision.code === 'VALID' ? answer.opened : null;
   }
