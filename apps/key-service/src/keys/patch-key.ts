@@ -8,6 +8,7 @@ import { keyChange, quotaSetBy, settingsOf, touchedOf, updateKey } from './key-c
 import type { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import { lifetimeOf, lockServices, msOf, refuseEmptyLife, refuseSettings } from './key-policy.js';
+import { endWithKey } from './secrets.js';
 import { showKey } from './show-key.js';
 import type { Work } from './work.js';
 
@@ -20,7 +21,8 @@ export interface PatchOrder {
 }
 
 /**
- * Changes what was set of a key. A new expiry is bound by the policies as that of a new key is, counted from now.
+ * Changes what was set of a key. A new expiry is bound by the policies as that of a new key is, counted from now, and ends an
+ * old secret that would go on beyond it; a later one does not bring that back.
  *
  * @throws ProblemException IF_MATCH_REQUIRED, VERSION_MISMATCH, INVALID_REQUEST or POLICY_VIOLATION
  * @throws ConflictException where the key is revoked
@@ -42,6 +44,7 @@ export async function patchKey(
   const columns = columnsOf(key, body, { services, added, nowMs });
   if (body.grants) await replaceGrants(work, id, body.grants);
   const patched = await updateKey(work, key, columns);
+  if (patched.expiresAt !== null) await endWithKey(work, id, patched.expiresAt);
   const change = keyChange(work, 'key.updated', {
     key: touchedOf(patched),
     services: [...new Set([...servicesOf(grants), ...servicesOf(nextGrants)])],

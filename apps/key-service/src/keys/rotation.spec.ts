@@ -1,4 +1,4 @@
-import type { ChangedKey, Key, RotatedKey, RotationStatus } from '#contracts';
+import type { ChangedKey, Key, RotatedKey, RotationStatus, Verdict } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { Usage } from '../usage/usage.js';
@@ -131,6 +131,24 @@ describe('the status of a rotation', () => {
     await silentFor(610);
     expect((await statusOf(id)).safeToRetire).toBe(true);
   });
+});
+
+test('a key that is to end earlier takes its old secret with it, for good', async () => {
+  const { id, old } = await rotated(3_600);
+  const patch = async (version: number, expiresInSeconds: number) => {
+    const { body } = await management
+      .call('patch', `/v1/keys/${id}`, world.admin)
+      .set('if-match', `"${version}"`)
+      .send({ expiresInSeconds });
+    return body as Key;
+  };
+  const short = await patch(2, 60);
+  expect(short.rotation?.previousValidUntil).toBe(short.expiresAt);
+  const token = await management.issuer.service('service-a', 'keys:verify');
+  const { body } = await management.call('post', '/v1/keys/verify', token).send({ key: old });
+  expect((body as Verdict).rotation).toEqual({ superseded: true, validUntil: short.expiresAt });
+  const long = await patch(3, 7_200);
+  expect(long.rotation?.previousValidUntil).toBe(short.expiresAt);
 });
 
 describe('finishing a rotation', () => {

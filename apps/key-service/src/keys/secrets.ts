@@ -1,3 +1,4 @@
+import { MoreThan } from 'typeorm';
 import { digestKey, type KeyText } from '#key-core';
 import { sealPortable } from './portable.js';
 import { SecretEntity } from './secret.entity.js';
@@ -27,6 +28,15 @@ export async function addSecret(
 /** Whether a secret that was replaced is over. */
 export function hasEnded({ ended, validUntil }: SecretEntity, nowMs: number): boolean {
   return ended || (validUntil !== null && validUntil.getTime() <= nowMs);
+}
+
+/** Lets no secret that was replaced go on beyond the end of its key. */
+export async function endWithKey({ manager }: Work, keyId: string, expiresAt: Date): Promise<void> {
+  await manager.update(
+    SecretEntity,
+    { keyId, validUntil: MoreThan(expiresAt) },
+    { validUntil: expiresAt },
+  );
 }
 
 /** The current secret of a key and, where it was rotated, the one before. */
