@@ -6,10 +6,18 @@ import { page, pageOf, slug } from './primitives.js';
 /** Most key ids that the answer to a changed policy names; the page of violations has them all. */
 export const MAX_VIOLATIONS_NAMED = 100;
 
-/** Answer of `PATCH /v1/services/{slug}`: the service, and which keys that still live break its policy as it now is. */
+/**
+ * Answer of `PATCH /v1/services/{slug}`: the service, and which keys that still live break its policy as it now is; null where
+ * the change is done but they could not be counted.
+ */
 export const patchedService = service
   .extend({
-    violations: z.object({ count: z.int(), keyIds: z.array(keyId).max(MAX_VIOLATIONS_NAMED) }),
+    violations: z
+      .object({ count: z.int(), keyIds: z.array(keyId).max(MAX_VIOLATIONS_NAMED) })
+      .nullable()
+      .meta({
+        description: 'Null where the change is done but they could not be counted; read the list',
+      }),
   })
   .meta({ id: 'PatchedService' });
 export type PatchedService = z.infer<typeof patchedService>;

@@ -31,6 +31,7 @@ import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { SentBy, type Sender } from '../idempotency/once.js';
+import { ServiceViolations } from './service-violations.js';
 import { Services } from './services.js';
 import { LocatedInterceptor } from './located.interceptor.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
@@ -39,7 +40,10 @@ import { TaggedInterceptor } from './tagged.interceptor.js';
 @ApiTags('Services')
 @Controller('v1/services')
 export class ServicesController {
-  constructor(private readonly services: Services) {}
+  constructor(
+    private readonly services: Services,
+    private readonly violations: ServiceViolations,
+  ) {}
 
   @Post()
   @Managed()
@@ -78,12 +82,12 @@ export class ServicesController {
   @Audited()
   @ApiOperation({ summary: 'List the keys that break the policy of a service as it is now' })
   @ApiResponse({ status: 200, standardSchema: violationPage })
-  violations(
+  broken(
     @Param('slug', { schema: slug }) name: string,
     @Query({ schema: listViolationsQuery }) query: ListViolationsQuery,
     @By() by: Principal,
   ) {
-    return this.services.violations(name, query, by);
+    return this.violations.list(name, query, by);
   }
 
   @Patch(':slug')
@@ -98,12 +102,13 @@ export class ServicesController {
     description: 'The ETag of the version to change',
   })
   @ApiResponse({ status: 200, standardSchema: patchedService })
-  patch(
+  async patch(
     @Param('slug', { schema: slug }) name: string,
     @Body({ schema: patchServiceBody }) body: PatchServiceBody,
     @By() by: Principal,
     @Headers('if-match') ifMatch: string | undefined,
   ) {
-    return this.services.patch(name, body, { by, ifMatch });
+    const changed = await this.services.patch(name, body, { by, ifMatch });
+    return this.violations.countedIn(changed, by);
   }
 }

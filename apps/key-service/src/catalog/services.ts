@@ -1,17 +1,9 @@
-import {
-  ForbiddenException,
-  Inject,
-  Injectable,
-  NotFoundException,
-  ServiceUnavailableException,
-} from '@nestjs/common';
+import { ForbiddenException, Inject, Injectable, NotFoundException } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import {
   DEFAULT_POLICY,
   type CreateServiceBody,
   type ListServicesQuery,
-  type ListViolationsQuery,
-  type PatchedService,
   type PatchServiceBody,
   type Policy,
   type Service,
@@ -31,7 +23,6 @@ import { mergePolicy } from './service-policy.js';
 import { refuseScopesInUse } from './scopes-in-use.js';
 import { ServiceEntity } from './service.entity.js';
 import { showService } from './show.js';
-import { countViolations, findViolations } from './violations.js';
 
 /** The services that keys can be granted for. */
 @Injectable()
@@ -92,7 +83,7 @@ export class Services {
   }
 
   /**
-   * Changes a service, and says which keys break its policy from now on; those stay valid.
+   * Changes a service. Keys that break its policy from now on stay valid.
    *
    * @param ifMatch the `If-Match` header, if one was sent
    * @throws ConflictException where a scope is taken away that keys still hold
@@ -101,7 +92,7 @@ export class Services {
     slug: string,
     body: PatchServiceBody,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
-  ): Promise<PatchedService> {
+  ): Promise<Service> {
     const { result } = await this.mutations.run(async (manager) => {
       const before = maySee(by, [slug]) ? await lockService(manager, slug) : null;
       if (!before) throw noService(slug);
@@ -121,36 +112,7 @@ export class Services {
       const shown = showService(Object.assign({}, before, next, stamp));
       return { result: shown, changes: [change], touched: [] };
     }, 'many');
-    return { ...result, violations: await this.countViolations(result, by) };
-  }
-
-  /** After the commit: among a million keys it takes seconds, for which none of the service's could be issued. */
-  private async countViolations(
-    service: Service,
-    by: Principal,
-  ): Promise<PatchedService['violations']> {
-    const search = { service, by, nowMs: this.material.now() };
-    try {
-      return await countViolations(this.db.manager, search);
-    } catch (cause) {
-      const detail =
-        'The service is changed, but its keys could not be looked through; read its violations';
-      throw new ServiceUnavailableException(detail, { errorCode: 'SERVICE_UNAVAILABLE', cause });
-    }
-  }
-
-  /** Keys that live and break the service's policy as it is now, the newest first. @throws NotFoundException as {@link read} */
-  async violations(slug: string, { limit, cursor }: ListViolationsQuery, by: Principal) {
-    const service = await this.read(slug, by);
-    const scope = { key: this.material.cursorKey, list: 'violations', filters: { slug }, by };
-    const search = { service, by, nowMs: this.material.now() };
-    const page = { place: placeOf(scope, cursor), limit: limit + 1 };
-    const rows = await findViolations(this.db.manager, search, page);
-    return pageOf(scope, rows, {
-      limit,
-      placeOfRow: (row) => row.seq,
-      show: (shown) => shown.map((one) => one.violation),
-    });
+    return result;
   }
 }
 

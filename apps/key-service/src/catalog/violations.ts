@@ -8,6 +8,9 @@ import {
 import { keyFaults } from '#key-core';
 import { brokenRules, type BrokenRules, type Search } from './broken-rules.js';
 
+/** How many keys break a policy, and the newest of them. */
+export type Violations = NonNullable<PatchedService['violations']>;
+
 /** A key that breaks the policy, and its place in the order of creation. */
 export interface FoundViolation {
   seq: string;
@@ -15,11 +18,8 @@ export interface FoundViolation {
 }
 
 /** How many keys that live break the policy of their service, and the newest of them. Goes through them part by part. */
-export async function countViolations(
-  manager: EntityManager,
-  search: Search,
-): Promise<PatchedService['violations']> {
-  const violations: PatchedService['violations'] = { count: 0, keyIds: [] };
+export async function countViolations(manager: EntityManager, search: Search): Promise<Violations> {
+  const violations: Violations = { count: 0, keyIds: [] };
   const broken = brokenRules(search);
   if (broken === null) return violations;
   for (let place: string | null = LAST_PLACE; place !== null;) {

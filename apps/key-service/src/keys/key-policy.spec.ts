@@ -19,7 +19,9 @@ const call = (method: 'get' | 'post' | 'patch', path: string, token = world.admi
 const patchKey = (id: string, version: number, body: object) =>
   call('patch', `/v1/keys/${id}`).set('if-match', `"${version}"`).send(body);
 const setPolicy = async (slug: string, policy: Partial<Policy>, token?: string) =>
-  (await call('patch', `/v1/services/${slug}`, token).send({ policy })).body as PatchedService;
+  (await call('patch', `/v1/services/${slug}`, token).send({ policy })).body as PatchedService & {
+    violations: object;
+  };
 
 /** A service of the test's own, and a way to make keys of it. */
 async function service(policy: Partial<Policy> = {}) {
@@ -294,6 +296,20 @@ describe('a change of policy', () => {
     expect(page.data.map((one) => one.keyId)).toEqual([own.id]);
     const other = await call('get', '/v1/services/service-x/violations', token);
     expect(problemIn(other)).toEqual({ status: 404, code: 'NOT_FOUND' });
+  });
+
+  test('is answered with 200 also where its keys cannot be counted', async () => {
+    const { slug } = await service();
+    const { owner } = management.postgres;
+    await owner.query('REVOKE SELECT ON keys.key_grant FROM keyward_key_service');
+    const answer = await call('patch', `/v1/services/${slug}`).send({
+      policy: { expiryRequired: true },
+    });
+    await owner.query('GRANT SELECT ON keys.key_grant TO keyward_key_service');
+    expect(answer.status).toBe(200);
+    expect(answer.body).toMatchObject({ policy: { expiryRequired: true }, violations: null });
+    expect(answer.headers['etag']).toBe('"2"');
+    expect((await setPolicy(slug, { graceSeconds: 1 })).violations).toMatchObject({ count: 0 });
   });
 
   test('a policy stored before there was such a rule is as one that does not use it', async () => {
