@@ -2,6 +2,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
 import { problem } from '#contracts';
+import { addProblemAnswers } from './problem-answers.js';
 
 /** What an app says of itself, and routes that are not Nest controllers. */
 export interface OpenApiOptions {
@@ -26,7 +27,7 @@ export function createOpenApi(app: INestApplication, options: OpenApiOptions): O
   });
   options.complete?.(document);
   dropUnusedSchemes(document);
-  addProblemAnswers(document);
+  addProblems(document);
   document.paths = Object.fromEntries(
     Object.entries(document.paths).toSorted(([a], [b]) => (a < b ? -1 : 1)),
   );
@@ -109,7 +110,7 @@ function dropUnusedSchemes(document: OpenAPIObject): void {
   };
 }
 
-function addProblemAnswers(document: OpenAPIObject): void {
+function addProblems(document: OpenAPIObject): void {
   const { schema, components } = toOpenApiSchema(problem, 'output') as {
     schema: object;
     components: Record<string, object>;
@@ -121,8 +122,5 @@ function addProblemAnswers(document: OpenAPIObject): void {
   const content = {
     'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
   };
-  for (const operation of Object.values(document.paths).flatMap((path) => Object.values(path))) {
-    const { responses } = operation as { responses?: Record<string, unknown> };
-    if (responses) responses['default'] ??= { description: 'A problem (RFC 9457)', content };
-  }
+  addProblemAnswers(document, content);
 }
