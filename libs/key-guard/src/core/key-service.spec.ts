@@ -146,14 +146,14 @@ describe('what is asked of the key service', () => {
   ])('asks but once about a key with %s, or not known yet, however late', async (_what, limits) => {
     const [slow, other] = [await stub(), await stub()];
     const answer = { ...valid, ...limits };
-    slow.answer((_seen, response) => void wait(60).then(() => json(response, 200, answer)));
-    const verifier = strict({ urls: [slow.url, other.url], timeoutMs: 100 });
-    for (let i = 0; i < 20; i += 1)
+    slow.answer((_seen, response) => void wait(700).then(() => json(response, 200, answer)));
+    const verifier = strict({ urls: [slow.url, other.url], timeoutMs: 1_200 });
+    for (let i = 0; i < 2; i += 1)
       await expect(verifier.verify(question)).resolves.toMatchObject(limits);
-    expect([slow.seen.length, other.seen.length]).toEqual([20, 0]);
+    expect([slow.seen.length, other.seen.length]).toEqual([2, 0]);
     slow.answer(() => undefined);
     await expect(verifier.verify(question)).rejects.toBeInstanceOf(VerificationUnavailable);
-    expect([slow.seen.length, other.seen.length]).toEqual([21, 0]);
+    expect([slow.seen.length, other.seen.length]).toEqual([3, 0]);
   });
 
   it('survives a restart of the only key service without a failed answer', async () => {
