@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { Verdict } from '#contracts';
 import { serveFeed } from '../testing/stub-feed.js';
 import { createStubServer, json, type StubServer } from '../testing/stub-server.js';
@@ -29,6 +29,7 @@ const question = { key: 'kw_live_x', scopes: ['reports:read'] };
 
 describe('a guard whose feed is proven', () => {
   let keyService: StubServer;
+  let other: StubServer | undefined;
   let guard: KeyGuardCore;
 
   const start = async (options: Partial<KeyGuardOptions> = {}) => {
@@ -47,7 +48,7 @@ describe('a guard whose feed is proven', () => {
       if (path === '/v1/changes') return serveFeed(response);
       void wait(pauseMs).then(() => json(response, status, body));
     });
-  const tell = async () => {
+  const tell = async (): Promise<Verdict | '503'> => {
     try {
       return await guard.verify(question);
     } catch {
@@ -67,7 +68,8 @@ describe('a guard whose feed is proven', () => {
   });
   afterEach(async () => {
     await guard.close();
-    await keyService.close();
+    await Promise.all([keyService.close(), other?.close()]);
+    other = undefined;
   });
 
   it('counts the grace of what it was told before the feed was settled from when it asked', async () => {
@@ -79,6 +81,29 @@ describe('a guard whose feed is proven', () => {
     while ((await tell()) !== '503' && performance.now() < endMs) await wait(20);
     expect(await tell()).toBe('503');
     expect(guard.state().isProven).toBe(true);
+  }, 30_000);
+
+  it('does not go by the grace while a replica is left that may know better', async () => {
+    const revoked = { valid: false, code: 'REVOKED', decision: valid.decision };
+    other = await createStubServer();
+    other.answer((_seen, response) => json(response, 200, revoked));
+    await start({ urls: [keyService.url, other.url] });
+    while (!isOwn()) await wait(20);
+    // cut from whatever it needs: no heartbeat, no verdict
+    keyService.answer(({ path }, response) => {
+      if (path !== '/v1/changes') void wait(50).then(() => json(response, 503, {}));
+    });
+    keyService.closeConnections();
+    while (guard.state().isProven) await wait(20);
+    const told = [];
+    for (let i = 0; i < 200; i += 1) {
+      told.push(tell());
+      await turn();
+    }
+    const codes = (await Promise.all(told)).map((one) => (one === '503' ? one : one.code));
+    expect(codes).not.toContain('VALID');
+    expect(codes).toContain('REVOKED');
+    expect(await tell()).toMatchObject({ code: 'REVOKED' });
   }, 30_000);
 
   it('passes a verdict of the key service’s own grace on as one, and never decides by it again', async () => {

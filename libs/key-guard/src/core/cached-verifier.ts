@@ -8,7 +8,7 @@ import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
 import { isFull } from './read-verdict.js';
 import type { Terms } from './terms.js';
-import { Contradiction, VerificationUnavailable } from './unavailable.js';
+import { Contradiction, OthersLeft, VerificationUnavailable } from './unavailable.js';
 import type { UsageReport } from './usage-report.js';
 
 /** What a cached verifier works with. */
@@ -201,12 +201,11 @@ export class CachedVerifier {
     return { verdict: { ...verdict, ...states }, known, isOld };
   }
 
-  /** Nobody can be asked: what is known may go on for a while. @throws `error` where it may not */
+  /** Nobody at all can be asked: what is known may go on for a while. @throws `error` where it may not */
   private inGrace(question: KeyQuestion, digest: string, error: unknown): Verdict {
     const { cache, terms, usage } = this.parts;
     const known = cache.get(digest);
-    if (known === undefined || !(error instanceof VerificationUnavailable)) throw error;
-    if (error.cause instanceof Contradiction) throw error;
+    if (known === undefined || !isOutage(error)) throw error;
     const nowMs = performance.now();
     if (nowMs - this.goodAtMs(known) >= terms.graceMsFor(question.scopes)) throw error;
     const code = this.codeOf(known, question, nowMs);
@@ -227,6 +226,12 @@ export class CachedVerifier {
     if (!cache.isFollowed(known)) return known.sentAtMs;
     return Math.max(known.sentAtMs, Math.min(feed.provenAtMs, known.untilMs));
   }
+}
+
+/** Whether nobody could be asked: not where a replica is left that may know better, or one said what cannot be. */
+function isOutage(error: unknown): boolean {
+  if (!(error instanceof VerificationUnavailable) || error instanceof OthersLeft) return false;
+  return !(error.cause instanceof Contradiction);
 }
 
 /** What is left of the permits before goes on beside the new ones, unless the key was changed. */

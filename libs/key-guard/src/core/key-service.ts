@@ -3,7 +3,7 @@ import { Hedging } from './hedging.js';
 import type { GuardSettings } from './options.js';
 import { Replica } from './replica.js';
 import { TokenUnavailable, type ServiceToken } from './service-token.js';
-import { OddAnswer, VerificationUnavailable } from './unavailable.js';
+import { OddAnswer, OthersLeft, VerificationUnavailable } from './unavailable.js';
 
 const REPORT_WITHIN_MS = 3_000;
 
@@ -150,8 +150,13 @@ class Attempts<T> {
   /** Whether an odd or a late answer is worth a second question: of another replica only. */
   private mayRepeat(error: unknown): boolean {
     if (error instanceof TimeUp && this.question.isOnce === true) return false;
+    return this.nextOther() !== null && this.parts.hedging.take();
+  }
+
+  /** A replica that was not asked and may be. */
+  private nextOther(): Replica | null {
     const other = this.parts.pick(this.asked);
-    return other !== null && !this.asked.includes(other) && this.parts.hedging.take();
+    return other !== null && !this.asked.includes(other) ? other : null;
   }
 
   private mayAskAgain(): boolean {
@@ -162,7 +167,8 @@ class Attempts<T> {
   private giveUp(cause: unknown): void {
     if (this.underWay > 0) return;
     this.end();
-    this.settle.reject(new VerificationUnavailable('The key service gives no verdict', { cause }));
+    const Unavailable = this.nextOther() === null ? VerificationUnavailable : OthersLeft;
+    this.settle.reject(new Unavailable('The key service gives no verdict', { cause }));
   }
 
   private end(): void {

@@ -3,6 +3,9 @@ export class VerificationUnavailable extends Error {
   override name = 'VerificationUnavailable';
 }
 
+/** The same where a replica was left that might have decided: nobody may go by what was known before. */
+export class OthersLeft extends VerificationUnavailable {}
+
 /** The key service answered with what cannot be a decision. */
 export class OddAnswer extends Error {
   override name = 'OddAnswer';

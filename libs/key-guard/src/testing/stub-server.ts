@@ -15,6 +15,8 @@ export interface StubServer {
   seen: Seen[];
   /** Answers from now on like this. */
   answer: (respond: (seen: Seen, response: ServerResponse) => void) => void;
+  /** Breaks off whatever is connected; new connections are taken. */
+  closeConnections: () => void;
   close: () => Promise<void>;
 }
 
@@ -40,6 +42,7 @@ export async function createStubServer(port = 0): Promise<StubServer> {
     port: address.port,
     seen,
     answer: (next) => (respond = next),
+    closeConnections: () => server.closeAllConnections(),
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
