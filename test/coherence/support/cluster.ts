@@ -52,6 +52,8 @@ export interface Cluster<S extends Stores = OneEach> {
     replica: number,
     options: { signal: AbortSignal; lastEventId?: number },
   ) => Promise<ReadableStream<Uint8Array>>;
+  /** service-a's own token. */
+  serviceToken: () => Promise<string>;
   /** Takes all faults of the links away. */
   heal: () => void;
   stop: () => Promise<void>;
@@ -125,6 +127,7 @@ export async function startClusterOn<S extends Stores>(
       };
       return (await fetch(`${replicas[replica]!.url}/v1/changes`, { headers, signal })).body!;
     },
+    serviceToken: tokens.service,
     heal: () => replicas.forEach(healReplica),
     stop: async () => {
       replicas.forEach(healReplica);

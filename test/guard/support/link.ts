@@ -6,6 +6,8 @@ export interface Link {
   url: string;
   /** Paths of the questions that came, in order. */
   asked: string[];
+  /** How many connections were tried so far. */
+  tries: () => number;
   /** From now on the feed is silent; off, what was kept back is told. Nothing is broken off. */
   holdFeed: (on: boolean) => void;
   /** From now on each event of the feed is told twice, and those of before are told again after it. */
@@ -33,6 +35,7 @@ export async function startLink(target: string): Promise<Link> {
   const asked: string[] = [];
   const kept = { feed: new Set<() => void>(), answers: new Set<() => void>() };
   const streams = new Set<ServerResponse>();
+  let tries = 0;
   const server = createServer((from, to) => {
     if (faults.cut) {
       from.socket.destroy();
@@ -53,6 +56,7 @@ export async function startLink(target: string): Promise<Link> {
     to.on('close', () => onward.destroy());
     from.pipe(onward);
   });
+  server.on('connection', () => (tries += 1));
   const letGo = (waiting: Set<() => void>): void => {
     for (const go of waiting) go();
   };
@@ -60,6 +64,7 @@ export async function startLink(target: string): Promise<Link> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
+    tries: () => tries,
     holdFeed: (on) => {
       faults.feed = on;
       letGo(kept.feed);
