@@ -3,8 +3,8 @@ import type { Markers, TouchedKey } from './marker.js';
 
 /** More than these are not remembered one by one: the whole cache is made cold instead. */
 const MAX_OWED = 10_000;
-/** So often Redis may refuse before the epoch is raised; there is a reading of the change log between two tries. */
-const MAX_REFUSALS = 3;
+/** Redis may refuse for so long before the epoch is raised here: longer than who made a change needs to raise it. */
+const REFUSED_MS = 2_500;
 
 export interface OverwritesParts {
   pool: Pool;
@@ -22,7 +22,7 @@ export class Overwrites {
   /** Versions by key id. */
   private readonly owed = new Map<string, number>();
   private isTooMuch = false;
-  private refusals = 0;
+  private refusedSinceMs: number | null = null;
   /** The epoch when Redis was first to take what is owed: under a later one nothing from before is believed. */
   private sinceEpoch: number | null = null;
 
@@ -31,18 +31,27 @@ export class Overwrites {
   /** With what is owed from before. @throws where PostgreSQL does not answer; all of it is owed then */
   async repeat(touched: readonly TouchedKey[]): Promise<void> {
     this.owe(touched);
-    const { markers, pool, raise } = this.parts;
+    const { markers, pool } = this.parts;
     if (!this.isOwing || !markers.isUsable) return;
     const { rows } = await pool.query<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
     const epoch = Number(rows[0]!.epoch);
     this.sinceEpoch ??= epoch;
-    if (epoch > this.sinceEpoch) return this.forget();
+    if (epoch > this.sinceEpoch || (await this.write(epoch))) this.forget();
+    else if (markers.isUsable) await this.noteRefusal();
+  }
+
+  /** @returns whether Redis has taken all of it */
+  private async write(epoch: number): Promise<boolean> {
+    if (this.isTooMuch) return false;
     const keys = [...this.owed].map(([keyId, version]) => ({ keyId, version }));
-    if (!this.isTooMuch && (await markers.write(keys, epoch)) !== null) return this.forget();
-    if (!markers.isUsable) return;
-    this.refusals += 1;
-    if (!this.isTooMuch && this.refusals < MAX_REFUSALS) return;
-    await raise();
+    return (await this.parts.markers.write(keys, epoch)) !== null;
+  }
+
+  private async noteRefusal(): Promise<void> {
+    const nowMs = performance.now();
+    this.refusedSinceMs ??= nowMs;
+    if (!this.isTooMuch && nowMs - this.refusedSinceMs < REFUSED_MS) return;
+    await this.parts.raise();
     this.forget();
   }
 
@@ -63,7 +72,7 @@ export class Overwrites {
   private forget(): void {
     this.owed.clear();
     this.isTooMuch = false;
-    this.refusals = 0;
+    this.refusedSinceMs = null;
     this.sinceEpoch = null;
   }
 }
