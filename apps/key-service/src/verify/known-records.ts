@@ -18,11 +18,15 @@ export class KnownRecords {
 
   constructor(private readonly parts: KnownRecordsParts) {}
 
-  /** The entry of a key, unless it is of another epoch or too old. */
+  /** The entry of a key, unless it may not be used any more. */
   entryOf(keyId: string, epoch: number): CacheEntry | undefined {
     const entry = this.entries.get(keyId);
-    const isFresh = entry?.epoch === epoch && entry.asOfMs >= this.oldestMs(keyId);
-    return isFresh ? entry : undefined;
+    return entry !== undefined && this.isUsable(entry, keyId, epoch) ? entry : undefined;
+  }
+
+  /** Whether an entry of a key is of this epoch and not too old. */
+  isUsable(entry: CacheEntry, keyId: string, epoch: number): boolean {
+    return entry.epoch === epoch && entry.asOfMs >= this.oldestMs(keyId);
   }
 
   remember(keyId: string, entry: CacheEntry): void {

@@ -76,8 +76,12 @@ export class SwiftVerifier {
     const epoch = cache?.isUsable ? fence.trustedEpoch() : null;
     const opened = epoch === null ? undefined : texts.openedBy(text);
     if (epoch === null || opened === undefined) return null;
-    const entry = known.entryOf(opened.keyId, epoch);
-    return entry?.record === opened.record ? { opened, entry } : null;
+    const { keyId, record, usual } = opened;
+    // one that was replaced meanwhile is not confirmed by Redis, and then the text opens the newer one
+    if (usual !== null)
+      return known.isUsable(usual.entry, keyId, epoch) ? { opened, entry: usual.entry } : null;
+    const entry = known.entryOf(keyId, epoch);
+    return entry?.record === record ? { opened, entry } : null;
   }
 
   private textOf(ready: Ready, question: Question, reply: SpentReply): string {

@@ -19,6 +19,7 @@ export interface UsualAsk {
  */
 export interface Usual {
   service: string;
+  entry: CacheEntry;
   call: CheckCall;
   counted: Counted;
   /** Texts before what is left of each limit. */
@@ -58,6 +59,7 @@ export function usualOf(entry: CacheEntry, { keyId, record, secret, service }: U
   const { source, asOf, version } = decision;
   return {
     service,
+    entry,
     call: callOf({ keyId, tag, epoch, spending }),
     counted: { keyId, secretNumber: secret.number, superseded: false, service, code: 'VALID' },
     limits,
