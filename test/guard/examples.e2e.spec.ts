@@ -125,6 +125,7 @@ describe.each(['express', 'fastify'])('the example for %s', (framework) => {
       'the refusal',
       async () => (await get(issued.secret)).body.code === 'API_KEY_REVOKED',
     );
+    expect((await get(issued.secret)).status).toBe(403);
   });
 
   test('reports all of its use when it is told to end, and ends', async () => {
