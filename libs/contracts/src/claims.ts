@@ -9,8 +9,8 @@ export type Role = z.infer<typeof role>;
 export const AUDIENCES = ['login', 'key-service', 'service-a', 'service-b'] as const;
 
 /**
- * Claims of an access token (RFC 9068, `typ: at+jwt`). A person's token has `roles` and, for an admin limited to some
- * services, `services`; a service's own token has `client_id` (its slug, as `sub`) and `scope`. Times are seconds.
+ * Claims of an access token (RFC 9068, `typ: at+jwt`). A person's token has `roles`, of Keyward or, from another issuer, of its
+ * own, and, for an admin limited to some services, `services`; a service's own token has `client_id` (its slug, as `sub`) and `scope`. Times are seconds.
  */
 export const claims = z
   .object({
@@ -24,7 +24,7 @@ export const claims = z
     exp: z.number(),
     sid: z.string().optional(),
     username: z.string().optional(),
-    roles: z.array(role).default([]),
+    roles: z.array(z.string()).default([]),
     services: z.array(slug).optional(),
     client_id: z.string().optional(),
     scope: z.string().optional(),

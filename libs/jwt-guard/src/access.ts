@@ -1,5 +1,10 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import type { Claims, Role, TokenScope } from '#contracts';
+import type { Claims, Role as KeywardRole, TokenScope as KeywardScope } from '#contracts';
+
+/** A role of Keyward's people, or any other that an issuer gives. */
+export type Role = KeywardRole | (string & Record<never, never>);
+/** A right of Keyward's service accounts, or any other that an issuer gives. */
+export type TokenScope = KeywardScope | (string & Record<never, never>);
 
 /** Who may call a route: anyone, whoever has a token, or who has one of the roles or token scopes. */
 export interface Access {

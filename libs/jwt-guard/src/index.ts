@@ -7,8 +7,10 @@ export {
   accessOf,
   callerOf,
   type Access,
+  type Role,
+  type TokenScope,
 } from './access.js';
-export type { Claims, Role, TokenScope } from '#contracts';
+export type { Claims } from '#contracts';
 export { bearerToken } from './bearer-token.js';
 export { JwtGuardModule, TOKEN_VERIFIER, type JwtGuardOptions } from './jwt-guard.module.js';
 export type { PinnedAlgorithm, TokenVerifierOptions } from './options.js';

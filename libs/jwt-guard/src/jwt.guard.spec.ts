@@ -166,6 +166,31 @@ test('roles and token scopes on one route mean either; a scope counts for a serv
   expect(await status({ roles: ['user'] })).toBe(403);
 });
 
+test('roles and scopes of another issuer are as good as Keyward’s own', async () => {
+  @Controller()
+  class ShopController {
+    @Get('stock')
+    @Roles('shop:keeper')
+    @TokenScopes('stock:count')
+    stock(): string {
+      return 'stock';
+    }
+  }
+  const app = await create([ShopController]);
+  await app.init();
+  await app.getHttpAdapter().getInstance().ready();
+  const status = async (claims: object) => {
+    const token = await issuer.token(claims);
+    const call = request(app.getHttpServer()).get('/stock');
+    return (await call.set('authorization', `Bearer ${token}`)).status;
+  };
+  expect(await status({ roles: ['staff', 'shop:keeper'] })).toBe(200);
+  expect(await status({ client_id: 'tills', scope: 'stock:count' })).toBe(200);
+  expect(await status({ roles: ['staff'] })).toBe(403);
+  expect(await status({ roles: ['admin'] })).toBe(403);
+  expect(await status({ roles: [7] })).toBe(401);
+});
+
 test('a token whose session has ended is refused like any other', async () => {
   const api = await start({ isLive: async (caller) => caller.sub === 'usr_live' });
   const call = async (sub: string) =>

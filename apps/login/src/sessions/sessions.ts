@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
-import type { Claims, LoginBody, Me, TokenPair } from '#contracts';
+import { role, type Claims, type LoginBody, type Me, type Role, type TokenPair } from '#contracts';
 import { enabledAccounts } from '../clients/audiences.js';
 import { LOG, SECRETS } from '../injection.js';
 import { digestOf, type LoginSecrets } from '../secrets.js';
@@ -107,7 +107,7 @@ export class Sessions implements OnApplicationBootstrap, OnApplicationShutdown {
     return {
       id: caller.sub,
       username: caller.username ?? '',
-      roles: caller.roles,
+      roles: caller.roles.filter(isRole),
       services: caller.services ?? null,
       expiresAt: new Date(caller.exp * 1_000).toISOString(),
     };
@@ -161,4 +161,8 @@ function invalidCredentials(): UnauthorizedException {
   return new UnauthorizedException('The user name or the password is not right', {
     errorCode: 'INVALID_CREDENTIALS',
   });
+}
+
+function isRole(name: string): name is Role {
+  return role.safeParse(name).success;
 }
