@@ -17,7 +17,8 @@ export const MAX_LIFETIME_SECONDS = 3_650 * DAY;
 
 /**
  * A rate limit: `limit` units in any `windowSeconds`, by GCRA. Names are unique within a key. With `sharedBy: 'consumer'` all
- * keys of the consumer that have a limit of this name spend from one bucket, each its own fraction where their sizes differ.
+ * keys of the consumer that have a limit of this name and window spend from one bucket at each service, each its own fraction
+ * where their sizes differ.
  */
 export const rateLimit = z
   .strictObject({

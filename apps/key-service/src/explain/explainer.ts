@@ -35,7 +35,8 @@ export class Explainer {
     const secret = record.secrets.find((one) => one.validUntilMs === null) ?? null;
     const decided = explainDecision(record, secret, request, this.material.now());
     const spending = { limits: record.rateLimits, quota: record.quota, cost, isDry: true };
-    const spent = await this.spender.spend(record, spending);
+    const owner = { keyId: id, consumer: record.consumer, service: request.service };
+    const spent = await this.spender.spend(owner, spending);
     const checks = [...decided, ...(spent === null ? [] : limitChecks(record, spending, spent))];
     const failed = checks.find((one) => !one.passed);
     return {

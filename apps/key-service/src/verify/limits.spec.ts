@@ -146,7 +146,7 @@ describe('limits that are counted in Redis', () => {
     let runs = 0;
     const property = fc.asyncProperty(someLimits, someCalls, async (first, calls) => {
       const local = new LocalLimits();
-      const owner = { keyId: `run${(runs += 1)}`, consumer: 'c' };
+      const owner = { keyId: `run${(runs += 1)}`, consumer: 'c', service: 's' };
       let limits = namedOnce(first);
       let nowMs = START_MS;
       const asked = [];
@@ -167,7 +167,7 @@ describe('limits that are counted in Redis', () => {
     { by: 'a clock that was set back', wasSeconds: 10, backMs: 86_400_000 },
   ])('are there again after one window where $by left more, here and there', async (left) => {
     const local = new LocalLimits();
-    const owner = { keyId: left.by, consumer: 'c' };
+    const owner = { keyId: left.by, consumer: 'c', service: 's' };
     let nowMs = START_MS;
     let limit = { name: 'a', limit: 5, windowSeconds: left.wasSeconds };
     const ask = async (waitMs: number, cost: number, isDry = false) => {
@@ -184,6 +184,20 @@ describe('limits that are counted in Redis', () => {
     expect(await ask(1_000, 1)).toEqual({ decided: [true, 0], seconds: [1, 9] });
     expect(await ask(999, 1)).toMatchObject({ decided: [true, 0] });
     expect(await ask(1, 1)).toMatchObject({ decided: [false, 0] });
+  });
+
+  it('that a consumer shares are one a service and window in this process too', () => {
+    const local = new LocalLimits();
+    const isRefused = (owner: { keyId: string; service: string }, windowSeconds = 60) => {
+      const limits = [{ name: 'a', limit: 1, windowSeconds, sharedBy: 'consumer' as const }];
+      const spending = { limits, quota: null, cost: 1, isDry: false };
+      const share = { replicas: 1, nowMs: START_MS };
+      return local.spend({ ...owner, consumer: 'c' }, spending, share).refusal !== null;
+    };
+    expect(isRefused({ keyId: 'k1', service: 's' })).toBe(false);
+    expect(isRefused({ keyId: 'k2', service: 's' })).toBe(true);
+    expect(isRefused({ keyId: 'k2', service: 'x' })).toBe(false);
+    expect(isRefused({ keyId: 'k2', service: 's' }, 1)).toBe(false);
   });
 
   /** Sent at once, so that many are under way; one connection keeps their order. */

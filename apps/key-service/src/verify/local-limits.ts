@@ -1,13 +1,12 @@
 import type { RateLimit } from '#contracts';
 import { isBeyond, takeUnits } from '#key-core';
-import type { Spending, Spent } from './spending.js';
+import { sharedName, type Sharing, type Spending, type Spent } from './spending.js';
 
 const MAX_BUCKETS = 100_000;
 
 /** Whose buckets they are. */
-export interface Owner {
+export interface Owner extends Sharing {
   keyId: string;
-  consumer: string;
 }
 
 /**
@@ -52,6 +51,9 @@ export class LocalLimits {
   }
 }
 
-function bucketOf({ keyId, consumer }: Owner, { name, sharedBy }: RateLimit): string {
-  return sharedBy === undefined ? `${keyId}:${name}` : `consumer:${consumer}:${name}`;
+function bucketOf({ keyId, ...sharing }: Owner, limit: RateLimit): string {
+  const isOwn = limit.sharedBy === undefined;
+  return isOwn
+    ? `${keyId}:${limit.name}`
+    : `consumer:${sharing.consumer}:${sharedName(sharing, limit)}`;
 }

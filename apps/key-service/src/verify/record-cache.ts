@@ -6,7 +6,7 @@ import type { Taken } from '../quota/quota-balance.js';
 import type { RedisLink, Script } from '../redis-link.js';
 import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
 import { CheckLine, type CheckCall, type CheckReply, type SpentReply } from './check-line.js';
-import { NO_SPENDING, type Spending, type Spent } from './spending.js';
+import { NO_SPENDING, type Spending, type Spent, sharedName, type Sharing } from './spending.js';
 
 const NEGATIVE_TTL_MS = 1_000;
 
@@ -93,16 +93,17 @@ export class RecordCache {
   }
 
   /**
-   * Takes from limits that all keys of a consumer share, from all or from none; a negative cost gives back. They are in
+   * Takes from limits that keys of a consumer share, from all or from none; a negative cost gives back. They are in
    * another slot of a cluster than the key, hence in a round trip of their own.
    *
    * @returns null where Redis is away
    */
-  spendShared(consumer: string, spending: Spending): Promise<Spent | null> {
+  spendShared(sharing: Sharing, spending: Spending): Promise<Spent | null> {
     const { runs } = this.link;
     if (runs === null) return Promise.resolve(null);
-    const owner = `kw:{consumer:${consumer}}:rl`;
-    const names = [owner, owner, ...spending.limits.map((one) => `${owner}:${one.name}`)];
+    const owner = `kw:{consumer:${sharing.consumer}}:rl`;
+    const buckets = spending.limits.map((limit) => `${owner}:${sharedName(sharing, limit)}`);
+    const names = [owner, owner, ...buckets];
     const args = argsOf({ tag: '*', epoch: 0, spending });
     return new Promise((resolve) => {
       this.line.ask({ names, args }, runs, (reply) =>

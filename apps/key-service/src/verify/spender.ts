@@ -1,11 +1,10 @@
 import type { RateLimit } from '#contracts';
-import type { KeyRecord } from '#key-core';
 import type { Fence } from '../changes/fence.js';
 import type { Taken } from '../quota/quota-balance.js';
 import type { Purpose, QuotaLedger } from '../quota/quota-ledger.js';
 import type { LocalLimits, Owner } from './local-limits.js';
 import { AWAY, type Ask, type CacheAnswer, type RecordCache } from './record-cache.js';
-import { UNLIMITED, type Spending, type Spent } from './spending.js';
+import { UNLIMITED, type Sharing, type Spending, type Spent } from './spending.js';
 
 export interface SpenderParts {
   cache: RecordCache | null;
@@ -30,9 +29,9 @@ export class Spender {
   constructor(private readonly parts: SpenderParts) {}
 
   /** Spends in Redis where the entry is still the one that is asked about. @throws where a lease is short and PostgreSQL away */
-  confirm(ask: Ask, consumer: string): Promise<CacheAnswer> {
+  confirm(ask: Ask, sharing: Sharing): Promise<CacheAnswer> {
     return ask.spending.limits.some(isShared)
-      ? this.confirmWithShared(ask, consumer)
+      ? this.confirmWithShared(ask, sharing)
       : this.confirmOwn(ask);
   }
 
@@ -42,15 +41,15 @@ export class Spender {
    * @returns null where the key has another quota by now: read it again
    * @throws where the quota has to be asked for and PostgreSQL does not answer
    */
-  async spend(record: KeyRecord, spending: Spending): Promise<Spent | null> {
+  async spend(owner: Owner, spending: Spending): Promise<Spent | null> {
     if (spending.limits.length === 0 && spending.quota === null) return UNLIMITED;
     if (this.parts.cache !== null) {
-      const ask = { keyId: record.keyId, tag: '*', epoch: 0, spending };
-      const answer = await this.confirm(ask, record.consumer);
+      const ask = { keyId: owner.keyId, tag: '*', epoch: 0, spending };
+      const answer = await this.confirm(ask, owner);
       if (answer.kind === 'same') return answer.spent;
       if (answer === CHANGED) return null;
     }
-    return this.spendHere(record, spending);
+    return this.spendHere(owner, spending);
   }
 
   private confirmOwn(ask: Ask): Promise<CacheAnswer> {
@@ -63,15 +62,15 @@ export class Spender {
     return taken === null ? CHANGED : this.parts.cache!.check({ ...ask, taken }, () => AWAY);
   }
 
-  private async confirmWithShared(ask: Ask, consumer: string): Promise<CacheAnswer> {
+  private async confirmWithShared(ask: Ask, sharing: Sharing): Promise<CacheAnswer> {
     const { limits, cost, isDry } = ask.spending;
     const shared = { ...ask.spending, limits: limits.filter(isShared), quota: null };
     const own = { ...ask.spending, limits: limits.filter((one) => !isShared(one)) };
-    const first = await this.parts.cache!.spendShared(consumer, shared);
+    const first = await this.parts.cache!.spendShared(sharing, shared);
     if (first === null) return AWAY;
     const isHeld = !isDry && first.refusal === null;
     const giveBack = async () =>
-      isHeld ? this.parts.cache!.spendShared(consumer, { ...shared, cost: -cost }) : null;
+      isHeld ? this.parts.cache!.spendShared(sharing, { ...shared, cost: -cost }) : null;
     // the record must be confirmed for a refusal too
     const spending = first.refusal === null ? own : { ...own, quota: null, isDry: true };
     const answer = await this.confirmOwn({ ...ask, spending }).catch(async (error: unknown) => {

@@ -9,6 +9,21 @@ export interface Spending {
   isDry: boolean;
 }
 
+/** Which keys share a limit: those of a consumer, for as much as they are used at one service. */
+export interface Sharing {
+  consumer: string;
+  /** The service that asks. */
+  service: string;
+}
+
+/**
+ * Name of a shared limit's bucket among those of a consumer. Each service has its own: who may make keys for another one cannot
+ * spend it. So has each window, as what is left of one says nothing in another.
+ */
+export function sharedName({ service }: Sharing, { name, windowSeconds }: RateLimit): string {
+  return `${service}:${name}:${windowSeconds}`;
+}
+
 /** Nothing to take, only a record to confirm. */
 export const NO_SPENDING: Spending = { limits: [], quota: null, cost: 0, isDry: true };
 

@@ -189,7 +189,8 @@ export class Verifier {
     const { opened, spending } = this.judge(known.record, key, question);
     const { tag, epoch, record } = known;
     const asked = { keyId, tag, epoch, spending };
-    return this.parts.spender.confirm(asked, record?.consumer ?? '').then((found) => {
+    const sharing = { consumer: record?.consumer ?? '', service: question.service };
+    return this.parts.spender.confirm(asked, sharing).then((found) => {
       switch (found.kind) {
         case 'same':
           return { opened, spent: found.spent, origin: this.originOf(known.asOfMs, 'cache') };
@@ -246,7 +247,9 @@ export class Verifier {
   ): Promise<Answer> {
     const { opened, spending } = this.judge(record, key, question);
     if (opened?.decision.code !== 'VALID') return { opened, spent: null, origin };
-    const spent = await this.parts.spender.spend(opened.record, spending);
+    const { keyId, consumer } = opened.record;
+    const owner = { keyId, consumer, service: question.service };
+    const spent = await this.parts.spender.spend(owner, spending);
     return spent === null ? this.fromStore(key, question, null) : { opened, spent, origin };
   }
 

@@ -89,6 +89,24 @@ describe('a rate limit shared by a consumer', () => {
     });
   });
 
+  it('is each service’s own: keys for another one cannot exhaust it', async () => {
+    const key = await seeded.issue({ rateLimits: [shared(1)] });
+    const grants = [{ service: 'service-x', scopes: ['things:read'] }];
+    const other = await seeded.issue({ rateLimits: [shared(1)], grants });
+    expect(await seeded.codeOf(other.secret, 'service-x')).toBe('VALID');
+    expect(await seeded.codeOf(other.secret, 'service-x')).toBe('RATE_LIMITED');
+    expect((await ask(0, { key: key.secret })).code).toBe('VALID');
+    expect((await ask(1, { key: key.secret })).code).toBe('RATE_LIMITED');
+  });
+
+  it('is each window’s own: a key with a shorter one empties no bucket', async () => {
+    const key = await seeded.issue({ rateLimits: [shared(2)] });
+    const short = await seeded.issue({ rateLimits: [{ ...shared(2), windowSeconds: 1 }] });
+    for (const replica of [0, 1]) await ask(replica, { key: key.secret });
+    for (const replica of [0, 1]) await ask(replica, { key: short.secret });
+    expect((await ask(0, { key: key.secret })).code).toBe('RATE_LIMITED');
+  });
+
   it('says REVOKED of a revoked key, whatever is left', async () => {
     const { key, secret } = await seeded.issue({ rateLimits: [shared(1)] });
     await ask(0, { key: secret });
