@@ -24,6 +24,8 @@ const folder = tempDir();
 let scene: Scene;
 let admin: string;
 let clientSecret: string;
+/** The key that the README of key-guard issues for its example. */
+let exampleKey: string;
 const readmeOf = (name: string) => join(ROOT, 'libs', name, 'README.md');
 
 beforeAll(async () => {
@@ -34,16 +36,28 @@ beforeAll(async () => {
   if (packed.status !== 0) throw new Error(`npm run pack ended badly:\n${packed.stderr}`);
   scene = await startScene({ env: { TOKEN_AUDIENCES: 'warehouse' } });
   admin = await scene.token();
-  const service = { slug: 'warehouse', name: 'Warehouse', scopes: ['stock:read'] };
-  await made('keyService', '/v1/services', service);
-  const account = { clientId: 'warehouse', scopes: ['keys:verify'] };
-  clientSecret = (await made<IssuedClient>('login', '/v1/clients', account)).clientSecret;
+  const told: object[] = [];
+  for (const { port, path, body } of callsIn(readmeOf('key-guard')))
+    told.push(await made(port === '4001' ? 'login' : 'keyService', path, body));
+  const { clientSecret: its, secret } = Object.assign({}, ...told) as IssuedClient & IssuedKey;
+  [clientSecret, exampleKey] = [its, secret];
 }, 120_000);
 afterAll(async () => {
   closeRaw();
   await scene?.platform.remove();
   folder.remove();
 });
+
+/** The calls of an admin that a README shows, in their order. */
+function callsIn(readme: string): { port: string; path: string; body: object }[] {
+  const calls = readFileSync(readme, 'utf8').matchAll(
+    /curl -s localhost:(\d+)(\S+) -H "authorization[^\n]*\n {2}-d '([^']+)'/g,
+  );
+  return [...calls].map(([, port, path, body]) => ({
+    ...{ port: port!, path: path! },
+    body: JSON.parse(body!) as object,
+  }));
+}
 
 /** Something new that an admin has made. */
 async function made<T>(service: 'login' | 'keyService', path: string, body: object): Promise<T> {
@@ -158,6 +172,8 @@ describe.each(PROJECTS)(
       const url = await project.serve('key-guard.js', places());
       const { key, secret } = await newKey('warehouse', ['stock:read']);
       const foreign = await newKey('service-a', ['reports:read']);
+      const shown = await call(`${url}/stock`, { headers: { 'x-api-key': exampleKey } });
+      expect([shown.status, shown.body]).toMatchObject([200, { readBy: 'stocktaking' }]);
       expect(await told(`${url}/stock`)).toEqual([401, 'API_KEY_MISSING']);
       expect(await told(`${url}/stock`, { 'x-api-key': foreign.secret })).toEqual([
         403,
