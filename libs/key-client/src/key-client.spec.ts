@@ -152,6 +152,15 @@ describe('createKeyClient', () => {
     }
   });
 
+  it('reads the secret anew where a stream was refused, and makes the next call with it', async () => {
+    const service = await stub((key) => (key === 'new' ? good : refused));
+    const client = createKeyClient({ baseUrl: service.url, secret: secretsInTurn('old', 'new') });
+    const put = () =>
+      client(new Request(`${service.url}/v1/reports`, { method: 'PUT', body: 'a text' }));
+    expect([(await put()).status, (await put()).status]).toEqual([403, 200]);
+    expect(service.keys).toEqual(['old', 'new']);
+  });
+
   it.each([
     ['a limit', 'POST', { ...busy, status: 429 }, {}],
     ['an outage, of what is idempotent', 'PUT', { ...busy, status: 503 }, {}],

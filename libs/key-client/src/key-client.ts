@@ -54,7 +54,7 @@ interface Attempt {
  * in the background. When the service refuses the key (401 or 403 with an `API_KEY_` code) it reads the secret anew and,
  * only if that has changed, calls once more. After 429 and 503 it waits, never less than `Retry-After` says, and calls again
  * as far as its budget goes; after a 503 that does not say that the key could not be verified only where what is asked for
- * is idempotent. A body that is a stream is sent once. Any other answer is the caller's to see.
+ * is idempotent. A body that is a stream is sent once, and a refused key is read anew for the next call. Any other answer is the caller's to see.
  *
  * @throws SecretUnavailable (from a call) when there is no key, SecretStoreError when its place cannot be read
  * @throws TypeError (from a call) when the service cannot be reached or the way leads to another origin, DOMException
@@ -75,9 +75,7 @@ export function createKeyClient(options: KeyClientOptions): KeyClient {
       const key = await currentKey(renewal, signal);
       const response = await sendWithinOrigin(send, request, { key, signal });
       renewal.heed(response.headers, key);
-      const isLast = !request.isRepeatable;
-      if (isLast || !(await waitForAnother(call, { key, signal, response }, renewal)))
-        return response;
+      if (!(await waitForAnother(call, { key, signal, response }, renewal))) return response;
     }
   };
 }
@@ -102,10 +100,12 @@ async function waitForAnother(call: Call, attempt: Attempt, renewal: Renewal): P
   const { response } = attempt;
   if (!call.hasRenewed && (await isKeyRefused(response))) {
     call.hasRenewed = true;
-    if (!(await hasChanged(attempt, renewal))) return false;
+    const isRenewed = await hasChanged(attempt, renewal);
+    if (!isRenewed || !call.request.isRepeatable) return false;
     // A rotation meets all replicas of a consumer at once; they need not all come back in the same instant.
     return giveUp(call, response, Math.random() * MAX_JITTER_MS);
   }
+  if (!call.request.isRepeatable) return false;
   if (call.retried >= call.retries || !(await mayBeRetried(call.request, response))) return false;
   const asked = { retry: call.retried + 1, nowMs: Date.now(), random: Math.random() };
   const waitMs = retryWaitMs(response.headers, asked);
