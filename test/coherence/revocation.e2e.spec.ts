@@ -1,5 +1,8 @@
-import type { Key, Verdict } from '#contracts';
+import { createHash, randomBytes } from 'node:crypto';
+import type { ImportedKeys, Key, Verdict } from '#contracts';
+import { makeKeyText, parseKeyText } from '#key-core';
 import { startCluster, type Cluster } from './support/cluster.js';
+import { call } from './support/http.js';
 import { watch } from './support/watch.js';
 import { codeOf, createWorld, sleep, until, type World } from './support/world.js';
 
@@ -15,6 +18,7 @@ afterEach(() => cluster.heal());
 
 const REPLICAS = [0, 1, 2];
 const all = <T>(value: T) => REPLICAS.map(() => value);
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 describe('a validation that is frozen between its database read and its cache fill', () => {
   test.each([
@@ -198,6 +202,8 @@ describe('every change that a verification can see is seen by all replicas when 
   type Seen = (verdict: Verdict) => unknown;
   interface Mutator {
     change: (subject: Subject) => Promise<{ status: number }>;
+    /** What is done to the key before it is looked at. */
+    prepare?: (subject: Subject) => Promise<{ status: number }>;
     /** More of the question, before and after. */
     asked?: object;
     seen: Seen;
@@ -213,12 +219,50 @@ describe('every change that a verification can see is seen by all replicas when 
   const dies = (after: string, change: Mutator['change'], more: Partial<Mutator> = {}): Mutator => {
     return { change, seen: code, before: 'VALID', after, ...more };
   };
+  const overlap =
+    (overlapSeconds: number): Mutator['change'] =>
+    ({ key, replica }) =>
+      world.rotate(replica, key.id, overlapSeconds);
+  const rotation =
+    (action: string, body: object): Mutator['change'] =>
+    ({ key, replica }) =>
+      cluster.manage(replica, `POST /v1/keys/${key.id}/rotation/${action}`, { body });
+  const byHolder =
+    (action: string, body: object): Mutator['change'] =>
+    ({ secret, replica }) =>
+      call({
+        method: 'POST',
+        url: `${cluster.replicas[replica]!.url}/v1/self/${action}`,
+        headers: { 'x-api-key': secret },
+        body,
+      });
   const mutators: Record<string, Mutator> = {
     disable: dies('DISABLED', ({ key, replica }) => world.switch(replica, key.id, 'disable')),
     revoke: dies('REVOKED', ({ key, replica }) => world.revoke(replica, key.id)),
-    'rotate without overlap': dies('SUPERSEDED', ({ key, replica }) =>
-      world.rotate(replica, key.id, 0),
-    ),
+    'rotate without overlap': dies('SUPERSEDED', overlap(0)),
+    'finish a rotation': dies('SUPERSEDED', rotation('finish', {}), { prepare: overlap(600) }),
+    'shorten a rotation': {
+      prepare: overlap(600),
+      change: rotation('extend', { overlapSeconds: 60 }),
+      seen: (verdict) => Date.parse(verdict.rotation?.validUntil ?? '') < Date.now() + 60_500,
+      before: false,
+      after: true,
+    },
+    'revoke by the key itself': dies('REVOKED', byHolder('revoke', { reason: 'compromised' })),
+    'rotate by the key itself': dies('SUPERSEDED', byHolder('rotate', { overlapSeconds: 0 })),
+    'set a quota': {
+      change: patch({ quota: { limit: 7 } }),
+      seen: (verdict) => verdict.quota?.limit,
+      before: undefined,
+      after: 7,
+    },
+    'cut the quota': {
+      change: patch({ quota: { limit: 7 } }),
+      over: { quota: { limit: 1_000 } },
+      seen: (verdict) => verdict.quota?.limit,
+      before: 1_000,
+      after: 7,
+    },
     'bulk revoke': dies(
       'REVOKED',
       ({ replica }) =>
@@ -283,10 +327,11 @@ describe('every change that a verification can see is seen by all replicas when 
   });
 
   test.each(Object.entries(mutators))('%s', async (_, mutator) => {
-    const { change, asked = {}, seen, before, after, over = {} } = mutator;
+    const { change, prepare, asked = {}, seen, before, after, over = {} } = mutator;
     for (const replica of REPLICAS) {
       if ('consumer' in over) await enableCrowd();
       const { key, secret } = await world.issue(over);
+      await prepare?.({ key, secret, replica });
       await world.warm(secret);
       const views = () =>
         Promise.all(
@@ -300,7 +345,29 @@ describe('every change that a verification can see is seen by all replicas when 
     }
   });
 
-  test('enabling again, and creating under an id that was just asked for', async () => {
+  test('importing under an id that was just asked for', async () => {
+    for (const replica of REPLICAS) {
+      const { text } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+      const { keyId: id } = parseKeyText(text)!;
+      const item = { item: id, id, hash: sha256(text), consumer: 'service-b', expiresAt: null };
+      const answer = (what: string) =>
+        until(what, async () => (await world.codes(text)).every((code) => code === what));
+      await answer('NOT_FOUND');
+      const imported = await cluster.manage<ImportedKeys>(replica, 'POST /v1/imports', {
+        body: {
+          ...{ service: 'service-a', source: 'another-keyward', mode: 'dual' },
+          scheme: { algorithm: 'sha256', shape: { prefix: 'kw_' } },
+          items: [{ ...item, scopes: ['reports:read'] }],
+        },
+      });
+      expect(imported.body.results).toMatchObject([{ status: 'created', keyId: id }]);
+      // no entry of any replica that says there is no such key outlives the answer
+      expect((await cluster.redis.get(`kw:{${id}}:rec`))?.split(':')[0]).toBe('1');
+      await answer('VALID');
+    }
+  });
+
+  test('enabling again', async () => {
     const { key, secret } = await world.issue();
     for (const replica of REPLICAS) {
       await world.switch(replica, key.id, 'disable');

@@ -14,7 +14,8 @@ export interface Answer<T = unknown> {
 export interface Call {
   method: string;
   url: string;
-  token: string;
+  /** None where the headers say who asks. */
+  token?: string;
   body?: unknown;
   headers?: Record<string, string>;
 }
@@ -41,7 +42,7 @@ export function call<T>({ method, url, token, body, headers = {} }: Call): Promi
         agent,
         timeout: 10_000,
         headers: {
-          authorization: `Bearer ${token}`,
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(text !== undefined && {
             'content-type': 'application/json',
             'content-length': Buffer.byteLength(text),
