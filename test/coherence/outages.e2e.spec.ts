@@ -259,6 +259,56 @@ test('links that break again and again end no replica', async () => {
   expect(await world.codes(secret)).toEqual(all('VALID'));
 }, 60_000);
 
+test.each([['refuse'], ['blackhole']] as const)(
+  'PostgreSQL and Redis cut from one replica (%s) while another revokes: the one says nothing that is not true any more',
+  async (way) => {
+    const { key, secret } = await warmKey();
+    const [cut] = cluster.replicas;
+    let trueFromMs = Infinity;
+    const watching = watch(1, [
+      watched('at the cut replica', secret, (startedMs) =>
+        startedMs > trueFromMs ? ['REVOKED', 503] : ['VALID', 'REVOKED', 503],
+      ),
+    ]);
+    for (const link of [cut!.postgres, cut!.redis]) link[way](true);
+    const revoked = await world.revoke(1, key.id);
+    expect(revoked.status).toBe(200);
+    trueFromMs = revoked.endedMs + revoked.body.propagation!.boundSeconds * 1_000;
+    for (const replica of [1, 2])
+      expect(codeOf(await world.verify(replica, secret))).toBe('REVOKED');
+    await sleep(2_500);
+    cluster.heal();
+    await until('all replicas to know', async () => {
+      return (await world.codes(secret)).every((code) => code === 'REVOKED');
+    });
+    await watching.stop();
+    expect(watching.violations).toEqual([]);
+    expect(watching.counts['at the cut replica 503']).toBeGreaterThan(0);
+  },
+  60_000,
+);
+
+test('a key with a quota, while PostgreSQL is silent: every answer comes in time, and none is more than there was', async () => {
+  const { secret } = await warmKey({ quota: { limit: 60 } });
+  const watching = watch(
+    3,
+    Array.from({ length: 4 }, (_, n) =>
+      watched(`quota ${n}`, secret, () => ['VALID', 503, 'QUOTA_EXCEEDED']),
+    ),
+  );
+  links('postgres').forEach((link) => link.blackhole(true));
+  await sleep(4_000);
+  cluster.heal();
+  await until('the quota to be spent', async () => {
+    return (await world.codes(secret)).every((code) => code === 'QUOTA_EXCEEDED');
+  });
+  await watching.stop();
+  expect(watching.violations).toEqual([]);
+  const valid = Object.entries(watching.counts).filter(([name]) => name.endsWith('VALID'));
+  expect(valid.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(60);
+  expect(Object.keys(watching.counts).some((name) => name.endsWith(' 503'))).toBe(true);
+}, 60_000);
+
 test('PostgreSQL and Redis gone: every answer is 503, and all is well again without a restart', async () => {
   const { secret } = await warmKey();
   let goneMs = Infinity;
