@@ -34,8 +34,12 @@ export interface Fault {
   /** Makes it; the function that it returns takes it away. */
   make: (replica: number) => Promise<() => Promise<void> | void>;
   longestMs: number;
+  /** What it takes for itself: of the faults of one such thing there is one at a time. */
+  takes?: 'Redis' | 'a process';
 }
 
+/** So many faults may be there at the same time. */
+const FAULTS_AT_ONCE = 2;
 const SUBJECTS = 5;
 const READERS_PER_REPLICA = 3;
 const LONGEST_MS = 3_000;
@@ -61,6 +65,7 @@ export class RandomRunner {
   /** Keys that no change is made to any more, but that are still asked about. */
   private readonly retired: Subject[] = [];
   private readonly result: RandomRun;
+  private readonly taken = new Set<string>();
   private endMs = 0;
 
   constructor(
@@ -86,7 +91,7 @@ export class RandomRunner {
       ...replicas.flatMap((replica) =>
         Array.from({ length: READERS_PER_REPLICA }, () => this.read(replica)),
       ),
-      this.disturb(),
+      ...Array.from({ length: FAULTS_AT_ONCE }, () => this.disturb()),
     ]);
     this.result.seconds = Math.round((performance.now() - startedMs) / 1_000);
     return this.result;
@@ -196,8 +201,8 @@ export class RandomRunner {
 
   private noteSlow(what: string, { startedMs, endedMs }: { startedMs: number; endedMs: number }) {
     const tookMs = Math.round(endedMs - startedMs);
-    // changes take a connection, some statements and the wait for others, each with its own limit
-    if (tookMs > (what === 'a verification' ? 1 : 3) * LONGEST_MS)
+    // changes have a time to be committed and one to reach everybody
+    if (tookMs > (what === 'a verification' ? 1 : 2) * LONGEST_MS)
       this.result.violations.push(`${what} took ${tookMs} ms`);
   }
 
@@ -206,11 +211,14 @@ export class RandomRunner {
     while (!this.isOver) {
       await sleep(100 + this.pick(700));
       const [name, fault] = faults[this.pick(faults.length)]!;
-      const replica = this.pick(this.cluster.replicas.length);
+      const { takes = name } = fault;
+      if (this.taken.has(takes)) continue;
+      this.taken.add(takes);
       this.result.faults[name] = (this.result.faults[name] ?? 0) + 1;
-      const end = await fault.make(replica);
+      const end = await fault.make(this.pick(this.cluster.replicas.length));
       await sleep(this.pick(fault.longestMs));
       await end();
+      this.taken.delete(takes);
     }
   }
 }
@@ -289,6 +297,7 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
     dump: once(() => redis.dump()),
     'restart Redis with the last dump': {
       longestMs: 600,
+      takes: 'Redis',
       make: async () => {
         await redis.stop();
         return () => redis.start();
@@ -296,6 +305,7 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
     },
     'refuse writes': {
       longestMs: 1_500,
+      takes: 'Redis',
       make: async () => {
         await redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
         return async () => {
@@ -308,6 +318,7 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
     'hold answers of Redis': linkFault(replicas, ['redis', 'hold'], 300),
     'kill a replica': {
       longestMs: 500,
+      takes: 'a process',
       make: async (replica) => {
         await replicas[replica]!.kill();
         return () => replicas[replica]!.start();
@@ -333,10 +344,11 @@ export function postgresFaults(replicas: readonly Replica[]): Record<string, Fau
   };
 }
 
-/** A fault that is over at once. */
+/** A fault of Redis itself that is over at once. */
 export function once(work: () => Promise<unknown>): Fault {
   return {
     longestMs: 1,
+    takes: 'Redis',
     make: async () => {
       await work();
       return () => undefined;
