@@ -23,12 +23,19 @@ export interface ManagementApp {
 
 export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put' | 'head';
 
-/** Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis. */
+/**
+ * Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis.
+ *
+ * @param beside another one, on whose database it runs: to be stopped after it
+ */
 export async function startManagement(
   redisUrl?: string,
   more: Record<string, string> = {},
+  beside?: ManagementApp,
 ): Promise<ManagementApp> {
-  const [postgres, issuer] = await Promise.all([startPostgres(), startIssuer()]);
+  const [postgres, issuer] = beside
+    ? [beside.postgres, beside.issuer]
+    : await Promise.all([startPostgres(), startIssuer()]);
   const env = keyServiceEnv.parse({
     NODE_ENV: 'test',
     LOG_LEVEL: 'silent',
@@ -52,7 +59,7 @@ export async function startManagement(
     },
     stop: async () => {
       await app.close();
-      await Promise.all([postgres.stop(), issuer.stop()]);
+      if (beside === undefined) await Promise.all([postgres.stop(), issuer.stop()]);
     },
   };
 }

@@ -118,6 +118,23 @@ describe('a rate limit shared by a consumer', () => {
   });
 });
 
+it('a key begins at its time, on replicas that knew it before too', async () => {
+  const beginsMs = Date.now() + 2_000;
+  const { secret } = await seeded.issue({ notBefore: new Date(beginsMs).toISOString() });
+  const codes = new Set<string>();
+  const wrong: string[] = [];
+  const left = new Set([0, 1]);
+  for (let i = 0; left.size > 0; i += 1) {
+    const askedMs = Date.now();
+    const { code } = await ask(i % 2, { key: secret });
+    codes.add(code);
+    if (code === 'VALID' ? Date.now() < beginsMs : askedMs >= beginsMs) wrong.push(code);
+    if (askedMs >= beginsMs) left.delete(i % 2);
+  }
+  expect(wrong).toEqual([]);
+  expect([...codes]).toEqual(['NOT_YET_VALID', 'VALID']);
+}, 20_000);
+
 describe('dryRun', () => {
   it('decides as a real call would, and spends nothing', async () => {
     const rateLimits = [{ name: 'hour', limit: 3, windowSeconds: 3_600 }];
