@@ -32,6 +32,8 @@ export interface Replica {
   kill: () => Promise<void>;
   /** Starts a process in the place of the one that was killed, at the same address. */
   start: () => Promise<void>;
+  /** Ends it with SIGTERM and starts another in its place; resolves with the exit code of the one that ended. */
+  restart: () => Promise<number | null>;
   /** Whether it was away at some time since then, by `performance.now()`. */
   wasAwaySince: (ms: number) => boolean;
 }
@@ -162,6 +164,11 @@ async function startReplica(
   let app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', shared);
   const { url } = app;
   let isUpSinceMs = -Infinity;
+  const start = async (): Promise<void> => {
+    const place = { KEY_SERVICE_PORT: new URL(url).port };
+    app = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', { ...shared, ...place });
+    isUpSinceMs = performance.now();
+  };
   return {
     url,
     postgres,
@@ -175,10 +182,11 @@ async function startReplica(
       isUpSinceMs = Infinity;
       return app.kill();
     },
-    start: async () => {
-      const place = { KEY_SERVICE_PORT: new URL(url).port };
-      app = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', { ...shared, ...place });
-      isUpSinceMs = performance.now();
+    start,
+    restart: async () => {
+      const code = await app.stop();
+      await start();
+      return code;
     },
     wasAwaySince: (ms) => isUpSinceMs > ms,
   };
