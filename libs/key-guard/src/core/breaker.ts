@@ -12,15 +12,21 @@ const LONGEST_PAUSE_MS = 2_000;
 
 /**
  * Stops asking one replica after five failures in a row: for a pause that doubles, with full jitter above its half, so that
- * guards do not come back all at once. After the pause one question goes through as a probe; its success ends it.
+ * guards do not come back all at once. After the pause one question goes through as a probe; its success ends it. A probe
+ * before then, as a last resort, ends it as well, and leaves it as it is where it fails.
  */
 export class Breaker {
   private failures = 0;
   private pauses = 0;
   private openUntilMs = -Infinity;
-  private isProbing = false;
+  private probes = 0;
 
   constructor(private readonly options: BreakerOptions) {}
+
+  /** When the pause ends or ended, by the same clock. */
+  get pauseEndsAtMs(): number {
+    return this.openUntilMs;
+  }
 
   get isOpen(): boolean {
     return this.failures >= FAILURES;
@@ -29,32 +35,33 @@ export class Breaker {
   /** Whether a question may be sent now. One that is sent must be told about: {@link succeed}, {@link fail} or {@link release}. */
   mayAsk(): boolean {
     if (!this.isOpen) return true;
-    return !this.isProbing && this.options.nowMs() >= this.openUntilMs;
+    return this.probes === 0 && this.options.nowMs() >= this.openUntilMs;
   }
 
   /** Says that a question is sent. */
   begin(): void {
-    if (this.isOpen) this.isProbing = true;
+    if (this.isOpen) this.probes += 1;
   }
 
   succeed(): void {
     this.failures = 0;
     this.pauses = 0;
-    this.isProbing = false;
+    this.probes = 0;
   }
 
   /** It was not sent after all, or says nothing of the replica. */
   release(): void {
-    this.isProbing = false;
+    this.probes = Math.max(0, this.probes - 1);
   }
 
   fail(): void {
-    const wasProbe = this.isProbing;
-    this.isProbing = false;
+    const nowMs = this.options.nowMs();
+    const wasDue = this.probes > 0 && nowMs >= this.openUntilMs;
+    this.release();
     this.failures += 1;
-    if (this.failures !== FAILURES && !wasProbe) return;
+    if (this.failures !== FAILURES && !wasDue) return;
     const longestMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.pauses);
     this.pauses += 1;
-    this.openUntilMs = this.options.nowMs() + longestMs * (0.5 + 0.5 * this.options.random());
+    this.openUntilMs = nowMs + longestMs * (0.5 + 0.5 * this.options.random());
   }
 }

@@ -284,6 +284,22 @@ describe('what is asked of the key service', () => {
     await expect(verifier.verify(question)).resolves.toEqual(valid);
   });
 
+  it('tries a replica that it leaves alone before it refuses, but one that is down not each time', async () => {
+    const keyService = await stub();
+    keyService.answer((_seen, response) => json(response, 500, {}));
+    const verifier = strict({ urls: [keyService.url] });
+    const ask = async () => Promise.resolve(verifier.verify(question)).catch(() => null);
+    while (!verifier.state().isBroken) await ask();
+    keyService.answer((_seen, response) => json(response, 200, valid));
+    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    keyService.answer((_seen, response) => json(response, 500, {}));
+    while (!verifier.state().isBroken) await ask();
+    keyService.seen.length = 0;
+    await Promise.all(Array.from({ length: 50 }, ask));
+    for (let i = 0; i < 50; i += 1) await ask();
+    expect(keyService.seen.length).toBeLessThan(25);
+  });
+
   it.each([
     ['no URL', { urls: [] }, 'urls'],
     ['a URL that is not http', { urls: ['file:///etc/passwd'] }, 'urls'],

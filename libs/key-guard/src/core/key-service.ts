@@ -1,5 +1,6 @@
 import { ConnectionBroken, TimeUp, type Answer } from './exchange.js';
 import { Hedging } from './hedging.js';
+import { LastResort } from './last-resort.js';
 import type { GuardSettings } from './options.js';
 import { Replica } from './replica.js';
 import { TokenUnavailable, type ServiceToken } from './service-token.js';
@@ -21,11 +22,13 @@ export interface Ask<T> {
 /**
  * The key service with all its replicas. A question goes to the replica that answered last; to the next one, too, when the
  * connection breaks, and within a budget of a tenth of all questions when the answer is odd or late. With one URL, behind
- * which may be a load balancer, that one is asked again.
+ * which may be a load balancer, that one is asked again. Before nobody decides, a replica is tried that failed too often to be
+ * asked: it may be well again, and the others may have failed since.
  */
 export class KeyService {
   readonly replicas: readonly Replica[];
   private readonly hedging: Hedging;
+  private readonly lastResort = new LastResort(() => performance.now());
   private readonly token: ServiceToken;
   private preferred = 0;
 
@@ -58,6 +61,15 @@ export class KeyService {
     return able.find((one) => !asked.includes(one)) ?? able[0] ?? null;
   }
 
+  /** The replica none of `asked` whose pause ends first, null where there is none or it was tried often enough. */
+  pickPaused(asked: readonly Replica[]): Replica | null {
+    const paused = this.replicas.filter((one) => !asked.includes(one) && !one.breaker.mayAsk());
+    const [first = null] = paused.toSorted(
+      (a, b) => a.breaker.pauseEndsAtMs - b.breaker.pauseEndsAtMs,
+    );
+    return first !== null && this.lastResort.take() ? first : null;
+  }
+
   close(): void {
     for (const one of this.replicas) one.close();
   }
@@ -69,6 +81,7 @@ export class KeyService {
       mostTries: Math.max(2, this.replicas.length),
       token: this.token,
       pick: (asked) => this.pick(asked),
+      pickPaused: (asked) => this.pickPaused(asked),
       prefer: (replica) => (this.preferred = this.replicas.indexOf(replica)),
     };
   }
@@ -80,6 +93,7 @@ interface AttemptParts {
   mostTries: number;
   token: ServiceToken;
   pick: (asked: readonly Replica[]) => Replica | null;
+  pickPaused: (asked: readonly Replica[]) => Replica | null;
   prefer: (replica: Replica) => void;
 }
 
@@ -106,14 +120,30 @@ class Attempts<T> {
 
   /** Asks one more replica. */
   next(): void {
-    const replica = this.parts.pick(this.asked);
+    const replica = this.nextOf(this.parts.pick(this.asked));
     if (replica === null) return this.giveUp(new Error('No replica may be asked now'));
+    this.askNext(replica);
+  }
+
+  private askNext(replica: Replica): void {
     this.asked.push(replica);
     if (this.asked.length === 1 && this.question.isOnce !== true) {
-      const again = () => this.mayAskAgain() && this.parts.hedging.take() && this.next();
+      const again = () => this.mayAskAgain() && this.parts.hedging.take() && this.hedgeNow();
       this.hedge = setTimeout(again, this.parts.hedging.afterMs);
     }
     void this.ask(replica);
+  }
+
+  /** What answers late is asked once more, but no replica that is left alone. */
+  private hedgeNow(): void {
+    const replica = this.parts.pick(this.asked);
+    if (replica !== null) this.askNext(replica);
+  }
+
+  /** The one that is picked, unless it was asked and another one can be tried as a last resort. */
+  private nextOf(picked: Replica | null): Replica | null {
+    if (picked !== null && !this.asked.includes(picked)) return picked;
+    return this.parts.pickPaused(this.asked) ?? picked;
   }
 
   private async ask(replica: Replica): Promise<void> {
@@ -141,16 +171,21 @@ class Attempts<T> {
 
   private afterFault(error: unknown): void {
     if (this.isSettled) return;
-    const mayHelp = !(error instanceof TokenUnavailable) && this.mayAskAgain();
-    // a connection breaks before the question is read, but for the moment in which a replica dies
-    if (mayHelp && (error instanceof ConnectionBroken || this.mayRepeat(error))) return this.next();
+    const isHelpless = error instanceof TokenUnavailable || !this.mayAskAgain();
+    const replica = isHelpless ? null : this.nextAfter(error);
+    if (replica !== null) return this.askNext(replica);
     if (this.underWay === 0) this.giveUp(error);
   }
 
-  /** Whether an odd or a late answer is worth a second question: of another replica only. */
-  private mayRepeat(error: unknown): boolean {
-    if (error instanceof TimeUp && this.question.isOnce === true) return false;
-    return this.nextOther() !== null && this.parts.hedging.take();
+  /** Who is asked after a fault: where the answer is odd or late only one who was not. */
+  private nextAfter(error: unknown): Replica | null {
+    const { pick, pickPaused, hedging } = this.parts;
+    // a connection breaks before the question is read, but for the moment in which a replica dies
+    if (error instanceof ConnectionBroken) return this.nextOf(pick(this.asked));
+    if (error instanceof TimeUp && this.question.isOnce === true) return null;
+    const other = this.nextOther();
+    if (other === null) return pickPaused(this.asked);
+    return hedging.take() ? other : null;
   }
 
   /** A replica that was not asked and may be. */
