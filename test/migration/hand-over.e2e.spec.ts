@@ -73,6 +73,24 @@ describe('handing over', () => {
     await expect(world.centralCode(central.secret)).resolves.toBe('REVOKED');
   });
 
+  it('after the way there, back and there again brings what is new, and has what was taken over, noted or not', async () => {
+    const [first, central] = [await service.issue(), await world.seeded.issue()];
+    expect((await world.handOver()).failed).toEqual([]);
+    await world.move('cutover');
+    await until('VALID', () => world.centralCode(first.secret));
+    await world.takeOver();
+    await world.move('shadow');
+    // as a store that was taken over into before it noted what the key service has
+    await world.own.query(`DELETE FROM service_a.handed_over WHERE key_id = '${central.key.id}'`);
+    const second = await service.issue();
+    expect(await world.handOver()).toMatchObject({ created: 1, unchanged: 1, failed: [] });
+    expect(await world.handOver()).toMatchObject({ created: 0, unchanged: 0, failed: [] });
+    await world.move('cutover');
+    for (const { secret } of [first, central, second])
+      await until('VALID', () => world.centralCode(secret));
+    await world.move('shadow');
+  }, 30_000);
+
   it('leaves alone what ended at the key service: taking over tells nothing back', async () => {
     const { key } = await service.issue();
     await world.handOver();

@@ -20,6 +20,9 @@ export type LegacyAlgorithm = z.infer<typeof legacyAlgorithm>;
 /** Longest text of a hash, in characters. */
 export const MAX_LEGACY_HASH_CHARACTERS = 512;
 
+/** Longest text of a key that was made elsewhere, in characters. */
+export const MAX_LEGACY_KEY_CHARACTERS = 512;
+
 /** Visible ASCII that stands in a key. */
 const piece = z.string().regex(/^[\x21-\x7e]{1,64}$/, 'Use 1 to 64 visible ASCII characters');
 
@@ -52,8 +55,8 @@ export type LegacyLocator = z.infer<typeof legacyLocator>;
 export const legacyShape = z
   .strictObject({
     prefix: piece.optional(),
-    minLength: z.int().min(8).max(512).default(8),
-    maxLength: z.int().min(8).max(512).default(512),
+    minLength: z.int().min(8).max(MAX_LEGACY_KEY_CHARACTERS).default(8),
+    maxLength: z.int().min(8).max(MAX_LEGACY_KEY_CHARACTERS).default(MAX_LEGACY_KEY_CHARACTERS),
   })
   .refine((shape) => shape.minLength <= shape.maxLength, {
     path: ['maxLength'],

@@ -1,8 +1,9 @@
 import type { Pool } from 'pg';
-import type { ImportedKeys, KeyImport } from '#contracts';
+import type { ImportedKeys, ImportResult, KeyImport } from '#contracts';
 import { noteTold } from './handed-over.js';
 import { ITEM } from './import-item.js';
 import { importUnder, type HandOverParts } from './import-under.js';
+import { OWN_PEPPER } from './local-peppers.js';
 import { tellChanges, type Told } from './tell-changes.js';
 
 const PART = 500;
@@ -53,7 +54,7 @@ async function handOverUnder(
     for (const consumer of new Set(rows.map((row) => row.consumer)))
       await post('/v1/consumers', { slug: consumer });
     const items = rows.map((row) => row.item);
-    const taken = await importUnder(parts, version, items);
+    const taken = withKnown(await importUnder(parts, version, items), version);
     const ids = new Set(taken.results.map((one) => one.keyId));
     await noteTold(
       pool,
@@ -62,6 +63,18 @@ async function handOverUnder(
     await add(pool, done, taken);
     after = rows.at(-1)!.seq;
   }
+}
+
+/** A key that came with an export, and whose id the key service has, is the one that it was exported from. */
+function withKnown(taken: ImportedKeys, version: number): ImportedKeys {
+  if (version === OWN_PEPPER) return taken;
+  const results = taken.results.map((one): ImportResult => {
+    const isThere = one.error?.code === 'ALREADY_EXISTS' && one.error.pointer === '/id';
+    if (!isThere || one.item === null) return one;
+    return { index: one.index, item: one.item, status: 'unchanged', keyId: one.item };
+  });
+  const unchanged = results.filter((one) => one.status === 'unchanged').length;
+  return { ...taken, unchanged, results };
 }
 
 async function add(pool: Pool, done: HandedOver, taken: ImportedKeys): Promise<void> {

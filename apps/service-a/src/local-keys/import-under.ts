@@ -1,10 +1,10 @@
 import type { Pool } from 'pg';
-import { importedKeys, type ImportedKeys } from '#contracts';
+import { importedKeys, MAX_LEGACY_KEY_CHARACTERS, type ImportedKeys } from '#contracts';
 import { SERVICE } from '../provisioning/key-provisioner.js';
 import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
 
 const OWN_SHAPE = { minLength: 70, maxLength: 100 };
-const FOREIGN_SHAPE = { minLength: 8, maxLength: 1_024 };
+const FOREIGN_SHAPE = { minLength: 8, maxLength: MAX_LEGACY_KEY_CHARACTERS };
 
 /** Calls the key service as an admin: `POST` with a body. */
 export type PostAsAdmin = (
