@@ -150,7 +150,7 @@ async function restart(move: Move, mode: 'local' | 'dual' | 'central'): Promise<
   const { narrator, env, door } = move;
   const before = move.running;
   move.running = await startServiceA({ ...env, SERVICE_A_KEYS: mode });
-  door.leadTo(move.running.url);
+  await door.leadTo(move.running.url);
   await before?.stop();
   narrator.tell(`service-a runs with SERVICE_A_KEYS=${mode}`);
 }

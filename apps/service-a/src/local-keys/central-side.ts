@@ -9,6 +9,7 @@ import {
 } from '#contracts';
 import type { KeyQuestion, ServiceToken } from '#key-guard';
 import { ProblemException } from '#server';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import type { Upstream, UpstreamCall } from '../upstream.js';
 import { againAndAgain, type Repetition } from './again-and-again.js';
@@ -17,7 +18,9 @@ import { ParityReport } from './parity-report.js';
 
 const POLL_MS = 500;
 const REPORT_MS = 1_000;
-const FIRST_TRIES = 5;
+/** How long a start tries to learn the mode, and the pause between tries. */
+const FIRST_MS = 4_000;
+const FIRST_PAUSE_MS = 200;
 /** Not every replica of the key service moves at the same moment. */
 const SETTLED_MS = 3_000;
 /** Most dry runs at the same time; beyond it requests are not compared. */
@@ -29,6 +32,8 @@ export type Side = ImportMode | null | 'unknown';
 /** What the key service is asked with. */
 export interface CentralParts {
   keyService: Upstream;
+  /** The same for verdicts that nobody else can give: with more patience. */
+  alone: Upstream;
   token: ServiceToken;
   /** How long what it said last goes on while it does not answer, in milliseconds. */
   graceMs: number;
@@ -68,10 +73,14 @@ export class CentralSide {
     return this.silence.lastsMs(now()) <= graceMs;
   }
 
-  /** Begins to follow the mode and to report; tries a few times before it returns, as nothing is decided without. */
+  /** Begins to follow the mode and to report; tries for a while before it returns, as nothing is decided without. */
   async start(): Promise<void> {
-    for (let tried = 0; tried < FIRST_TRIES && this.heard === null; tried += 1)
+    const endMs = this.parts.now() + FIRST_MS;
+    await this.readMode();
+    while (this.heard === null && this.parts.now() < endMs) {
+      await sleep(FIRST_PAUSE_MS);
       await this.readMode();
+    }
     this.repeated = [
       againAndAgain(() => this.readMode(), POLL_MS),
       againAndAgain(() => this.report.flush(), REPORT_MS),
@@ -83,11 +92,17 @@ export class CentralSide {
     await this.report.flush();
   }
 
-  /** What the key service decides. @throws ProblemException where it does not */
-  async verify(question: KeyQuestion): Promise<Verdict> {
+  /**
+   * What the key service decides.
+   *
+   * @param isAlone whether nobody else can decide, so that waiting for a slow answer is better than none
+   * @throws ProblemException where it does not
+   */
+  async verify(question: KeyQuestion, isAlone = false): Promise<Verdict> {
     const begunMs = this.parts.now();
+    const { keyService, alone } = this.parts;
     try {
-      const decided = await this.ask(question);
+      const decided = await this.ask(question, isAlone ? alone : keyService);
       this.silence.ended();
       return decided;
     } catch (error) {
@@ -123,17 +138,24 @@ export class CentralSide {
     this.heard = { mode, atMs };
   }
 
-  private ask({ from, ...body }: KeyQuestion & { dryRun?: boolean }): Promise<Verdict> {
+  private ask(
+    { from, ...body }: KeyQuestion & { dryRun?: boolean },
+    whom = this.parts.keyService,
+  ): Promise<Verdict> {
     const headers = from === undefined ? {} : traceHeaders(from);
-    return this.call({ method: 'POST', path: '/v1/keys/verify', headers, body }, verdict);
+    return this.call({ method: 'POST', path: '/v1/keys/verify', headers, body }, verdict, whom);
   }
 
   /** A token that is refused is replaced once. */
-  private async call<S extends z.ZodType>(call: UpstreamCall, schema: S): Promise<z.output<S>> {
-    const { keyService, token } = this.parts;
+  private async call<S extends z.ZodType>(
+    call: UpstreamCall,
+    schema: S,
+    whom = this.parts.keyService,
+  ): Promise<z.output<S>> {
+    const { token } = this.parts;
     const callAs = async (own: string) => {
       const headers = { ...call.headers, authorization: `Bearer ${own}` };
-      return (await keyService.call({ ...call, headers }, schema)).data;
+      return (await whom.call({ ...call, headers }, schema)).data;
     };
     const own = await token();
     try {

@@ -25,7 +25,7 @@ export class DualVerifier {
       case 'unknown':
         return this.alone(question);
       case 'cutover':
-        return this.ask(question);
+        return this.ask(question, true);
       case 'dual':
         return this.both(question);
       default:
@@ -62,8 +62,8 @@ export class DualVerifier {
     return orThrow(verdict, reason);
   }
 
-  private ask(question: KeyQuestion): Promise<Verdict> {
-    return this.central.verify(question).catch((cause: unknown) => {
+  private ask(question: KeyQuestion, isAlone = false): Promise<Verdict> {
+    return this.central.verify(question, isAlone).catch((cause: unknown) => {
       throw new VerificationUnavailable('The key service gives no verdict', { cause });
     });
   }

@@ -23,7 +23,7 @@ import { createUpstream } from '../upstream.js';
 import { CentralSide } from './central-side.js';
 import { DualProvisioner } from './dual-provisioner.js';
 import { DualVerifier } from './dual-verifier.js';
-import { createLocalPool } from './local-database.js';
+import { createLocalPool, openConnections } from './local-database.js';
 import { LocalKeys } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
@@ -32,8 +32,9 @@ import { sharedKeysOf } from './shared-keys.js';
 import { ValidationController } from './validation.controller.js';
 
 const OWN_PARTS = Symbol('OWN_PARTS');
-/** Bound of one question to the key service, and of one report. */
+/** Bound of one question to the key service, and of one report; where nobody else can answer the question has longer. */
 const TIMEOUT_MS = 1_000;
+const ALONE_TIMEOUT_MS = 3_000;
 
 interface OwnParts {
   pool: Pool;
@@ -73,6 +74,7 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
     await this.parts.peppers.confirm().catch((error: unknown) => {
       if (error instanceof ForeignSecret) throw error;
     });
+    await openConnections(this.parts.pool).catch(() => undefined);
     await this.parts.centralSide?.start();
   }
 
@@ -100,13 +102,10 @@ function wire(
   if (central === null)
     return {
       parts: { pool, peppers, centralSide: null },
-      verify: (question) => alone(local, asked(question)),
+      verify: (question) => byOwnStore(local, asked(question)),
       provisioner: localKeys,
     };
-  const urls = config.KEY_SERVICE_URL!;
-  const keyService = createUpstream({ name: 'The key service', urls, timeoutMs: TIMEOUT_MS });
-  const graceMs = config.SERVICE_A_CENTRAL_GRACE_SECONDS * 1_000;
-  const centralSide = new CentralSide({ keyService, token: central.token, graceMs, now: Date.now });
+  const centralSide = centralSideOf(config, central.token);
   const sides = { local: localKeys, central: central.provisioner };
   const dual = new DualVerifier(local, centralSide);
   return {
@@ -120,7 +119,20 @@ function wire(
   };
 }
 
-function alone(local: LocalVerifier, question: LocalQuestion): Promise<Verdict> {
+function centralSideOf(config: ServiceAConfig, token: ServiceToken): CentralSide {
+  const urls = config.KEY_SERVICE_URL!;
+  const upstream = (timeoutMs: number) =>
+    createUpstream({ name: 'The key service', urls, timeoutMs });
+  return new CentralSide({
+    keyService: upstream(TIMEOUT_MS),
+    alone: upstream(ALONE_TIMEOUT_MS),
+    token,
+    graceMs: config.SERVICE_A_CENTRAL_GRACE_SECONDS * 1_000,
+    now: Date.now,
+  });
+}
+
+function byOwnStore(local: LocalVerifier, question: LocalQuestion): Promise<Verdict> {
   return local.verify(question).catch((cause: unknown) => {
     throw new VerificationUnavailable('The own store does not answer', { cause });
   });
