@@ -79,7 +79,14 @@ export const verdict = z
     rateLimits: z.array(limitState).optional(),
     quota: quotaState.optional(),
     retryAfterSeconds: z.int().optional(),
-    rotation: z.object({ superseded: z.literal(true), validUntil: instantOut }).optional(),
+    rotation: z
+      .object({
+        superseded: z.literal(true),
+        validUntil: instantOut,
+        /** When the next secret was made. */
+        since: instantOut.optional(),
+      })
+      .optional(),
     decision: z.object({
       source: z.enum(['cache', 'store']),
       asOf: instantOut,

@@ -147,6 +147,20 @@ describe('decide', () => {
     expect(decisionAt(NOW_MS)).toEqual({ code: 'SUPERSEDED', scopes, superseded });
   });
 
+  it('a superseded secret says since when: from when the next one was made, as far as that is known', () => {
+    const secrets = [1, 2, 3].map((number) =>
+      exampleSecret({ number, issuedAtMs: NOW_MS + number, validUntilMs: NOW_MS + 9 - number }),
+    );
+    const sinceOf = (record: KeyRecord) =>
+      secrets.map((secret) => decide(record, secret, request, NOW_MS).superseded?.sinceMs);
+    expect(sinceOf(exampleRecord({ secrets }))).toEqual([NOW_MS + 2, NOW_MS + 3, undefined]);
+    expect(sinceOf(exampleRecord({ secrets: [secrets[2]!] }))).toEqual([
+      undefined,
+      NOW_MS + 3,
+      undefined,
+    ]);
+  });
+
   it('a secret that was ended by hand is SUPERSEDED however far a clock lags', () => {
     const secret = exampleSecret({ validUntilMs: NOW_MS, isEnded: true });
     const lagging = decide(exampleRecord(), secret, request, NOW_MS - 3_600_000);

@@ -8,13 +8,20 @@ import {
 } from './checks.js';
 import type { KeyRecord, SecretRecord } from './record.js';
 
+/** What is told of a secret that is not the current one. */
+export interface Superseded {
+  validUntilMs: number;
+  /** When the next one was made; left out where that is not on record. */
+  sinceMs?: number;
+}
+
 /** Answer of {@link decide}. */
 export interface Decision {
   code: DecisionCode;
   /** What the key may do at the asking service. There for refusals too, but only where the key is meant for that service: without it say nothing of the key. */
   scopes?: string[];
   /** There, under the same condition, where the presented secret is not the current one. */
-  superseded?: { validUntilMs: number };
+  superseded?: Superseded;
 }
 
 /**
@@ -32,8 +39,15 @@ export function decide(
   const code = codeOf(subject);
   if (secret === null || subject.grant === undefined) return { code };
   const { scopes } = subject.grant;
-  const { validUntilMs } = secret;
-  return validUntilMs === null ? { code, scopes } : { code, scopes, superseded: { validUntilMs } };
+  const superseded = supersededOf(record, secret);
+  return superseded === null ? { code, scopes } : { code, scopes, superseded };
+}
+
+function supersededOf({ secrets }: KeyRecord, secret: SecretRecord): Superseded | null {
+  const { number, validUntilMs } = secret;
+  if (validUntilMs === null) return null;
+  const next = secrets.find((one) => one.number === number + 1);
+  return next === undefined ? { validUntilMs } : { validUntilMs, sinceMs: next.issuedAtMs };
 }
 
 /** The first check that fails gives it. A plain loop: each request of each service goes through here. */

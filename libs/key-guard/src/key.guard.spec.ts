@@ -211,10 +211,14 @@ describe('KeyGuard', () => {
   it('warns a consumer that still uses a superseded secret', async () => {
     await start(ThingsController);
     const rotation = { superseded: true, validUntil: '2127-02-01T12:00:00.000Z' } as const;
+    answer(verdictOf('VALID', { rotation: { ...rotation, since: '2027-01-15T08:00:00.500Z' } }));
+    const warned = await call().expect(200);
+    expect(warned.headers['deprecation']).toBe('@1800000000');
+    expect(warned.headers['sunset']).toBe('Sat, 01 Feb 2127 12:00:00 GMT');
     answer(verdictOf('VALID', { rotation }));
-    const response = await call().expect(200);
-    expect(response.headers['deprecation']).toBe('@1801396800');
-    expect(response.headers['sunset']).toBe('Sat, 01 Feb 2127 12:00:00 GMT');
+    const untold = await call().expect(200);
+    expect(untold.headers['deprecation']).toBeUndefined();
+    expect(untold.headers['sunset']).toBe('Sat, 01 Feb 2127 12:00:00 GMT');
   });
 
   it.each([

@@ -146,7 +146,15 @@ test('a key that is to end earlier takes its old secret with it, for good', asyn
   expect(short.rotation?.previousValidUntil).toBe(short.expiresAt);
   const token = await management.issuer.service('service-a', 'keys:verify');
   const { body } = await management.call('post', '/v1/keys/verify', token).send({ key: old });
-  expect((body as Verdict).rotation).toEqual({ superseded: true, validUntil: short.expiresAt });
+  const [next] = await management.postgres.owner.query<{ made: Date }[]>(
+    'SELECT created_at AS made FROM keys.secret WHERE key_id = $1 AND number = 2',
+    [id],
+  );
+  expect((body as Verdict).rotation).toEqual({
+    superseded: true,
+    validUntil: short.expiresAt,
+    since: next!.made.toISOString(),
+  });
   const long = await patch(3, 7_200);
   expect(long.rotation?.previousValidUntil).toBe(short.expiresAt);
 });

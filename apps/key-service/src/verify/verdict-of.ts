@@ -1,5 +1,5 @@
 import type { Verdict } from '#contracts';
-import type { Decision, KeyRecord, SecretRecord } from '#key-core';
+import type { Decision, KeyRecord, SecretRecord, Superseded } from '#key-core';
 import { nextRefillMs } from '../quota/next-refill.js';
 import type { Spent } from './spending.js';
 
@@ -59,11 +59,15 @@ export function verdictOf({ record, secret, decision, origin, spent, nowMs }: Ba
     expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
     ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
     ...(spent && limitsOf(record, spent, nowMs)),
-    ...(decision.superseded && {
-      rotation: { superseded: true, validUntil: iso(decision.superseded.validUntilMs) },
-    }),
+    ...(decision.superseded && { rotation: rotationOf(decision.superseded) }),
     decision: decisionOf(origin, record.version),
   };
+}
+
+/** What a verdict says of a secret that is not the current one. */
+function rotationOf({ validUntilMs, sinceMs }: Superseded): NonNullable<Verdict['rotation']> {
+  const rotation = { superseded: true, validUntil: iso(validUntilMs) } as const;
+  return sinceMs === undefined ? rotation : { ...rotation, since: iso(sinceMs) };
 }
 
 function limitsOf({ quota }: KeyRecord, spent: Spent, nowMs: number): Partial<Verdict> {

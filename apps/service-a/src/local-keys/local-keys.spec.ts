@@ -50,6 +50,10 @@ describe('a service that manages its own keys', () => {
       .body as unknown as RotatedKey;
     const old = await reports(secret);
     expect([old.status, old.headers.has('sunset')]).toEqual([200, true]);
+    const [next] = await sql<{ since: string }>(
+      `SELECT floor(extract(epoch FROM created_at)) AS since FROM service_a.secret WHERE key_id = '${key.id}' AND number = 2`,
+    );
+    expect(old.headers.get('deprecation')).toBe(`@${next!.since}`);
     expect((await reports(rotated.secret)).status).toBe(200);
     expect(told(await post(`/v1/api-keys/${key.id}/rotate`, {}))).toEqual([409, 'CONFLICT']);
     const { data } = (await service.call('/v1/api-keys?limit=1', { token: service.admin }))

@@ -123,7 +123,11 @@ function verdictOf({
     expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
     ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
     ...(superseded && {
-      rotation: { superseded: true, validUntil: iso(superseded.validUntilMs) },
+      rotation: {
+        superseded: true,
+        validUntil: iso(superseded.validUntilMs),
+        ...(superseded.sinceMs !== undefined && { since: iso(superseded.sinceMs) }),
+      },
     }),
     decision: decisionAt(nowMs, record.version),
   };

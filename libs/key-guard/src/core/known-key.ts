@@ -20,6 +20,8 @@ export interface KnownKey {
   /** Whether the key service itself went by the grace: shared by those who wait for it, and not kept. */
   isStale: boolean;
   expiresAt: string | null;
+  /** Since when there is a newer secret; null where that is not told. */
+  supersededSince: string | null;
   /** Null where nothing limits the key. */
   permits: Permits | null;
   /** Where its last use was counted. */
@@ -63,6 +65,7 @@ export function knownKeyOf(
     asOf: verdict.decision.asOf,
     isStale: verdict.decision.stale === true,
     expiresAt: verdict.expiresAt ?? null,
+    supersededSince: verdict.rotation?.since ?? null,
     permits: permitsOf({ verdict, lease, sentAtMs }, lifeMs),
     tally: null,
   };
@@ -121,12 +124,14 @@ export function verdictOn(
   };
   if (code === 'VALID') verdict.metadata = record.metadata as NonNullable<Lease['metadata']>;
   if (secret.validUntilMs !== null)
-    verdict.rotation = {
-      superseded: true,
-      validUntil: new Date(secret.validUntilMs).toISOString(),
-    };
+    verdict.rotation = rotationOn(known.supersededSince, secret.validUntilMs);
   if (isStale || known.isStale) verdict.decision.stale = true;
   return verdict;
+}
+
+function rotationOn(since: string | null, untilMs: number): NonNullable<Verdict['rotation']> {
+  const rotation = { superseded: true, validUntil: new Date(untilMs).toISOString() } as const;
+  return since === null ? rotation : { ...rotation, since };
 }
 
 const NO_DIGEST = Buffer.alloc(0);

@@ -9,7 +9,7 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /**
  * Headers that a protected service adds for a verdict: `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) for its
  * limits and quota, `Retry-After` where it is over one, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) while a
- * superseded secret still passes.
+ * superseded secret still passes. `Deprecation` is when it was superseded, and left out where the verdict does not tell.
  */
 export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
   const { code, rateLimits, quota, rotation } = verdict;
@@ -18,10 +18,17 @@ export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
   return {
     ...limitHeaders(verdict),
     ...(isOverLimit(verdict) && { 'Retry-After': String(waitSecondsOf(verdict)) }),
-    ...(verdict.rotation && {
-      Deprecation: `@${Math.floor(Date.parse(verdict.decision.asOf) / 1_000)}`,
-      Sunset: new Date(verdict.rotation.validUntil).toUTCString(),
-    }),
+    ...(rotation && rotationHeaders(rotation)),
+  };
+}
+
+function rotationHeaders({
+  since,
+  validUntil,
+}: NonNullable<Verdict['rotation']>): Record<string, string> {
+  return {
+    ...(since !== undefined && { Deprecation: `@${Math.floor(Date.parse(since) / 1_000)}` }),
+    Sunset: new Date(validUntil).toUTCString(),
   };
 }
 
