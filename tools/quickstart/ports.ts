@@ -1,15 +1,33 @@
-import { createServer, type AddressInfo } from 'node:net';
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+
+/**
+ * Below what Linux (32768) and others (49152) give to outgoing connections, and to those who ask for any port: what is free here
+ * is taken by nobody before it is used, but by chance.
+ */
+const OWN_PORTS = [10_000, 32_768] as const;
+const TRIES = 100;
 
 /** Whether something can listen on the port now. */
-export async function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
-  return (await tryListen(port, host)) !== null;
+export function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else
+        reject(new Error(`Cannot listen on ${host}:${port}: ${error.message}`, { cause: error }));
+    });
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+  });
 }
 
 /** A port that is free now, on the loopback address. */
 export async function freePort(): Promise<number> {
-  const port = await tryListen(0, '127.0.0.1');
-  if (port === null) throw new Error('No port is free on 127.0.0.1');
-  return port;
+  for (let i = 0; i < TRIES; i += 1) {
+    const port = randomInt(...OWN_PORTS);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`${TRIES} ports from ${OWN_PORTS[0]} on 127.0.0.1 were taken`);
 }
 
 /** `wanted` if it is free, else another. */
@@ -35,19 +53,4 @@ export async function checkPorts(ports: Record<string, number>, host: string): P
       throw new Error(`Port ${port} on ${host} is taken; set ${variable} to a free one`);
     }
   }
-}
-
-function tryListen(port: number, host: string): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') resolve(null);
-      else
-        reject(new Error(`Cannot listen on ${host}:${port}: ${error.message}`, { cause: error }));
-    });
-    server.listen({ port, host, exclusive: true }, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
