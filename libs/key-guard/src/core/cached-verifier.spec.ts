@@ -86,9 +86,11 @@ describe('a guard whose feed is proven', () => {
   it('does not go by the grace while a replica is left that may know better', async () => {
     const revoked = { valid: false, code: 'REVOKED', decision: valid.decision };
     other = await createStubServer();
-    other.answer((_seen, response) => json(response, 200, revoked));
+    // the verdict to be remembered is the first one's, however late it is
+    other.answer((_seen, response) => json(response, 503, {}));
     await start({ urls: [keyService.url, other.url] });
     while (!isOwn()) await wait(20);
+    other.answer((_seen, response) => json(response, 200, revoked));
     // cut from whatever it needs: no heartbeat, no verdict
     keyService.answer(({ path }, response) => {
       if (path !== '/v1/changes') void wait(50).then(() => json(response, 503, {}));
