@@ -51,6 +51,11 @@ export function parseKeyText(text: string): KeyText | null {
   };
 }
 
+/** Whether a text is spelt as keys here are; its checksum may be wrong. */
+export function hasKeyShape(text: string): boolean {
+  return SHAPE.test(text);
+}
+
 /** 16 base62 characters that nobody else has drawn, 95 bits: what follows `key_` in an id. */
 export function randomId(random: (bytes: number) => Buffer): string {
   return randomBase62(ID_LENGTH, random);

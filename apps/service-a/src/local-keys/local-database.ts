@@ -6,11 +6,11 @@ const CONNECTIONS = 8;
  * Connections to the schema `service_a`: a caller waits at most 3 seconds for one, which is also the time to open it on a busy machine;
  * a statement takes at most 2. Those that are open stay so, as opening many in a rush is what takes long.
  */
-export function createLocalPool(connectionString: string): Pool {
+export function createLocalPool(connectionString: string, max = CONNECTIONS): Pool {
   const pool = new Pool({
     connectionString,
     application_name: 'keyward service-a',
-    max: CONNECTIONS,
+    max,
     connectionTimeoutMillis: 3_000,
     statement_timeout: 2_000,
     query_timeout: 2_500,

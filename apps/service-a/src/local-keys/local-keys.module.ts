@@ -23,6 +23,7 @@ import { createUpstream } from '../upstream.js';
 import { CentralSide } from './central-side.js';
 import { DualProvisioner } from './dual-provisioner.js';
 import { DualVerifier } from './dual-verifier.js';
+import { ForeignKeys } from './foreign-keys.js';
 import { createLocalPool, openConnections } from './local-database.js';
 import { LocalKeys } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
@@ -32,12 +33,15 @@ import { sharedKeysOf } from './shared-keys.js';
 import { ValidationController } from './validation.controller.js';
 
 const OWN_PARTS = Symbol('OWN_PARTS');
+const FOREIGN_CONNECTIONS = 2;
 /** Bound of one question to the key service, and of one report; where nobody else can answer the question has longer. */
 const TIMEOUT_MS = 1_000;
 const ALONE_TIMEOUT_MS = 3_000;
 
 interface OwnParts {
   pool: Pool;
+  /** For texts that may be keys from elsewhere. */
+  foreignPool: Pool;
   peppers: LocalPeppers;
   centralSide: CentralSide | null;
 }
@@ -80,7 +84,7 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
 
   async onApplicationShutdown(): Promise<void> {
     await this.parts.centralSide?.stop();
-    await this.parts.pool.end();
+    await Promise.all([this.parts.pool.end(), this.parts.foreignPool.end()]);
   }
 }
 
@@ -92,7 +96,9 @@ function wire(
   const peppers = new LocalPeppers(pool, config.SERVICE_A_KEY_SECRET!);
   const policy = config.SERVICE_A_KEY_POLICY;
   const parts = { pool, peppers, policy, random: randomBytes, now: Date.now };
-  const local = new LocalVerifier(parts);
+  const foreignPool = createLocalPool(config.SERVICE_A_DATABASE_URL!, FOREIGN_CONNECTIONS);
+  const foreign = new ForeignKeys({ pool: foreignPool, peppers, now: Date.now });
+  const local = new LocalVerifier(parts, foreign);
   // who asks the validation endpoint may ask for the other environment
   const asked = (question: KeyQuestion) => ({
     environment: config.SERVICE_A_ENVIRONMENT,
@@ -101,7 +107,7 @@ function wire(
   const localKeys = new LocalProvisioner(new LocalKeys(parts));
   if (central === null)
     return {
-      parts: { pool, peppers, centralSide: null },
+      parts: { pool, foreignPool, peppers, centralSide: null },
       verify: (question) => byOwnStore(local, asked(question)),
       provisioner: localKeys,
     };
@@ -109,7 +115,7 @@ function wire(
   const sides = { local: localKeys, central: central.provisioner };
   const dual = new DualVerifier(local, centralSide);
   return {
-    parts: { pool, peppers, centralSide },
+    parts: { pool, foreignPool, peppers, centralSide },
     verify: (question) => dual.verify(asked(question)),
     provisioner: new DualProvisioner(
       sides,

@@ -47,20 +47,18 @@ export class LocalPeppers {
     this.isConfirmed = true;
   }
 
-  /** Every pepper that keys may have been made with. @throws where PostgreSQL does not answer */
-  async all(): Promise<Buffer[]> {
-    const { rows } = await this.pool.query<{ version: number }>(
-      'SELECT version FROM service_a.pepper',
-    );
-    const peppers = await Promise.all(rows.map(({ version }) => this.get(version)));
-    return [this.own, ...peppers.filter((one) => one !== undefined)];
+  /** Peppers that came with exports. @throws where PostgreSQL does not answer */
+  async taken(pool: Pool): Promise<Buffer[]> {
+    const { rows } = await pool.query<{ version: number }>('SELECT version FROM service_a.pepper');
+    const peppers = await Promise.all(rows.map(({ version }) => this.get(version, pool)));
+    return peppers.filter((one) => one !== undefined);
   }
 
   /** The pepper of a version, undefined where it cannot be opened. @throws where PostgreSQL does not answer */
-  async get(version: number): Promise<Buffer | undefined> {
+  async get(version: number, pool = this.pool): Promise<Buffer | undefined> {
     const known = this.known.get(version);
     if (known !== undefined) return known;
-    const { rows } = await this.pool.query<{ sealed: Buffer }>(
+    const { rows } = await pool.query<{ sealed: Buffer }>(
       'SELECT sealed FROM service_a.pepper WHERE version = $1',
       [version],
     );

@@ -9,13 +9,10 @@ import {
   type SecretRecord,
 } from '#key-core';
 import { SERVICE } from '../provisioning/key-provisioner.js';
+import type { ForeignKeys } from './foreign-keys.js';
 import type { LocalKeysParts } from './local-keys.js';
-import { findRow, findRowByDigest, recordOf, type LocalRow, type Standing } from './local-rows.js';
+import { findRow, recordOf, type LocalRow, type Standing } from './local-rows.js';
 import { OwnLimits } from './own-limits.js';
-
-/** Lengths that a key from elsewhere may have. */
-const MIN_FOREIGN = 8;
-const MAX_FOREIGN = 1_024;
 
 /** A question about one of this service's own keys. */
 export type LocalQuestion = Pick<
@@ -33,7 +30,10 @@ export interface OwnVerdict {
 export class LocalVerifier {
   private readonly limits = new OwnLimits();
 
-  constructor(private readonly parts: Pick<LocalKeysParts, 'pool' | 'peppers' | 'now'>) {}
+  constructor(
+    private readonly parts: Pick<LocalKeysParts, 'pool' | 'peppers' | 'now'>,
+    private readonly foreign: ForeignKeys,
+  ) {}
 
   /** @throws where PostgreSQL does not answer, or the secret is not that of the database */
   async verify(question: LocalQuestion): Promise<Verdict> {
@@ -79,12 +79,9 @@ export class LocalVerifier {
 
   /** A key of our form names its id; one that was taken over from elsewhere is found by its digest. */
   private async rowOf(text: string): Promise<LocalRow | null | 'malformed'> {
-    const { pool, peppers } = this.parts;
     const key = parseKeyText(text);
-    if (key !== null) return findRow(pool, key.keyId);
-    if (text.length < MIN_FOREIGN || text.length > MAX_FOREIGN) return 'malformed';
-    const digests = (await peppers.all()).map((pepper) => portableDigestOfText(pepper, text));
-    return (await findRowByDigest(pool, digests)) ?? 'malformed';
+    if (key !== null) return findRow(this.parts.pool, key.keyId);
+    return (await this.foreign.find(text)) ?? 'malformed';
   }
 
   /** Every secret is compared, and a dummy where there is no key. */
