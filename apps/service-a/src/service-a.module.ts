@@ -75,5 +75,9 @@ function centralOf(config: ServiceAConfig, loginUrl: string) {
     scope: 'keys:verify keys:provision',
   });
   const keyService = createUpstream({ name: 'The key service', urls, timeoutMs: TIMEOUT_MS });
-  return { urls, token, provisioner: new KeyProvisioner(keyService, token) };
+  return {
+    urls,
+    token,
+    provisioner: new KeyProvisioner(keyService, token, config.SERVICE_A_ENVIRONMENT),
+  };
 }

@@ -95,13 +95,14 @@ function wire(
   const pool = createLocalPool(config.SERVICE_A_DATABASE_URL!);
   const peppers = new LocalPeppers(pool, config.SERVICE_A_KEY_SECRET!);
   const policy = config.SERVICE_A_KEY_POLICY;
-  const parts = { pool, peppers, policy, random: randomBytes, now: Date.now };
+  const environment = config.SERVICE_A_ENVIRONMENT;
+  const parts = { pool, peppers, policy, environment, random: randomBytes, now: Date.now };
   const foreignPool = createLocalPool(config.SERVICE_A_DATABASE_URL!, FOREIGN_CONNECTIONS);
   const foreign = new ForeignKeys({ pool: foreignPool, peppers, now: Date.now });
   const local = new LocalVerifier(parts, foreign);
   // who asks the validation endpoint may ask for the other environment
   const asked = (question: KeyQuestion) => ({
-    environment: config.SERVICE_A_ENVIRONMENT,
+    environment,
     ...question,
   });
   const localKeys = new LocalProvisioner(new LocalKeys(parts));

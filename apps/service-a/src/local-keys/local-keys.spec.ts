@@ -148,6 +148,23 @@ describe('a service that manages its own keys', () => {
   }, 60_000);
 });
 
+describe('a service of the test environment', () => {
+  it('issues keys of its own environment, which open it', async () => {
+    const test = await startLocalService({ SERVICE_A_ENVIRONMENT: 'test' });
+    try {
+      const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+      const made = await test.call('/v1/api-keys', { token: test.admin, body });
+      expect(made.body).toMatchObject({ key: { environment: 'test' } });
+      const secret = made.body['secret'] as string;
+      expect(secret).toMatch(/^kw_test_/);
+      const headers = { 'x-api-key': secret };
+      expect((await test.call('/v1/reports', { headers })).status).toBe(200);
+    } finally {
+      await test.stop();
+    }
+  }, 60_000);
+});
+
 describe('what it takes over', () => {
   const pepper = randomBytes(32);
   const foreign = 'old_7f3a9c51d2e84b60';
@@ -200,6 +217,15 @@ describe('what it takes over', () => {
     expect((await take(exported({ id: key.id, secrets: [secretOf(null)] }))).unknown).toEqual([]);
     expect((await reports(rotated.secret)).status).toBe(200);
     expect((await reports(secret)).status).toBe(403);
+  });
+
+  it('of a key that is here is shown by the hint of the secret that it has now', async () => {
+    const { key } = await provision();
+    await take(exported({ id: key.id, secrets: [secretOf('old_of_another_text_4b60')] }));
+    const { data } = (await service.call('/v1/api-keys?limit=200', { token: service.admin }))
+      .body as unknown as { data: Key[] };
+    const hint = data.find((one) => one.id === key.id)?.hint;
+    expect(hint).toEqual({ prefix: 'old', last4: '4b60' });
   });
 
   it('lists and revokes a key of which nobody has a digest', async () => {

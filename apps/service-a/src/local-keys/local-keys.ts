@@ -1,5 +1,12 @@
 import type { Pool, PoolClient } from 'pg';
-import type { Key, Policy, ProvisionKeyBody, RevokeKeyBody, RotateKeyBody } from '#contracts';
+import type {
+  Environment,
+  Key,
+  Policy,
+  ProvisionKeyBody,
+  RevokeKeyBody,
+  RotateKeyBody,
+} from '#contracts';
 import {
   grantableFaults,
   makeKeyText,
@@ -21,6 +28,8 @@ export interface LocalKeysParts {
   pool: Pool;
   peppers: LocalPeppers;
   policy: Policy;
+  /** Of the keys that are issued. */
+  environment: Environment;
   random: (bytes: number) => Buffer;
   now: () => number;
 }
@@ -31,7 +40,7 @@ export class LocalKeys {
 
   /** Issues a key. @throws ProblemException POLICY_VIOLATION */
   async issue(body: ProvisionKeyBody, actor: string): Promise<{ key: Key; secret: string }> {
-    const { pool, policy, random, now } = this.parts;
+    const { pool, policy, environment, random, now } = this.parts;
     refuseDelivery(body.deliverTo);
     const nowMs = now();
     const lifetime = resolveLifetime(body, [policy], nowMs);
@@ -43,12 +52,12 @@ export class LocalKeys {
       ...rateLimitFaults(limits, ruling),
     ]);
     const expiresAtMs = Array.isArray(lifetime) ? null : lifetime.expiresAtMs;
-    const text = makeKeyText({ prefix: policy.keyPrefix, environment: 'live' }, random);
+    const text = makeKeyText({ prefix: policy.keyPrefix, environment }, random);
     const row = await inTransaction(pool, async (client) => {
       await client.query(INSERT_KEY, [
         ...[text.keyId, body.name, body.consumer, body.scopes],
         ...[expiresAtMs === null ? null : new Date(expiresAtMs), JSON.stringify(limits)],
-        ...[new Date(nowMs), actor],
+        ...[new Date(nowMs), actor, environment],
       ]);
       await this.addSecret(client, text, { number: 1, nowMs });
       await note(client, { actor, action: 'key.created', keyId: text.keyId });
@@ -142,7 +151,7 @@ export async function note(
 const INSERT_KEY = `
   INSERT INTO service_a.key (id, name, consumer, environment, scopes, state, expires_at, rate_limits, ip_allowlist, tags,
     metadata, origin, version, created_at, created_by, updated_at)
-  VALUES ($1, $2, $3, 'live', $4, 'active', $5, $6, '{}', '{}', '{}', 'issued', 1, $7, $8, $7)`;
+  VALUES ($1, $2, $3, $9, $4, 'active', $5, $6, '{}', '{}', '{}', 'issued', 1, $7, $8, $7)`;
 
 async function lockRow(client: PoolClient, id: string): Promise<LocalRow> {
   const row = await findRow(client, id, 'FOR UPDATE');

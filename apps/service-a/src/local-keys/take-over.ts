@@ -94,7 +94,8 @@ const UPSERT = `
 const PUT_SECRET = `
   INSERT INTO service_a.secret (key_id, number, created_at, valid_until, digest, pepper_version, prefix, last4)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-  ON CONFLICT (key_id, number) DO UPDATE SET digest = excluded.digest, pepper_version = excluded.pepper_version`;
+  ON CONFLICT (key_id, number) DO UPDATE SET digest = excluded.digest, pepper_version = excluded.pepper_version,
+    prefix = excluded.prefix, last4 = excluded.last4`;
 
 /** The key service knows of these ends: it is not to be told. */
 const END_OTHERS = `

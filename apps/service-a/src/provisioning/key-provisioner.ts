@@ -6,6 +6,7 @@ import {
   repeatedIssuedKey,
   repeatedRotatedKey,
   traceHeaders,
+  type Environment,
   type ListKeysQuery,
   type ProvisionKeyBody,
   type RevokeKeyBody,
@@ -31,11 +32,14 @@ export class KeyProvisioner {
   constructor(
     private readonly keyService: Upstream,
     private readonly token: ServiceToken,
+    /** Of the keys that are made: the one that this service takes. */
+    private readonly environment: Environment,
   ) {}
 
   async create(given: ProvisionKeyBody, from: FastifyRequest): Answer<typeof repeatedIssuedKey> {
     const { scopes, ...rest } = given;
-    const body = { ...rest, grants: [{ service: SERVICE, scopes }] };
+    const { environment } = this;
+    const body = { ...rest, environment, grants: [{ service: SERVICE, scopes }] };
     const call = { method: 'POST', path: '/v1/keys', body } as const;
     return await this.call(call, repeatedIssuedKey, from).catch((error: unknown) => {
       throw toOwnBody(error);

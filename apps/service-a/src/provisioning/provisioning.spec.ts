@@ -71,6 +71,7 @@ describe('keys made through service-a', () => {
       name: 'For summaries',
       consumer: 'service-b',
       expiresInSeconds: 60,
+      environment: 'live',
       grants: [{ service: 'service-a', scopes: ['reports:read'] }],
     });
     expect(headers).toMatchObject({
@@ -252,6 +253,7 @@ describe('keys made through service-a', () => {
     const keys = new KeyProvisioner(
       createUpstream({ name: 'The key service', urls, timeoutMs: 1_000 }),
       (refused) => Promise.resolve(refused === 'old' ? 'new' : 'old'),
+      'live',
     );
     const from = { headers: {}, ip: '127.0.0.1', id: 'req-1' } as FastifyRequest;
     const { data } = await keys.create(body, from);
