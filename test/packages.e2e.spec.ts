@@ -194,6 +194,7 @@ describe.each(PROJECTS)(
         expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([200, undefined]);
       await project.stop();
       await until('all uses', async () => (await validUsesOf(key.id)) >= 50);
+      expect(await validUsesOf(key.id)).toBe(50);
     });
 
     test('calls a service with a key, as the example of key-client says', async () => {

@@ -4,10 +4,12 @@ import { instantOut, metadata } from './primitives.js';
 
 /**
  * What a guard may ask for with a question: all that it needs to decide on the key by itself for a while, and `permits`, units
- * of the key's limits to be taken beforehand for requests to come, beside the `cost` of this one.
+ * of the key's limits to be taken beforehand for requests to come, beside the `cost` of this one. With `counted` the guard counts
+ * the use of this question itself and reports it with what it decides (`POST /v1/usage`): asked twice, it counts once. Verdicts
+ * that name no key are counted all the same.
  */
 export const leaseWish = z
-  .strictObject({ permits: z.int().min(0).max(1_000) })
+  .strictObject({ permits: z.int().min(0).max(1_000), counted: z.boolean().optional() })
   .meta({ id: 'LeaseWish' });
 export type LeaseWish = z.infer<typeof leaseWish>;
 

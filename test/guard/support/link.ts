@@ -14,6 +14,8 @@ export interface Link {
   stutter: (on: boolean) => void;
   /** From now on answers to questions are kept back, which the key service has given already; off, they arrive. */
   holdAnswers: (on: boolean) => void;
+  /** How many answers are kept back now. */
+  held: () => number;
   /** From now on, or no longer, every connection is broken off at once, those that stand first. */
   cut: (on: boolean) => void;
   /** Ends the streams of the feed that stand; they may be begun anew. */
@@ -74,6 +76,7 @@ export async function startLink(target: string): Promise<Link> {
       faults.answers = on;
       letGo(kept.answers);
     },
+    held: () => kept.answers.size,
     cut: (on) => {
       faults.cut = on;
       if (on) server.closeAllConnections();

@@ -137,6 +137,28 @@ describe('permits', () => {
     expect(looked).toMatchObject({ lease: { permits: 0 }, rateLimits: [{ remaining: 5 }] });
   });
 
+  it('leave the use of a question to the guard that counts it itself, but for keys that nobody knows', async () => {
+    const { key, secret } = await seeded.issue();
+    const lease = { permits: 0, counted: true };
+    await leased({ key: secret, lease });
+    await leased({ key: secret });
+    await Promise.all(replicas.apps.map((app) => app.get(Usage).flush()));
+    const { body } = await replicas
+      .call('get', `/v1/usage?keyId=${key.id}&granularity=day`, seeded.admin)
+      .expect(200);
+    expect((body as UsageReport).data.map((one) => one.counts)).toEqual([{ VALID: 1 }]);
+    const unknown = async () => {
+      await Promise.all(replicas.apps.map((app) => app.get(Usage).flush()));
+      const counted =
+        'SELECT coalesce(sum(count), 0)::int AS uses FROM keys.usage_minute WHERE code = $1';
+      const [row] = await replicas.postgres.owner.query<{ uses: number }[]>(counted, ['MALFORMED']);
+      return row!.uses;
+    };
+    const before = await unknown();
+    await ask({ key: 'junk', lease });
+    expect(await unknown()).toBe(before + 1);
+  });
+
   it('are not counted as usage before they are used', async () => {
     const { key, secret } = await seeded.issue({ rateLimits: limit(100) });
     await leased({ key: secret, lease: { permits: 50 } });

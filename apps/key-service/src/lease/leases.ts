@@ -33,7 +33,7 @@ export class Leases {
   async verify(question: Question, wish: LeaseWish): Promise<Verdict> {
     const { verifier, usage, terms } = this.parts;
     const { verdict, record } = await verifier.decideOn(question);
-    usage.count(question, verdict);
+    if (wish.counted !== true || verdict.keyId === undefined) usage.count(question, verdict);
     if (record === null || !ALIVE.has(verdict.code)) return verdict;
     const told = await terms.of(question.service);
     const taken = await this.take(question, verdict, wish.permits);

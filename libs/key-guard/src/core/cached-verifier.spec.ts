@@ -1,5 +1,5 @@
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
-import type { Verdict } from '#contracts';
+import type { UsageBatch, Verdict } from '#contracts';
 import { serveFeed } from '../testing/stub-feed.js';
 import { createStubServer, json, type StubServer } from '../testing/stub-server.js';
 import { createKeyGuard, type KeyGuardCore } from './key-guard.js';
@@ -107,6 +107,27 @@ describe('a guard whose feed is proven', () => {
     expect(codes).toContain('REVOKED');
     expect(await tell()).toMatchObject({ code: 'REVOKED' });
   }, 30_000);
+
+  it('counts a question once itself that was asked twice, as the first answer was lost', async () => {
+    let asked = 0;
+    const reports: UsageBatch[] = [];
+    keyService.answer(({ path, body }, response) => {
+      if (path === '/v1/changes') return serveFeed(response);
+      if (path === '/v1/usage') {
+        reports.push(JSON.parse(body) as UsageBatch);
+        return json(response, 200, { accepted: 1, ignored: 0 });
+      }
+      asked += 1;
+      expect(JSON.parse(body)).toMatchObject({ lease: { counted: true } });
+      if (asked === 1) response.destroy();
+      else json(response, 200, valid);
+    });
+    await start();
+    expect(await tell()).toMatchObject({ valid: true });
+    await guard.close();
+    expect(asked).toBe(2);
+    expect(reports.flatMap((one) => one.entries)).toMatchObject([{ code: 'VALID', count: 1 }]);
+  });
 
   it('passes a verdict of the key service’s own grace on as one, and never decides by it again', async () => {
     answer(200, stale);

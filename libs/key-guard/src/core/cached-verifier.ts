@@ -33,6 +33,8 @@ interface Landed {
   known: KnownKey | null;
   /** Whether a change came in between: it is from before then. */
   isOld: boolean;
+  /** Whether nobody else counts it. */
+  isToCount: boolean;
 }
 
 /** Refusals that hold for every request with this key, whatever it asks. */
@@ -165,10 +167,10 @@ export class CachedVerifier {
     digest: string,
   ): Promise<Verdict> {
     try {
-      const { verdict, isOld } = await asked;
-      if (!isOld) return verdict;
+      const first = await asked;
+      if (!first.isOld) return this.counted(first);
       const again = await this.ask(question, digest, () => 0);
-      if (!again.isOld) return again.verdict;
+      if (!again.isOld) return this.counted(again);
       throw new VerificationUnavailable('The key service is behind its own change feed');
     } catch (error) {
       return this.inGrace(question, digest, error);
@@ -177,11 +179,18 @@ export class CachedVerifier {
 
   private async ask(question: KeyQuestion, digest: string, permits: () => number): Promise<Landed> {
     const era = this.parts.cache.eraAt(performance.now());
-    const answered = await this.parts.batcher.ask({ question, permits });
-    return this.learn(answered, digest, era);
+    const isCounted = this.parts.feed.clock.isTold;
+    const answered = await this.parts.batcher.ask({ question, permits, isCounted });
+    return { ...this.learn(answered, digest, era), isToCount: isCounted };
   }
 
-  private learn(answered: Answered, digest: string, era: number | null): Landed {
+  /** Counted here and not where it was asked: a question that was repeated on its way is one use. */
+  private counted({ verdict, isToCount }: Landed): Verdict {
+    if (isToCount) this.parts.usage.count(verdict, performance.now());
+    return verdict;
+  }
+
+  private learn(answered: Answered, digest: string, era: number | null): Omit<Landed, 'isToCount'> {
     const { cache, terms } = this.parts;
     const { lease, ...verdict } = answered.verdict;
     const isOld =

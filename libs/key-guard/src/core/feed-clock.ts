@@ -11,6 +11,11 @@ export class FeedClock {
     this.originMs = theirsMs - sentAtMs;
   }
 
+  /** Whether it was told: the key service takes no counts of minutes that it is not in. */
+  get isTold(): boolean {
+    return this.originMs !== null;
+  }
+
   /** When it was `theirsMs` there, by the clock here: the earliest that it can have been, and never later than now. */
   ownOf(theirsMs: number, nowMs: number): number {
     return this.originMs === null ? -Infinity : Math.min(theirsMs - this.originMs, nowMs);

@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import type { ScopeRequirement, TracedRequest, Verdict, VerifyBody } from '#contracts';
+import type { LeaseWish, ScopeRequirement, TracedRequest, Verdict, VerifyBody } from '#contracts';
 import type { GuardSettings } from './options.js';
 
 /** A presented key and what it must be good for. */
@@ -17,6 +17,8 @@ export interface OpenQuestion {
   question: KeyQuestion;
   /** Units to be leased beside the verdict, asked for when the question is sent; null where no lease is wished. */
   permits: (() => number) | null;
+  /** Whether the guard counts its use itself; only beside a lease. */
+  isCounted?: boolean;
 }
 
 /** An answer of the key service, and since when it holds: by the clock of `performance.now()`, when the question was sent. */
@@ -27,7 +29,7 @@ export interface Answered {
 
 /** The body of a question as it is sent. */
 export function bodyOfQuestion(
-  { question, permits }: OpenQuestion,
+  { question, permits, isCounted = false }: OpenQuestion,
   own: Pick<GuardSettings, 'service' | 'environment'>,
 ): VerifyBody {
   const { key, scopes, clientIp } = question;
@@ -36,8 +38,13 @@ export function bodyOfQuestion(
     ...own,
     ...(scopes !== undefined && { scopes }),
     ...(clientIp !== undefined && { clientIp }),
-    ...(permits !== null && { lease: { permits: Math.max(0, Math.min(1_000, permits())) } }),
+    ...(permits !== null && { lease: wishOf(permits(), isCounted) }),
   };
+}
+
+function wishOf(permits: number, isCounted: boolean): LeaseWish {
+  const wish = { permits: Math.max(0, Math.min(1_000, permits)) };
+  return isCounted ? { ...wish, counted: true } : wish;
 }
 
 /** An address as key services read it: without the zone, which means something on this machine only. */

@@ -26,7 +26,7 @@ const MOST_ROWS = 50_000;
 const STOP_WITHIN_MS = 3_000;
 
 /**
- * Counts what the guard decides by itself, by key, secret, outcome and minute, and reports it every second. A batch whose
+ * Counts what the guard decides by itself or is told, by key, secret, outcome and minute, and reports it every second. A batch whose
  * answer was lost is sent again under its number and counted once. What cannot be reported is kept up to a bound.
  */
 export class UsageReport {
