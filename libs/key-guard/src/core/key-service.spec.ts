@@ -166,13 +166,15 @@ describe('what is asked of the key service', () => {
     await expect(verifier.verify(question)).resolves.toEqual(valid);
   });
 
-  it('asks the only key service once more when it closes the connection', async () => {
+  it('asks the only key service once more when it closes the connection, whatever limits the key has', async () => {
     const keyService = await stub();
+    const quota = { limit: 9, remaining: 7, resetsAt: null };
+    const limited = { ...valid, quota };
     keyService.answer((_seen, response) =>
-      keyService.seen.length === 1 ? void response.destroy() : json(response, 200, valid),
+      keyService.seen.length === 1 ? void response.destroy() : json(response, 200, limited),
     );
     const verifier = strict({ urls: [keyService.url] });
-    await expect(verifier.verify(question)).resolves.toEqual(valid);
+    await expect(verifier.verify(question)).resolves.toEqual(limited);
     expect(keyService.seen).toHaveLength(2);
   });
 
