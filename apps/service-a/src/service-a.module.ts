@@ -8,11 +8,11 @@ import { LoginController } from './login/login.controller.js';
 import { LoginForwarder } from './login/login.forwarder.js';
 import { KeyProvisioner, SERVICE } from './provisioning/key-provisioner.js';
 import { ProvisioningController } from './provisioning/provisioning.controller.js';
-import { createReportCursors } from './reports/report-cursor.js';
 import { createReportStore } from './reports/report-store.js';
 import { RepeatedReports } from './reports/repeated-reports.js';
 import { ReportsController } from './reports/reports.controller.js';
 import { Reports } from './reports/reports.js';
+import { createCursors } from './signed-cursors.js';
 import { createUpstream } from './upstream.js';
 
 const TIMEOUT_MS = 5_000;
@@ -56,7 +56,7 @@ export class ServiceAModule {
 }
 
 function createReports(secret: string): Reports {
-  return new Reports(createReportStore(), createReportCursors(secret), new RepeatedReports());
+  return new Reports(createReportStore(), createCursors(secret, 'reports'), new RepeatedReports());
 }
 
 /** A secret of this service's own in every mode. */

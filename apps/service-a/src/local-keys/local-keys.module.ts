@@ -19,6 +19,7 @@ import {
 } from '#key-guard';
 import type { ServiceAConfig } from '../config.js';
 import { KeyProvisioner } from '../provisioning/key-provisioner.js';
+import { createCursors } from '../signed-cursors.js';
 import { createUpstream } from '../upstream.js';
 import { CentralSide } from './central-side.js';
 import { DualProvisioner } from './dual-provisioner.js';
@@ -105,7 +106,10 @@ function wire(
     environment,
     ...question,
   });
-  const localKeys = new LocalProvisioner(new LocalKeys(parts));
+  const localKeys = new LocalProvisioner(
+    new LocalKeys(parts),
+    createCursors(config.SERVICE_A_KEY_SECRET!.toString('base64'), 'api-keys'),
+  );
   if (central === null)
     return {
       parts: { pool, foreignPool, peppers, centralSide: null },

@@ -8,34 +8,43 @@ import type {
   RotateKeyBody,
 } from '#contracts';
 import { callerOf } from '#jwt-guard';
-import { ProblemException, tagOf } from '#server';
+import { invalidField, ProblemException, tagOf } from '#server';
 import { SERVICE, type KeyProvisioner } from '../provisioning/key-provisioner.js';
+import type { SignedCursors } from '../signed-cursors.js';
 import type { UpstreamAnswer } from '../upstream.js';
 import type { LocalKeys } from './local-keys.js';
-import { keyOf, listRows } from './local-rows.js';
+import { listRows } from './local-list.js';
+import { keyOf } from './local-rows.js';
 
 /** What the routes for keys need of whoever manages them. */
 export type Provisioner = Pick<KeyProvisioner, 'create' | 'list' | 'rotate' | 'revoke'>;
 
 /** Makes, lists and ends keys in this service's own store. */
 export class LocalProvisioner implements Provisioner {
-  constructor(private readonly keys: LocalKeys) {}
+  constructor(
+    private readonly keys: LocalKeys,
+    private readonly cursors: SignedCursors,
+  ) {}
 
   async create(body: ProvisionKeyBody, from: FastifyRequest) {
     refuseRepetition(from);
     return aboutKey(await this.keys.issue(body, adminIn(from)));
   }
 
-  /** The newest first; of the filters `consumer` and `tag` are known here. */
+  /** @throws ProblemException INVALID_CURSOR, or that a filter asks for what is not known here */
   async list(query: Omit<ListKeysQuery, 'service'>, from: FastifyRequest) {
     adminIn(from);
     const { pool, now } = this.keys.parts;
-    const { limit, cursor, consumer, tag } = query;
-    const before = cursor === undefined ? null : placeOf(cursor);
-    const rows = await listRows(pool, { before, limit: limit + 1, consumer, tag });
+    const { limit, cursor, unusedSince, ...filters } = query;
+    if (unusedSince !== undefined) throw invalidField('/unusedSince', USE_UNKNOWN);
+    const asked = JSON.stringify(Object.entries(filters).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    const after = cursor === undefined ? null : this.placeOf(cursor, asked);
+    const nowMs = now();
+    const rows = await listRows(pool, filters, { after, limit: limit + 1, nowMs });
     const shown = rows.slice(0, limit);
-    const data = shown.map((row) => keyOf(row, now()));
-    const nextCursor = rows.length > limit ? cursorOf(shown.at(-1)!.seq) : null;
+    const data = shown.map((row) => keyOf(row, nowMs));
+    const last = Number(shown.at(-1)?.seq);
+    const nextCursor = rows.length > limit ? this.cursors.of(last, asked) : null;
     return answer({ data, nextCursor });
   }
 
@@ -50,7 +59,15 @@ export class LocalProvisioner implements Provisioner {
     // every verification reads this store: there is nowhere else to be told
     return aboutKey({ key, propagation: { confirmed: true, boundSeconds: 0, ms: 0 } });
   }
+
+  private placeOf(cursor: string, asked: string): number {
+    const place = this.cursors.numberIn(cursor, asked);
+    if (place !== null) return place;
+    throw new ProblemException('INVALID_CURSOR', 'Use nextCursor as the page before gave it');
+  }
 }
+
+const USE_UNKNOWN = 'When keys were used is not kept here; leave it out';
 
 /** The person who asks. @throws ForbiddenException for an admin of other services */
 function adminIn(from: FastifyRequest): string {
@@ -76,15 +93,4 @@ function aboutKey<T extends { key: Key }>(data: T): UpstreamAnswer<T> {
 
 function answer<T>(data: T): UpstreamAnswer<T> {
   return { data, headers: new Headers() };
-}
-
-function cursorOf(seq: string): string {
-  return Buffer.from(`before:${seq}`).toString('hex');
-}
-
-function placeOf(cursor: string): string {
-  const place = /^before:([1-9]\d{0,17})$/.exec(Buffer.from(cursor, 'hex').toString())?.[1];
-  if (place === undefined)
-    throw new ProblemException('INVALID_CURSOR', 'Use nextCursor as the page before gave it');
-  return place;
 }

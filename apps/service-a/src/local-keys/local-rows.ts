@@ -53,7 +53,8 @@ const STANDING = `(SELECT CASE WHEN h.version <> k.version THEN 'ahead'
       WHEN h.at > clock_timestamp() - interval '${FRESH} seconds' THEN 'fresh' ELSE 'level' END
     FROM service_a.handed_over h WHERE h.key_id = k.id) AS standing`;
 
-const ROWS = `SELECT k.*, ${STANDING}, (SELECT coalesce(json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
+/** Selects rows of the key `k`; conditions follow. */
+export const ROWS = `SELECT k.*, ${STANDING}, (SELECT coalesce(json_agg(json_build_object('number', s.number, 'digest', encode(s.digest, 'base64'),
       'pepper_version', s.pepper_version, 'prefix', s.prefix, 'last4', s.last4,
       'created_ms', floor(extract(epoch FROM s.created_at) * 1000),
       'until_ms', floor(extract(epoch FROM s.valid_until) * 1000)) ORDER BY s.number DESC), '[]')
@@ -76,24 +77,6 @@ export async function findRowByDigest(db: Pool, digests: Buffer[]): Promise<Loca
   const text = `${ROWS} WHERE k.id IN (SELECT key_id FROM service_a.secret WHERE digest = ANY ($1::bytea[])) LIMIT 1`;
   const { rows } = await db.query<LocalRow>(text, [digests]);
   return rows[0] ?? null;
-}
-
-/** Keys made before a place in the list, the newest first; `consumer` and `tag` narrow them. */
-export async function listRows(
-  db: Pool,
-  filter: {
-    before: string | null;
-    limit: number;
-    consumer?: string | undefined;
-    tag?: string | undefined;
-  },
-): Promise<LocalRow[]> {
-  const { rows } = await db.query<LocalRow>(
-    `${ROWS} WHERE ($1::bigint IS NULL OR k.seq < $1) AND ($3::text IS NULL OR k.consumer = $3)
-       AND ($4::text IS NULL OR $4 = ANY (k.tags)) ORDER BY k.seq DESC LIMIT $2`,
-    [filter.before, filter.limit, filter.consumer ?? null, filter.tag ?? null],
-  );
-  return rows;
 }
 
 /** The record that is decided on. */

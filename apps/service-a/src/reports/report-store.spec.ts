@@ -1,4 +1,4 @@
-import { createReportCursors } from './report-cursor.js';
+import { createCursors } from '../signed-cursors.js';
 import { createReportStore } from './report-store.js';
 import { RepeatedReports } from './repeated-reports.js';
 
@@ -22,12 +22,12 @@ describe('createReportStore', () => {
   });
 });
 
-describe('createReportCursors', () => {
-  const cursors = createReportCursors('secret of service-a');
+describe('createCursors', () => {
+  const cursors = createCursors('secret of service-a', 'reports');
   const cursor = cursors.of(17, 'service-b');
 
   it('takes what any replica with the same secret gave to the same consumer', () => {
-    const replica = createReportCursors('secret of service-a');
+    const replica = createCursors('secret of service-a', 'reports');
     expect(replica.numberIn(cursor, 'service-b')).toBe(17);
     expect(cursor).toMatch(/^[0-9a-f]+$/);
   });
@@ -39,8 +39,10 @@ describe('createReportCursors', () => {
       expect(cursors.numberIn(altered, 'service-b')).toBeNull();
     }
     expect(cursors.numberIn(cursor, 'service-x')).toBeNull();
-    const stranger = createReportCursors('another secret');
+    const stranger = createCursors('another secret', 'reports');
     expect(stranger.numberIn(cursor, 'service-b')).toBeNull();
+    const otherList = createCursors('secret of service-a', 'api-keys');
+    expect(otherList.numberIn(cursor, 'service-b')).toBeNull();
     for (const odd of ['', cursor.toUpperCase(), `${cursor}3`, `${cursor}zz`, cursor.slice(0, 64)])
       expect(cursors.numberIn(odd, 'service-b')).toBeNull();
   });

@@ -1,6 +1,6 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import type { CreateReportBody, ListReportsQuery, Report, ReportPage, Verdict } from '#contracts';
-import type { ReportCursors } from './report-cursor.js';
+import type { SignedCursors } from '../signed-cursors.js';
 import type { ReportStore } from './report-store.js';
 import type { Once, RepeatedReports } from './repeated-reports.js';
 
@@ -8,7 +8,7 @@ import type { Once, RepeatedReports } from './repeated-reports.js';
 export class Reports {
   constructor(
     private readonly store: ReportStore,
-    private readonly cursors: ReportCursors,
+    private readonly cursors: SignedCursors,
     private readonly repeated: RepeatedReports,
   ) {}
 
