@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { importMode } from '#contracts';
 import { loadConfig, secretBytes } from '#server';
-import { handOverTo, takeOverFrom, type OwnStore } from './local-keys/moves.js';
+import { moveTo } from './local-keys/move.js';
+import { handOverTo, takeOverFrom, type Central, type OwnStore } from './local-keys/moves.js';
 import { logIn } from './quickstart/provision.js';
 
 const settings = z.object({
@@ -19,12 +21,10 @@ const quickstart = z.object({
 
 /**
  * `npm run local-keys -- hand-over` hands service-a's own keys over to the key service, `... -- take-over` takes them over from there.
- * Where the services are, and who the admin is, is read from the file that `npm start` writes.
+ * `... -- move <shadow|dual|cutover>` says which side counts, and hands over first. Where the services are, and who the admin is, is read from the file that `npm start` writes.
  */
 async function main(): Promise<void> {
-  const moves = { 'hand-over': handOverTo, 'take-over': takeOverFrom };
-  const move = moves[process.argv[3] as keyof typeof moves];
-  if (move === undefined) throw new Error('Say hand-over or take-over');
+  const move = moveAskedFor(process.argv.slice(3));
   const env = loadConfig(settings);
   const told = readFileSync(join(env.KEYWARD_HOME, 'quickstart.json'), 'utf8');
   const { login, keyService, admin } = quickstart.parse(JSON.parse(told));
@@ -35,6 +35,17 @@ async function main(): Promise<void> {
     secret: env.SERVICE_A_KEY_SECRET,
   };
   console.log(JSON.stringify(await move({ url: keyService, token }, store), null, 2));
+}
+
+function moveAskedFor([what, to]: string[]): (
+  central: Central,
+  store: OwnStore,
+) => Promise<object> {
+  if (what === 'hand-over') return handOverTo;
+  if (what === 'take-over') return takeOverFrom;
+  const mode = importMode.safeParse(to);
+  if (what === 'move' && mode.success) return (central, store) => moveTo(central, store, mode.data);
+  throw new Error('Say hand-over, take-over, or move with shadow, dual or cutover');
 }
 
 try {

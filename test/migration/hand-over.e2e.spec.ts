@@ -91,6 +91,24 @@ describe('handing over', () => {
     await world.move('shadow');
   }, 30_000);
 
+  it('is part of each move on, so that a key that was revoked last does not open again; where it fails nothing is moved', async () => {
+    const { key, secret } = await service.issue();
+    await world.handOver();
+    await service.post(`/v1/api-keys/${key.id}/revoke`, { reason: 'leaked' });
+    await world.moveByTool('cutover');
+    await until('REVOKED', () => world.centralCode(secret));
+    await world.moveByTool('shadow');
+    const odd = await service.issue();
+    await world.own.query(
+      `UPDATE service_a.key SET consumer = 'No Slug' WHERE id = '${odd.key.id}'`,
+    );
+    await expect(world.moveByTool('cutover')).rejects.toThrow('Nothing was moved');
+    await expect(world.centralCode(secret)).resolves.toBe('REVOKED');
+    await world.own.query(
+      `UPDATE service_a.key SET consumer = 'service-b' WHERE id = '${odd.key.id}'`,
+    );
+  }, 30_000);
+
   it('leaves alone what ended at the key service: taking over tells nothing back', async () => {
     const { key } = await service.issue();
     await world.handOver();

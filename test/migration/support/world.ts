@@ -6,6 +6,7 @@ import { startReplicas, type Replicas } from '../../../apps/key-service/src/test
 import { seed, type Seed } from '../../../apps/key-service/src/testing/seed.js';
 import { createServiceA } from '../../../apps/service-a/src/testing/service-a.js';
 import { migrate } from '../../../migrations/migrate.js';
+import { moveTo } from '../../../tools/local-keys/move.js';
 import { handOverTo, takeOverFrom, type OwnStore } from '../../../tools/local-keys/moves.js';
 import { startPostgres, type TestPostgres } from '../../support/postgres.js';
 import { startProxy, type Proxy } from '../../support/proxy.js';
@@ -22,6 +23,8 @@ export interface MovingWorld {
   /** Starts service-a in a mode. */
   start: (mode: 'local' | 'dual', env?: Record<string, string>) => Promise<MovingService>;
   handOver: () => ReturnType<typeof handOverTo>;
+  /** Moves as an operator does, with `npm run local-keys -- move`. */
+  moveByTool: (mode: ImportMode) => ReturnType<typeof moveTo>;
   takeOver: () => ReturnType<typeof takeOverFrom>;
   /** Moves every import of service-a. */
   move: (mode: ImportMode) => Promise<void>;
@@ -72,6 +75,7 @@ export async function startMovingWorld(): Promise<MovingWorld> {
       return service;
     },
     handOver: () => handOverTo(central, store),
+    moveByTool: (mode) => moveTo(central, store, mode),
     takeOver: () => takeOverFrom(central, store),
     move: (mode) => moveAll(replicas, seeded.admin, mode),
     manage: async (path, body = {}) => {
