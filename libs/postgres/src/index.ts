@@ -1,2 +1,3 @@
+export { saysNoWrites } from './primary.js';
 export { asRole, credentialsOf, serversIn } from './server-list.js';
 export { writable, type Writable } from './writable-client.js';

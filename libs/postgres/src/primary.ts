@@ -76,6 +76,11 @@ export function takesNoWrites({ host, port }: Server): Error {
   return Object.assign(new Error(`${host}:${port} takes no writes`), { code: READ_ONLY });
 }
 
+/** Whether an error says that: whoever asks again is led to the server that does. */
+export function saysNoWrites(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === READ_ONLY;
+}
+
 async function probe(server: Server): Promise<Server> {
   const client = new Client({
     connectionString: server.url,

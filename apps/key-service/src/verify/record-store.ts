@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Environment, RateLimit } from '#contracts';
 import type { KeyRecord, QuotaRecord } from '#key-core';
+import { saysNoWrites } from '#postgres';
 
 /** A key as the store has it now, with the epoch read in the same statement. */
 export interface StoredRecord {
@@ -139,14 +140,25 @@ export class RecordStore {
   }
 
   private async select(keyIds: string[]): Promise<(keyId: string) => StoredRecord> {
-    const asOfMs = Date.now();
-    const { rows } = await this.pool.query<Row>({ ...SELECT_RECORDS, values: [keyIds] });
+    const startedMs = performance.now();
+    const { asOfMs, rows } = await this.query(keyIds).catch((error: unknown) => {
+      const isEarly = performance.now() - startedMs < TRY_AGAIN_WITHIN_MS;
+      // in a failover connections to the old primary end with what they were about to answer
+      if (isEarly && saysNoWrites(error)) return this.query(keyIds);
+      throw error;
+    });
     const byId = new Map(rows.map((row) => [row.id, row]));
     const epoch = Number(rows[0]!.epoch);
     return (keyId) => {
       const row = byId.get(keyId);
       return { record: row === undefined ? null : recordOf(keyId, row), epoch, asOfMs };
     };
+  }
+
+  private async query(keyIds: string[]): Promise<{ asOfMs: number; rows: Row[] }> {
+    const asOfMs = Date.now();
+    const { rows } = await this.pool.query<Row>({ ...SELECT_RECORDS, values: [keyIds] });
+    return { asOfMs, rows };
   }
 }
 
