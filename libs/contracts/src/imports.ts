@@ -199,7 +199,7 @@ export type ParityBatch = z.infer<typeof parityBatch>;
 export const takenParity = z.object({ accepted: z.int() }).meta({ id: 'TakenParity' });
 
 /**
- * Answer of `GET /v1/migration`, to the service itself: which side counts for it, the least advanced of its imports saying so;
+ * Answer of `GET /v1/migration`, to the service itself: which side counts for it, the least advanced of its imports with keys saying so;
  * null where it has none.
  */
 export const migrationState = z

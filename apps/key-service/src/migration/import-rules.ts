@@ -4,6 +4,7 @@ import { legacyScheme, type ImportMode, type LegacyScheme } from '#contracts';
 import type { Peppers } from '#key-core';
 import { unseal } from '../idempotency/seal.js';
 import { importSecretsOf, type ImportSecrets } from './import-secrets.js';
+import { HAS_KEYS } from './present-mode.js';
 
 /** An import as verification needs it: how its keys look and were hashed, and whether they count. */
 export interface ImportRule {
@@ -43,12 +44,12 @@ export class ImportRules {
 
   constructor(private readonly parts: ImportRulesParts) {}
 
-  /** Imports of a service, the oldest first. */
+  /** Imports of a service that have keys, the oldest first. */
   of(service: string): readonly ImportRule[] {
     return this.byService.get(service) ?? NONE;
   }
 
-  /** Services with imports. */
+  /** Services with such imports. */
   services(): Iterable<string> {
     return this.byService.keys();
   }
@@ -83,7 +84,8 @@ export class ImportRules {
 
   private async read(): Promise<void> {
     const { rows } = await this.parts.pool.query<Row>(
-      'SELECT id, service, mode, sealed_scheme, pepper_version FROM keys.import ORDER BY created_at, id',
+      `SELECT id, service, mode, sealed_scheme, pepper_version FROM keys.import i WHERE ${HAS_KEYS}
+       ORDER BY created_at, id`,
     );
     const byService = new Map<string, ImportRule[]>();
     for (const row of rows) {

@@ -8,7 +8,7 @@ import { seal } from '../idempotency/seal.js';
 import type { Work } from '../keys/work.js';
 import { importSecretsOf, type ImportSecrets } from './import-secrets.js';
 import { schemePlace } from './import-rules.js';
-import { presentMode } from './present-mode.js';
+import { HAS_KEYS, presentMode } from './present-mode.js';
 
 /** A row of `keys.import`. */
 export interface ImportRow {
@@ -126,7 +126,7 @@ async function makeImport(
 }
 
 async function modeOfService(manager: EntityManager, service: string): Promise<ImportMode | null> {
-  const text = 'SELECT mode FROM keys.import WHERE service = $1';
+  const text = `SELECT mode FROM keys.import i WHERE service = $1 AND ${HAS_KEYS}`;
   const rows = await manager.query<{ mode: ImportMode }[]>(text, [service]);
   return presentMode(rows.map((one) => one.mode));
 }

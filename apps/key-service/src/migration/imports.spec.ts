@@ -572,6 +572,18 @@ describe('the side that counts', () => {
     expect(told).toMatch(/event: reset/);
   });
 
+  it('is not moved by an import whose items have all failed', async () => {
+    const scheme = { algorithm: 'sha256', shape: { prefix: 'old_' } };
+    const importOne = (source: string, mode: string, hash: string) => {
+      const items = [{ ...itemOf(foreignText(source), hash), scopes: ['things:read'] }];
+      return post('/v1/imports', { service: 'service-kept', source, mode, scheme, items });
+    };
+    await post('/v1/services', { slug: 'service-kept', scopes: ['things:read'] });
+    expect((await importOne('good', 'cutover', sha256('x'))).body).toMatchObject({ created: 1 });
+    expect((await importOne('bad', 'shadow', 'zz')).body).toMatchObject({ created: 0, failed: 1 });
+    await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'cutover' });
+  });
+
   it('is compared with the other by what the service reports, once a batch', async () => {
     const { import: made, results } = await importKeys({ items: [itemOf(foreignText('parity'))] });
     const keyId = results[0]!.keyId!;
