@@ -1,4 +1,4 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { JwtGuardModule } from '#jwt-guard';
 import { createServiceToken, KeyGuardModule } from '#key-guard';
 import { tokenKeysOf } from '#server';
@@ -40,6 +40,7 @@ export class ServiceAModule {
               service: SERVICE,
               mode: config.KEY_GUARD_MODE,
               environment: config.SERVICE_A_ENVIRONMENT,
+              onFault: ({ message }) => new Logger('KeyGuard').warn(message),
               // the other routes are for people: the JWT guard has them
               everyRoute: false,
             })

@@ -2,6 +2,7 @@ import type { ScopeRequirement, Verdict } from '#contracts';
 import { Batcher } from './batcher.js';
 import { CachedVerifier } from './cached-verifier.js';
 import { checkRequest, type GuardAnswer, type GuardedRequest, type Verify } from './check.js';
+import { Faults } from './faults.js';
 import { Feed } from './feed.js';
 import { FreeKeys } from './free-keys.js';
 import { KeyCache } from './key-cache.js';
@@ -41,13 +42,14 @@ export interface KeyGuardCore {
 export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
   const settings = readOptions(options);
   const { service, environment, mode } = settings;
-  const keyService = new KeyService(settings);
+  const faults = new Faults(settings.onFault);
+  const keyService = new KeyService(settings, faults);
   const batcher = new Batcher(
     keyService,
     { service, environment },
     new FreeKeys(settings.cacheSize),
   );
-  const parts = mode === 'cached' ? startCached(settings, keyService, batcher) : null;
+  const parts = mode === 'cached' ? startCached(settings, { keyService, batcher, faults }) : null;
   const askEveryTime: Verify = async (question) =>
     (await batcher.ask({ question, permits: null })).verdict;
   const verify: Verify =
@@ -79,7 +81,10 @@ export function createOwnGuard(verify: Verify): KeyGuardCore {
   };
 }
 
-function startCached(settings: GuardSettings, keyService: KeyService, batcher: Batcher) {
+function startCached(
+  settings: GuardSettings,
+  { keyService, batcher, faults }: { keyService: KeyService; batcher: Batcher; faults: Faults },
+) {
   const cache = new KeyCache(settings.cacheSize);
   const terms = new Terms(settings.graceSeconds);
   const feed = new Feed(settings, {
@@ -90,7 +95,7 @@ function startCached(settings: GuardSettings, keyService: KeyService, batcher: B
   const usage = new UsageReport({
     keyService,
     theirNowMs: () => feed.clock.theirsAt(performance.now()),
-    onFault: settings.onFault ?? (() => undefined),
+    onFault: (error) => faults.tell(error),
   });
   const verifier = new CachedVerifier({ settings, batcher, cache, feed, terms, usage });
   feed.start();

@@ -83,6 +83,27 @@ describe('what is asked of the key service', () => {
     expect(keyService.seen).toHaveLength(1);
   });
 
+  it('tells an operator why it cannot decide, once for many requests', async () => {
+    const keyService = await stub();
+    const problem = { code: 'FORBIDDEN', detail: 'A service may ask about keys for itself only' };
+    keyService.answer((_seen, response) => json(response, 403, problem));
+    const faults: string[] = [];
+    const onFault = ({ message }: Error) => void faults.push(message);
+    const verifier = strict({ urls: [keyService.url], onFault });
+    for (let i = 0; i < 3; i += 1)
+      await expect(verifier.verify(question)).rejects.toThrow(VerificationUnavailable);
+    expect(faults).toEqual([
+      `The key service answered 403 without a verdict: FORBIDDEN, ${problem.detail}`,
+    ]);
+    const poor = strict({
+      urls: [keyService.url],
+      onFault,
+      token: () => Promise.reject(new TokenUnavailable('login refuses this client')),
+    });
+    await expect(poor.verify(question)).rejects.toThrow(VerificationUnavailable);
+    expect(faults[1]).toBe('login refuses this client');
+  });
+
   it('cannot decide on text that is no JSON, a redirect or a closed connection', async () => {
     const keyService = await stub();
     const other = await stub();

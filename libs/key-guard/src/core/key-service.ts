@@ -1,4 +1,5 @@
 import { ConnectionBroken, TimeUp, type Answer } from './exchange.js';
+import { reasonIn, type Faults } from './faults.js';
 import { Hedging } from './hedging.js';
 import { LastResort } from './last-resort.js';
 import type { GuardSettings } from './options.js';
@@ -32,7 +33,10 @@ export class KeyService {
   private readonly token: ServiceToken;
   private preferred = 0;
 
-  constructor(private readonly settings: GuardSettings) {
+  constructor(
+    private readonly settings: GuardSettings,
+    private readonly faults: Faults,
+  ) {
     this.replicas = settings.urls.map((url) => new Replica(url, settings.ca));
     this.hedging = new Hedging(settings.timeoutMs);
     this.token = (refused) => within(2 * settings.timeoutMs, settings.token(refused));
@@ -41,9 +45,13 @@ export class KeyService {
   /** @throws VerificationUnavailable when no replica gives an answer that can be read, within thrice the timeout */
   ask<T>(ask: Ask<T>): Promise<T> {
     this.hedging.noteQuestion();
-    return new Promise((resolve, reject) =>
-      new Attempts(this.parts(), ask, { resolve, reject }).next(),
-    );
+    return new Promise((resolve, giveUp) => {
+      const reject = (error: VerificationUnavailable): void => {
+        this.faults.tell(error.cause instanceof Error ? error.cause : error);
+        giveUp(error);
+      };
+      new Attempts(this.parts(), ask, { resolve, reject }).next();
+    });
   }
 
   /** Tells the key service something that nobody waits for: one try, which says nothing of how fast it decides. */
@@ -228,5 +236,5 @@ async function within(ms: number, token: Promise<string>): Promise<string> {
 /** The body of a good answer. @throws OddAnswer for any other */
 export function bodyOf({ status, body }: Answer): unknown {
   if (status === 200) return body;
-  throw new OddAnswer(`The key service answered ${status} without a verdict`);
+  throw new OddAnswer(`The key service answered ${status} without a verdict${reasonIn(body)}`);
 }

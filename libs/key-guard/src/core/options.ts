@@ -31,7 +31,10 @@ const guardOptions = z.strictObject({
   graceSeconds: z.number().min(0).max(3_600).default(60),
   /** PEM of authorities that are trusted for the key service instead of the usual ones. */
   ca: z.string().includes('BEGIN CERTIFICATE', 'must be PEM').optional(),
-  /** Told of what an operator should know: counts that could not be reported, an odd answer. Never of a key. */
+  /**
+   * Told of what an operator should know: why nothing can be verified, an odd answer, counts that could not be reported; the same every
+   * ten seconds at most, and never a key. By default it is a warning of the process.
+   */
   onFault: z
     .custom<(error: Error) => void>((value) => typeof value === 'function', 'must be a function')
     .optional(),

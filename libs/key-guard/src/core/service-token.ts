@@ -1,5 +1,6 @@
 import { JWT_BEARER, oauthToken } from '#contracts';
 import { exchange, isNobodyThere } from './exchange.js';
+import { reasonIn } from './faults.js';
 import { checkTokenOptions, type ServiceTokenOptions } from './service-token-options.js';
 
 /** A service's present token. Given one that was refused, it fetches another in its stead. */
@@ -81,7 +82,9 @@ async function fetchToken(options: ServiceTokenOptions, nowMs: () => number): Pr
   });
   const parsed = oauthToken.safeParse(answer.body);
   if (answer.status !== 200 || !parsed.success)
-    throw new TokenUnavailable(`login answered a token request of ${clientId} ${answer.status}`);
+    throw new TokenUnavailable(
+      `login answered a token request of ${clientId} ${answer.status}${reasonIn(answer.body)}`,
+    );
   const lifeMs = parsed.data.expires_in * 1_000;
   return {
     text: parsed.data.access_token,
