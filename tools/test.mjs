@@ -22,7 +22,7 @@ try {
     step('lint', () => tool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings')),
   ]);
   if (isBuilt) {
-    await jest('tests side by side', ['--testPathIgnorePatterns', ALONE, '--maxWorkers=3']);
+    await jest('tests side by side', ['--testPathIgnorePatterns', ALONE, '--maxWorkers=2']);
     await jest('tests alone', ['--testPathPatterns', ALONE, '--runInBand']);
   }
 } catch (error) {
