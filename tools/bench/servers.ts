@@ -96,9 +96,6 @@ export async function startGuarded(bed: Bed, keyService: string, token: string):
   });
 }
 
-/** As in the Dockerfile, for all servers. */
-const NODE_OPTIONS = '--max-semi-space-size=4';
-
 interface StartOptions {
   name: string;
   port: number;
@@ -116,7 +113,7 @@ async function start(bed: Bed, options: StartOptions): Promise<Server> {
   const child = fork(fileURLToPath(new URL(entry, import.meta.url)), args, {
     ...(canPin && { execPath: 'taskset' }),
     execArgv: canPin ? ['-c', String(core), process.execPath] : [],
-    env: { PATH: process.env.PATH, NODE_OPTIONS, ...env },
+    env: { PATH: process.env.PATH, ...env },
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
   });

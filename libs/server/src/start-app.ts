@@ -11,7 +11,6 @@ import { nestLogger } from './logging.js';
 import { createOpenApi, type OpenApiOptions } from './openapi.js';
 import { ProblemFilter } from './problem.filter.js';
 import { SchemaPipe } from './schema.pipe.js';
-import { keepHeapSmall } from './small-heap.js';
 import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
 
@@ -83,7 +82,6 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
  * ready", waits `DRAIN_MS`, finishes what is under way and ends with 0. A start that fails ends with 1 and one clear line.
  */
 export async function startApp(load: () => AppOptions | Promise<AppOptions>): Promise<void> {
-  keepHeapSmall();
   let onParentGone = (): void => process.exit(0);
   if (process.send) {
     // Loading this code takes a while, too: who started us may have gone before anybody could listen for that.
