@@ -5,8 +5,8 @@ import type { Answer } from './support/http.js';
 import { revokeUnderLoad } from './support/revoke-under-load.js';
 import { codeOf, createWorld, keyBody, sleep, type World } from './support/world.js';
 
-/** As long as the machine needs. */
-const NO_LIMIT = 2 ** 31 - 1;
+/** Far more than 10,000 revocations have ever taken; what hangs ends all the same. */
+const REVOKES_WITHIN_MS = 3_600_000;
 
 let cluster: Cluster;
 let world: World;
@@ -28,9 +28,12 @@ test(
     process.stdout.write(`${JSON.stringify(result)}\n`);
     expect(result).toMatchObject({ stale: 0, wrong: 0 });
     expect(result.confirmed).toBeGreaterThanOrEqual(revokes);
+    // so busy a machine that it says little of coherence would show here
+    expect(result.confirmed).toBeGreaterThan(result.revokes * 0.9);
     expect(result.asked).toBeGreaterThan(revokes);
+    expect(result.unavailable).toBeLessThan(result.verifications / 20);
   },
-  NO_LIMIT,
+  REVOKES_WITHIN_MS,
 );
 
 test('after 200 creations, rotations, revocations, changes and verifications at once, log, rows and cache agree', async () => {

@@ -144,8 +144,10 @@ test('200 mutations at the same time: no number is missing, and each key’s are
   });
   // as clients do, it is sent again where it waited too long for a connection
   const done = async (action: (typeof actions)[number]): Promise<number> => {
-    const { status } = await action();
-    return status === 503 ? done(action) : status;
+    const { status, headers } = await action();
+    if (status !== 503) return status;
+    expect(headers['retry-after']).toBeDefined();
+    return done(action);
   };
   const statuses = await Promise.all(actions.map(done));
   expect(statuses.filter((status) => status >= 300)).toEqual([]);
