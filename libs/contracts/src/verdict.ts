@@ -78,7 +78,10 @@ export const verdict = z
     metadata: metadata.optional(),
     rateLimits: z.array(limitState).optional(),
     quota: quotaState.optional(),
+    /** Until the same call may pass, where it was refused for a limit or the quota and time helps. */
     retryAfterSeconds: z.int().optional(),
+    /** The call costs more than a limit or the quota ever holds: it will never pass. */
+    costExceedsLimit: z.literal(true).optional(),
     rotation: z
       .object({
         superseded: z.literal(true),

@@ -1,4 +1,4 @@
-import type { RateLimit } from '#contracts';
+import type { Quota, RateLimit } from '#contracts';
 
 /** The step between neighbouring doubles at today's times in milliseconds: what one sum of them may be off by. */
 const CLOCK_STEP_MS = 2 ** -12;
@@ -14,7 +14,7 @@ export interface UnitsTaken {
   remaining: number;
   /** Until the whole limit is free again, rounded up. */
   resetSeconds: number;
-  /** Until the same call may pass, at least 1; 0 where it was allowed. A cost above the limit never passes. */
+  /** Until the same call may pass, at least 1; 0 where it was allowed. See {@link exceedsLimits}. */
   retryAfterSeconds: number;
 }
 
@@ -59,6 +59,14 @@ export function takeUnits(
  */
 export function isBeyond(tatMs: number, { windowSeconds }: RateLimit, nowMs: number): boolean {
   return tatMs - nowMs > windowSeconds * 1_000;
+}
+
+/** Whether a call takes more at once than a limit or the quota ever holds: it is refused however long its caller waits. */
+export function exceedsLimits(
+  cost: number,
+  { rateLimits, quota }: { rateLimits: readonly RateLimit[]; quota: Quota | null },
+): boolean {
+  return rateLimits.some(({ limit }) => cost > limit) || (quota !== null && cost > quota.limit);
 }
 
 /** Backlog in units; within rounding of a whole number it is that number, so that a burst counts to exactly the limit. */

@@ -202,6 +202,13 @@ describe('KeyGuard', () => {
     });
     answer(verdictOf('RATE_LIMITED', { rateLimits, retryAfterSeconds: 1 }));
     expect((await call().expect(429)).headers['retry-after']).toBe('1');
+    answer(verdictOf('RATE_LIMITED', { rateLimits, costExceedsLimit: true }));
+    const never = await call().expect(429);
+    expect(never.headers['retry-after']).toBeUndefined();
+    expect(never.body).toMatchObject({
+      code: 'RATE_LIMITED',
+      detail: 'Ask for wider limits; this costs more than they hold',
+    });
     answer(verdictOf('VALID', { rateLimits: [rateLimits[1]!] }));
     const passed = await call().expect(200);
     expect(passed.headers['ratelimit']).toBe('"day";r=900;t=9');

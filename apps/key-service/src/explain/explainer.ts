@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { ExplainBody, ExplainedCheck, Explanation } from '#contracts';
-import { explainDecision, type KeyRecord } from '#key-core';
+import { exceedsLimits, explainDecision, type KeyRecord } from '#key-core';
 import type { Principal } from '../access/principal.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { findKey } from '../keys/find-key.js';
@@ -49,7 +49,9 @@ export class Explainer {
   }
 }
 
-function limitChecks({ quota }: KeyRecord, { cost }: Spending, spent: Spent): ExplainedCheck[] {
+function limitChecks(record: KeyRecord, { cost }: Spending, spent: Spent): ExplainedCheck[] {
+  const { quota } = record;
+  const needs = `needs ${cost}${exceedsLimits(cost, record) ? ', which is never there at once' : ''}`;
   const states = spent.states.map(
     ({ name, limit, remaining }) => `${name}: ${remaining} of ${limit} left`,
   );
@@ -62,13 +64,13 @@ function limitChecks({ quota }: KeyRecord, { cost }: Spending, spent: Spent): Ex
       name: 'rateLimits',
       passed: spent.refusal !== 'RATE_LIMITED',
       code: 'RATE_LIMITED',
-      detail: states.length === 0 ? 'No limits' : `${states.join(', ')}; needs ${cost}`,
+      detail: states.length === 0 ? 'No limits' : `${states.join(', ')}; ${needs}`,
     },
     {
       name: 'quota',
       passed: spent.refusal !== 'QUOTA_EXCEEDED',
       code: 'QUOTA_EXCEEDED',
-      detail: quota === null ? 'No quota' : `${left}; needs ${cost}`,
+      detail: quota === null ? 'No quota' : `${left}; ${needs}`,
     },
   ];
 }

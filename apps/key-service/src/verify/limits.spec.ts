@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { Redis } from 'ioredis';
-import type { RateLimit } from '#contracts';
+import type { RateLimit, VerifyBatchAnswer } from '#contracts';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 import { LocalLimits } from './local-limits.js';
@@ -73,6 +73,33 @@ it('a limit that is shortened lets calls pass after the wait that it names, on e
   }
   expect([...codes]).toEqual(['RATE_LIMITED', 'VALID']);
 }, 30_000);
+
+it('a cost above what a limit or the quota ever holds is refused as such, with no time to wait', async () => {
+  const verifier = await replicas.issuer.service('service-a', 'keys:verify');
+  const windowSeconds = 3_600;
+  const own = { name: 'own', limit: 9, windowSeconds };
+  const shared = { name: 'all', limit: 20, windowSeconds, sharedBy: 'consumer' };
+  const narrow = { name: 'own', limit: 3, windowSeconds };
+  for (const [limits, code] of [
+    [{ rateLimits: [narrow] }, 'RATE_LIMITED'],
+    [{ rateLimits: [own, { ...shared, limit: 3 }] }, 'RATE_LIMITED'],
+    [{ rateLimits: [shared], quota: { limit: 3 } }, 'QUOTA_EXCEEDED'],
+    [{ quota: { limit: 3, refill: { amount: 3, every: 'day' } } }, 'QUOTA_EXCEEDED'],
+  ] as const) {
+    const { key, secret } = await seeded.issue(limits);
+    const refused = { valid: false, code, costExceedsLimit: true };
+    const { body } = await replicas.ask(0, { key: secret, cost: 4 });
+    expect(body).toMatchObject(refused);
+    expect(body).not.toHaveProperty('retryAfterSeconds');
+    const requests = [{ key: secret, cost: 4 }, { key: secret }];
+    const batch = await replicas.call('post', '/v1/keys/verify-batch', verifier).send({ requests });
+    expect((batch.body as VerifyBatchAnswer).results).toMatchObject([refused, { valid: true }]);
+    const explained = await replicas
+      .call('post', `/v1/keys/${key.id}/explain`, seeded.admin)
+      .send({ service: 'service-a', cost: 4 });
+    expect(JSON.stringify(explained.body)).toContain('needs 4, which is never there at once');
+  }
+});
 
 it('nothing that is kept in Redis is kept for ever', async () => {
   const shared = { name: 'shared', limit: 50, windowSeconds: 60, sharedBy: 'consumer' };

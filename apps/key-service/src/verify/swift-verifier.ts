@@ -95,7 +95,7 @@ export class SwiftVerifier {
     const { record, secret } = opened;
     const spent = spentOf({ limits: record.rateLimits }, reply);
     const nowMs = material.now();
-    const verdict = verdictOf({ record, secret, decision, origin, spent, nowMs });
+    const verdict = verdictOf({ record, secret, decision, origin, spent, cost: 1, nowMs });
     usage.count(question, verdict);
     return JSON.stringify(verdict);
   }

@@ -49,6 +49,7 @@ export function usualOf(entry: CacheEntry, { keyId, record, secret, service }: U
     decision: { code: 'VALID', scopes },
     origin: { source: 'cache', asOfMs, ttlSeconds: 0, isStale: false },
     spent: null,
+    cost: 1,
     nowMs: asOfMs,
   });
   const start = JSON.stringify(verdict).slice(0, -1);

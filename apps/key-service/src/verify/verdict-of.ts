@@ -1,5 +1,6 @@
 import type { Verdict } from '#contracts';
-import type { Decision, KeyRecord, SecretRecord, Superseded } from '#key-core';
+import { exceedsLimits, type Decision } from '#key-core';
+import type { KeyRecord, SecretRecord, Superseded } from '#key-core';
 import { nextRefillMs } from '../quota/next-refill.js';
 import type { Spent } from './spending.js';
 
@@ -42,11 +43,14 @@ export interface Basis {
   origin: Origin;
   /** What was taken from the limits; null where it did not come to that. */
   spent: Spent | null;
+  /** Units that were asked for. */
+  cost: number;
   nowMs: number;
 }
 
 /** The verdict of a decision about a key that the presented secret opens, for a service that the key is granted for. */
-export function verdictOf({ record, secret, decision, origin, spent, nowMs }: Basis): Verdict {
+export function verdictOf(basis: Basis): Verdict {
+  const { record, secret, decision, origin, spent } = basis;
   const code = spent?.refusal ?? decision.code;
   return {
     valid: code === 'VALID',
@@ -58,7 +62,7 @@ export function verdictOf({ record, secret, decision, origin, spent, nowMs }: Ba
     ...(decision.scopes && { scopes: decision.scopes }),
     expiresAt: record.expiresAtMs === null ? null : iso(record.expiresAtMs),
     ...(code === 'VALID' && { metadata: record.metadata as Verdict['metadata'] }),
-    ...(spent && limitsOf(record, spent, nowMs)),
+    ...(spent && limitsOf(basis, spent)),
     ...(decision.superseded && { rotation: rotationOf(decision.superseded) }),
     decision: decisionOf(origin, record.version),
   };
@@ -70,18 +74,27 @@ function rotationOf({ validUntilMs, sinceMs }: Superseded): NonNullable<Verdict[
   return sinceMs === undefined ? rotation : { ...rotation, since: iso(sinceMs) };
 }
 
-function limitsOf({ quota }: KeyRecord, spent: Spent, nowMs: number): Partial<Verdict> {
+function limitsOf(basis: Basis, spent: Spent): Partial<Verdict> {
+  const { quota } = basis.record;
   const told: Partial<Verdict> = {};
   if (spent.states.length > 0) told.rateLimits = spent.states;
-  const refillMs = quota === null ? null : nextRefillMs(quota, nowMs);
+  const refillMs = quota === null ? null : nextRefillMs(quota, basis.nowMs);
   if (quota !== null && spent.quotaLeft !== null) {
     const resetsAt = refillMs === null ? null : iso(refillMs);
     told.quota = { limit: quota.limit, remaining: spent.quotaLeft, resetsAt };
   }
-  const retryMs = spent.refusal === 'QUOTA_EXCEEDED' ? refillMs && refillMs - nowMs : spent.retryMs;
-  if (spent.refusal !== null && retryMs !== null)
-    told.retryAfterSeconds = Math.max(1, Math.ceil(retryMs / 1_000));
-  return told;
+  return spent.refusal === null ? told : { ...told, ...waitOf(basis, spent, refillMs) };
+}
+
+/** What is said of when the same call may pass; nothing where that is never certain. */
+function waitOf(
+  { record, cost, nowMs }: Basis,
+  { refusal, retryMs }: Spent,
+  refillMs: number | null,
+): Partial<Verdict> {
+  if (exceedsLimits(cost, record)) return { costExceedsLimit: true };
+  const waitMs = refusal === 'QUOTA_EXCEEDED' ? refillMs && refillMs - nowMs : retryMs;
+  return waitMs === null ? {} : { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)) };
 }
 
 function decisionOf(

@@ -80,7 +80,7 @@ export class Verifier {
   /** @throws an outage error where neither cache nor store can decide: the caller must answer 503 */
   verify(question: Question): Promise<Verdict> {
     return this.answerTo(question).then((answer) => {
-      const { verdict } = this.told(answer);
+      const { verdict } = this.told(answer, question.cost);
       this.parts.usage.count(question, verdict);
       return verdict;
     });
@@ -88,10 +88,10 @@ export class Verifier {
 
   /** The same without counting it as usage, and with the record that was gone by where the verdict says anything of the key. */
   decideOn(question: Question): Promise<Told> {
-    return this.answerTo(question).then((answer) => this.told(answer));
+    return this.answerTo(question).then((answer) => this.told(answer, question.cost));
   }
 
-  private told(answer: Answer | 'busy' | null): Told {
+  private told(answer: Answer | 'busy' | null, cost: number): Told {
     const nowMs = this.parts.material.now();
     if (answer === null)
       return { verdict: bareRefusal('MALFORMED', this.originOf(nowMs)), record: null };
@@ -100,7 +100,7 @@ export class Verifier {
     // NOT_FOUND is one answer: unknown id, wrong secret, another audience's key
     if (opened === null || opened.decision.code === 'NOT_FOUND')
       return { verdict: bareRefusal('NOT_FOUND', origin), record: null };
-    return { verdict: verdictOf({ ...opened, spent, origin, nowMs }), record: opened.record };
+    return { verdict: verdictOf({ ...opened, spent, origin, cost, nowMs }), record: opened.record };
   }
 
   /**
@@ -111,7 +111,7 @@ export class Verifier {
    */
   async look(question: Omit<Question, 'cost' | 'isDry'>): Promise<OpenedKey | null> {
     const answer = await this.answerTo({ ...question, cost: 0, isDry: true }, false);
-    this.parts.usage.count({ ...question, isDry: false }, this.told(answer).verdict);
+    this.parts.usage.count({ ...question, isDry: false }, this.told(answer, 0).verdict);
     if (answer === 'busy') throw new Error('Too many imported keys are being looked at');
     return answer?.opened?.decision.code === 'VALID' ? answer.opened : null;
   }

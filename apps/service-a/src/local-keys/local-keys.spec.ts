@@ -94,9 +94,15 @@ describe('a service that manages its own keys', () => {
   it('takes as many units as a question says', async () => {
     const rateLimits = [{ name: 'slow', limit: 3, windowSeconds: 3_600 }];
     const { secret: key } = await provision({ rateLimits });
-    const codes = [];
-    for (const cost of [4, 2, 2, 1]) codes.push((await verify({ key, cost })).code);
-    expect(codes).toEqual(['RATE_LIMITED', 'VALID', 'RATE_LIMITED', 'VALID']);
+    const verdicts = [];
+    for (const cost of [4, 2, 2, 1]) verdicts.push(await verify({ key, cost }));
+    expect(verdicts).toMatchObject([
+      { code: 'RATE_LIMITED', costExceedsLimit: true },
+      { code: 'VALID' },
+      { code: 'RATE_LIMITED', retryAfterSeconds: 1_200 },
+      { code: 'VALID' },
+    ]);
+    expect(verdicts[0]).not.toHaveProperty('retryAfterSeconds');
   });
 
   it('rotates the version that If-Match names, and refuses to promise that a repetition does nothing', async () => {

@@ -1,6 +1,7 @@
 import type { Verdict, VerifyBody } from '#contracts';
 import {
   decide,
+  exceedsLimits,
   matchSecret,
   parseKeyText,
   portableDigestOfText,
@@ -73,8 +74,10 @@ export class LocalVerifier {
     const limited = taken.states.length > 0 ? { rateLimits: taken.states } : {};
     if (!taken.isRefused) return { ...verdict, ...limited };
     const { metadata: _, ...refused } = { ...verdict, ...limited };
-    const retryAfterSeconds = taken.retrySeconds;
-    return { ...refused, valid: false, code: 'RATE_LIMITED', retryAfterSeconds };
+    const wait = exceedsLimits(wish.units, record)
+      ? { costExceedsLimit: true as const }
+      : { retryAfterSeconds: taken.retrySeconds };
+    return { ...refused, valid: false, code: 'RATE_LIMITED', ...wait };
   }
 
   /** A key of our form names its id; one that was taken over from elsewhere is found by its digest. */

@@ -1,6 +1,6 @@
 import type { ScopeRequirement, TracedRequest, Verdict } from '#contracts';
 import { addressOf, type KeyQuestion } from './question.js';
-import { problemWith, refusalOf, type RefusalProblem } from './refusals.js';
+import { problemWith, refusalOf, refusalOn, type RefusalProblem } from './refusals.js';
 import { VerificationUnavailable } from './unavailable.js';
 import { headersOf, NO_HEADERS } from './verdict-headers.js';
 
@@ -63,8 +63,9 @@ function isSeveral(key: string | string[] | undefined): boolean {
 
 function answerOf(verdict: Verdict): GuardAnswer {
   const headers = headersOf(verdict);
-  if (verdict.code === 'VALID') return { allowed: true, verdict, headers };
-  return { ...refused(refusalOf(verdict.code), headers), verdict };
+  const { code } = verdict;
+  if (code === 'VALID') return { allowed: true, verdict, headers };
+  return { ...refused(refusalOn({ ...verdict, code }), headers), verdict };
 }
 
 function refused(

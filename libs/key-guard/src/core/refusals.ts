@@ -1,4 +1,10 @@
-import { PROBLEM_OF_REFUSAL, problemOf, type ErrorCode, type Refusal } from '#contracts';
+import {
+  PROBLEM_OF_REFUSAL,
+  problemOf,
+  type ErrorCode,
+  type Refusal,
+  type Verdict,
+} from '#contracts';
 
 type RefusalCode = (typeof PROBLEM_OF_REFUSAL)[Refusal];
 
@@ -26,6 +32,15 @@ const DETAILS = {
 export function refusalOf(code: Refusal): RefusalProblem {
   const errorCode = PROBLEM_OF_REFUSAL[code];
   return problemWith(errorCode, DETAILS[errorCode]);
+}
+
+/** The same for a verdict: one that no wait can change says so. */
+export function refusalOn({ code, costExceedsLimit }: Verdict & { code: Refusal }): RefusalProblem {
+  if (!costExceedsLimit) return refusalOf(code);
+  return problemWith(
+    PROBLEM_OF_REFUSAL[code],
+    'Ask for wider limits; this costs more than they hold',
+  );
 }
 
 /** A problem with its detail. */

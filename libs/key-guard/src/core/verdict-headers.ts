@@ -8,7 +8,7 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
 /**
  * Headers that a protected service adds for a verdict: `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) for its
- * limits and quota, `Retry-After` where it is over one, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) while a
+ * limits and quota, `Retry-After` where it is over one and waiting helps, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) while a
  * superseded secret still passes. `Deprecation` is when it was superseded, and left out where the verdict does not tell.
  */
 export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
@@ -17,7 +17,7 @@ export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
   if (isPlain && code === 'VALID') return NO_HEADERS;
   return {
     ...limitHeaders(verdict),
-    ...(isOverLimit(verdict) && { 'Retry-After': String(waitSecondsOf(verdict)) }),
+    ...(isWaitOfUse(verdict) && { 'Retry-After': String(waitSecondsOf(verdict)) }),
     ...(rotation && rotationHeaders(rotation)),
   };
 }
@@ -51,8 +51,8 @@ function limitHeaders({ rateLimits = [], quota, decision }: Verdict): Record<str
   };
 }
 
-function isOverLimit({ code }: Verdict): boolean {
-  return code === 'RATE_LIMITED' || code === 'QUOTA_EXCEEDED';
+function isWaitOfUse({ code, costExceedsLimit }: Verdict): boolean {
+  return !costExceedsLimit && (code === 'RATE_LIMITED' || code === 'QUOTA_EXCEEDED');
 }
 
 function waitSecondsOf({ retryAfterSeconds, rateLimits = [] }: Verdict): number {
