@@ -8,7 +8,7 @@
 --
 -- The caller names the entry it knows by its tag. Where that is still the entry, the limits are spent at once:
 --   {1, refusal, ms to wait, then remaining and ms to a full bucket of each limit, then what is left of the quota if it is known}
---   refusal: 0, or the number of the limit that refuses, or one more for the quota, or -1 where the lease is short and the store
+--   refusal: 0, or the number of the first limit that refuses (the wait is the longest of all that do), or one more for the quota, or -1 where the lease is short and the store
 --   must be asked for more
 -- `>` and a time in ms for the tag: none is known, and an entry that was read from the store before that time is as good as none.
 -- `*` for the tag spends without looking. Otherwise nothing is spent and the answer is the entry's text, or where there is none of
@@ -96,8 +96,9 @@ local function check(k, a, new_token)
     end
     local slack = math.min(SLACK, unit / 100)
     local over = (taken + cost - limit) * unit - slack
-    if over > 0 and answer[2] == 0 then
-      answer[2], answer[3] = i, math.ceil(over)
+    if over > 0 then
+      answer[2] = answer[2] == 0 and i or answer[2]
+      answer[3] = math.max(answer[3], math.ceil(over))
     end
     buckets[i] = { taken, limit, unit, slack }
   end

@@ -101,6 +101,24 @@ it('a cost above what a limit or the quota ever holds is refused as such, with n
   }
 });
 
+it('the wait that is named is over for every limit that refuses, whichever is named first', async () => {
+  const short = { name: 'short', limit: 1, windowSeconds: 60 };
+  const long = { name: 'long', limit: 1, windowSeconds: 7_200 };
+  const shared = { ...long, name: 'shared', sharedBy: 'consumer' };
+  for (const rateLimits of [
+    [short, long],
+    [long, short],
+    [short, shared],
+    [shared, short],
+  ]) {
+    const { secret } = await seeded.issue({ rateLimits });
+    await replicas.ask(0, { key: secret });
+    const { body } = await replicas.ask(1, { key: secret });
+    expect(body.code).toBe('RATE_LIMITED');
+    expect(body.retryAfterSeconds).toBeGreaterThan(7_000);
+  }
+});
+
 it('nothing that is kept in Redis is kept for ever', async () => {
   const shared = { name: 'shared', limit: 50, windowSeconds: 60, sharedBy: 'consumer' };
   const own = { name: 'own', limit: 40, windowSeconds: 60 };

@@ -38,7 +38,7 @@ export class LocalLimits {
     });
     return {
       refusal: refusing === undefined ? null : 'RATE_LIMITED',
-      retryMs: (refusing?.taken.retryAfterSeconds ?? 0) * 1_000,
+      retryMs: Math.max(0, ...takings.map((one) => one.taken.retryAfterSeconds)) * 1_000,
       states,
       quotaLeft: null,
     };

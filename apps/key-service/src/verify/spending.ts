@@ -33,7 +33,7 @@ export type SpendingRefusal = Extract<VerdictCode, 'RATE_LIMITED' | 'QUOTA_EXCEE
 /** How it went. */
 export interface Spent {
   refusal: SpendingRefusal | null;
-  /** Until the limit that refused may let the call pass; of a quota see its next refill. */
+  /** Until every limit that refused may let the call pass; of a quota see its next refill. */
   retryMs: number;
   /** State of each limit, after it. */
   states: LimitState[];

@@ -2,6 +2,17 @@ import { OwnLimits } from './own-limits.js';
 
 const DAY_MS = 86_400_000;
 
+it('the wait is over for every limit that refuses', () => {
+  const limits = new OwnLimits();
+  const both = [
+    { name: 'short', limit: 1, windowSeconds: 60 },
+    { name: 'long', limit: 1, windowSeconds: 7_200 },
+  ];
+  const take = () => limits.take('key_1', both, { units: 1, isDry: false }, 1_800_000_000_000);
+  expect(take().retrySeconds).toBe(0);
+  expect(take().retrySeconds).toBe(7_200);
+});
+
 it('a limit that was shortened, or whose clock was set back, is free again after one window', () => {
   const limits = new OwnLimits();
   let nowMs = 1_800_000_000_000;

@@ -6,6 +6,7 @@ const MAX_BUCKETS = 100_000;
 /** How taking from limits went. */
 export interface Taken {
   isRefused: boolean;
+  /** Until none refuses, 0 where none does. */
   retrySeconds: number;
   states: LimitState[];
 }
@@ -35,7 +36,7 @@ export class OwnLimits {
     }
     return {
       isRefused: refusing !== undefined,
-      retrySeconds: refusing?.taken.retryAfterSeconds ?? 0,
+      retrySeconds: Math.max(0, ...takings.map((one) => one.taken.retryAfterSeconds)),
       states: takings.map(({ limit, taken: { remaining, resetSeconds } }) => ({
         ...{ name: limit.name, limit: limit.limit, remaining, resetSeconds },
       })),
