@@ -36,12 +36,13 @@ export interface OpenImport {
  * The import of a service and source, made where there is none, its service locked against other imports until the end of the
  * transaction.
  *
- * @throws ConflictException where the source is there with another scheme, or its pepper is missing
+ * @throws ConflictException where the source is there with another scheme, or its pepper is missing, and where its keys would move the
+ *   service back
  */
 export async function openImport(work: Work, body: CreateImportBody): Promise<OpenImport> {
   const { manager, material } = work;
   const { service, source } = body;
-  await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 7259310))`, [service]);
+  await lockImports(manager, service);
   const found = await findImport(manager, 'service = $1 AND source = $2', [service, source]);
   const digest = createHash('sha256').update(canonicalJson(body.scheme)).digest();
   if (found === null) return makeImport(work, body, digest);
@@ -49,7 +50,13 @@ export async function openImport(work: Work, body: CreateImportBody): Promise<Op
     throw conflict(`The source ${source} was begun with another scheme; use another source`);
   const pepper = material.peppers.get(found.pepper_version);
   if (pepper === undefined) throw conflict('The pepper that this source was begun with is missing');
+  mayBegin(found.mode, await modeOfService(manager, service), `source ${source}`);
   return { row: found, secrets: importSecretsOf(pepper), isNew: false };
+}
+
+/** Locks which side counts for a service, and its imports, against others until the end of the transaction. */
+export async function lockImports(manager: EntityManager, service: string): Promise<void> {
+  await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 7259310))`, [service]);
 }
 
 /** One import, or null. */
@@ -106,7 +113,9 @@ async function makeImport(
   { service, source, mode: wanted, scheme }: CreateImportBody,
   digest: Buffer,
 ): Promise<OpenImport> {
-  const mode = wanted ?? (await modeOfService(manager, service)) ?? 'shadow';
+  const present = await modeOfService(manager, service);
+  const mode = wanted ?? present ?? 'shadow';
+  mayBegin(mode, present, 'new import');
   const { version, bytes } = material.peppers.current;
   const secrets = importSecretsOf(bytes);
   const id = `imp_${randomId(material.random)}`;
@@ -123,6 +132,15 @@ async function makeImport(
     [id, service, source, mode, sealed, digest, scheme.algorithm, version, at, by.actor],
   );
   return { row: row!, secrets, isNew: true };
+}
+
+/** An import says which side counts for all of its service as soon as it has keys: to go back is a call of its own. */
+function mayBegin(mode: ImportMode, present: ImportMode | null, what: string): void {
+  if (present === null || presentMode([mode, present]) === present) return;
+  throw conflict(
+    `The service is in ${present}, and a ${what} in ${mode} would move it back; leave mode out, or move on or back with ` +
+      'PATCH /v1/imports/{id}',
+  );
 }
 
 async function modeOfService(manager: EntityManager, service: string): Promise<ImportMode | null> {

@@ -7,6 +7,7 @@ import type {
   Key,
   KeyImport,
   ParityReport,
+  Problem,
   RotatedKey,
   VerifyBody,
 } from '#contracts';
@@ -505,9 +506,9 @@ describe('the side that counts', () => {
     const text = foreignText('shadow');
     const { results, import: made } = await importKeys({
       source: 'shadowed',
-      mode: 'shadow',
       items: [itemOf(text)],
     });
+    await move(made.id, 'shadow');
     const keyId = results[0]!.keyId!;
     await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
     await expect(verdictOn({ key: text, dryRun: true })).resolves.toMatchObject({
@@ -517,7 +518,7 @@ describe('the side that counts', () => {
     await expect(upgradesOf(keyId)).resolves.toBe(0);
     await expect(stateOf('service-a')).resolves.toEqual({ service: 'service-a', mode: 'shadow' });
 
-    await expect(move(made.id, 'dual')).resolves.toMatchObject({ mode: 'dual', version: 2 });
+    await expect(move(made.id, 'dual')).resolves.toMatchObject({ mode: 'dual', version: 3 });
     await expect(codeOf(text)).resolves.toBe('VALID');
     await expect(upgradesOf(keyId)).resolves.toBe(1);
     await move(made.id, 'shadow');
@@ -572,16 +573,25 @@ describe('the side that counts', () => {
     expect(told).toMatch(/event: reset/);
   });
 
-  it('is not moved by an import whose items have all failed', async () => {
+  it('is not moved back by an import that is begun, nor by keys of one that had none', async () => {
     const scheme = { algorithm: 'sha256', shape: { prefix: 'old_' } };
-    const importOne = (source: string, mode: string, hash: string) => {
+    const importOne = (source: string, mode?: string, hash = sha256(source)) => {
       const items = [{ ...itemOf(foreignText(source), hash), scopes: ['things:read'] }];
       return post('/v1/imports', { service: 'service-kept', source, mode, scheme, items });
     };
     await post('/v1/services', { slug: 'service-kept', scopes: ['things:read'] });
-    expect((await importOne('good', 'cutover', sha256('x'))).body).toMatchObject({ created: 1 });
-    expect((await importOne('bad', 'shadow', 'zz')).body).toMatchObject({ created: 0, failed: 1 });
+    const first = (await importOne('good', 'dual')).body as ImportedKeys;
+    expect((await importOne('bad', 'dual', 'zz')).body).toMatchObject({ created: 0, failed: 1 });
+    await move(first.import.id, 'cutover');
     await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'cutover' });
+    for (const refused of [await importOne('late', 'shadow'), await importOne('bad', 'dual')]) {
+      expect(problemIn(refused)).toEqual({ status: 409, code: 'CONFLICT' });
+      expect((refused.body as Problem).detail).toContain('PATCH /v1/imports/{id}');
+      await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'cutover' });
+    }
+    expect((await importOne('late', 'cutover')).body).toMatchObject({ created: 1 });
+    await move(first.import.id, 'dual');
+    await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'dual' });
   });
 
   it('is compared with the other by what the service reports, once a batch', async () => {

@@ -19,7 +19,7 @@ import type { Work } from '../keys/work.js';
 import { Stores } from '../stores.js';
 import { importKeys } from './import-keys.js';
 import { ImportRules } from './import-rules.js';
-import { findImport, showImports } from './import-store.js';
+import { findImport, lockImports, showImports } from './import-store.js';
 import { forgetParity, readParity } from './parity.js';
 
 /** Keys that come from elsewhere, and which side counts for them. */
@@ -65,8 +65,13 @@ export class Imports {
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
   ): Promise<KeyImport> {
     const { result } = await this.idempotency.run(null, async (manager) => {
-      const before = await findImport(manager, 'id = $1', [id]);
-      if (before === null || !maySee(by, [before.service])) throw noImport(id);
+      const [{ service } = { service: null }] = await showImports(manager, {
+        ...{ id, services: by.services },
+      });
+      if (service === null) throw noImport(id);
+      // before the row, as who imports does
+      await lockImports(manager, service);
+      const before = (await findImport(manager, 'id = $1', [id]))!;
       checkVersion(ifMatch, before.version);
       if (before.mode !== mode) {
         await this.write(manager, id, mode);
