@@ -12,5 +12,6 @@ export * from './peppers.js';
 export * from './policy.js';
 export * from './record.js';
 export * from './record-codec.js';
+export { RecordParts } from './record-parts.js';
 export * from './scopes.js';
 export * from './take-units.js';

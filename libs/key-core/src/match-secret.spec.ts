@@ -20,7 +20,7 @@ function digestsOf(text: string, versions: readonly number[] = [0, 1, 2]) {
 }
 
 function secretOf(text: string, pepperVersion: number, number = 1) {
-  const digest = digestKey(peppers.get(pepperVersion)!, text);
+  const digest = digestKey(peppers.get(pepperVersion)!, text).toString('base64');
   return exampleSecret({ number, digest, pepperVersion, validUntilMs: number === 1 ? 5 : null });
 }
 

@@ -26,7 +26,7 @@ export function matchSecret(
     if (!digests.has(version)) digests.set(version, digestFor(version));
     const digest = digests.get(version);
     if (digest === undefined) missing = version;
-    else if (sameDigest(digest, secret.digest)) match = secret;
+    else if (sameDigest(digest, Buffer.from(secret.digest, 'base64'))) match = secret;
   }
   if (match === null && missing !== null) throw new UnknownPepper(missing);
   return match;

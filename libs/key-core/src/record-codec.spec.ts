@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { decodeRecord, encodeRecord } from './record-codec.js';
+import { RecordParts } from './record-parts.js';
 import { exampleRecord, someRecord } from './testing.js';
 
 describe('decodeRecord', () => {
@@ -13,6 +14,28 @@ describe('decodeRecord', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('reads every record as it was written, whichever others were read before it', () => {
+    const parts = new RecordParts();
+    fc.assert(
+      fc.property(someRecord, (record) => {
+        expect(decodeRecord(encodeRecord(record), parts)).toEqual(record);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('holds once what two records have in common', () => {
+    const parts = new RecordParts();
+    const limit = { name: 'default', limit: 5, windowSeconds: 60 };
+    const read = (changed: object) => decodeRecord(encodeRecord(exampleRecord(changed)), parts);
+    const [one, other] = [read({ rateLimits: [limit] }), read({ keyId: 'key_other' })];
+    expect(other.grants).toBe(one.grants);
+    expect(other.ipAllowlist).toBe(one.ipAllowlist);
+    expect(other.metadata).toBe(one.metadata);
+    expect(other.rateLimits).toEqual([]);
+    expect(read({ rateLimits: [{ ...limit }] }).rateLimits).toBe(one.rateLimits);
   });
 
   it('reads what this version of Keyward writes', () => {

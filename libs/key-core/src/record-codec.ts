@@ -1,5 +1,6 @@
 import type { Environment } from '#contracts';
 import type { KeyRecord, KeyState, QuotaRecord } from './record.js';
+import { RecordParts, type PackedGrant, type PackedLimit } from './record-parts.js';
 
 /** First number of the array: raised when its members change, so that an older entry is read as none at all. */
 const FORMAT = 3;
@@ -14,8 +15,8 @@ type Packed = [
   state: KeyState,
   notBeforeMs: number | null,
   expiresAtMs: number | null,
-  grants: [service: string, scopes: string[]][],
-  rateLimits: [name: string, limit: number, windowSeconds: number, isShared: 0 | 1][],
+  grants: PackedGrant[],
+  rateLimits: PackedLimit[],
   quota: QuotaRecord | null,
   ipAllowlist: string[],
   metadata: Record<string, unknown>,
@@ -54,7 +55,7 @@ export function encodeRecord(record: KeyRecord): string {
     record.metadata,
     record.secrets.map((one) => [
       one.number,
-      one.digest.toString('base64'),
+      one.digest,
       one.pepperVersion,
       one.issuedAtMs,
       one.validUntilMs,
@@ -68,33 +69,29 @@ export function encodeRecord(record: KeyRecord): string {
  * The record that {@link encodeRecord} wrote. Check where the text comes from first: of its members only number and format
  * are looked at.
  *
+ * @param parts what it may have in common with others that are read with the same: never change a record that was read
  * @throws Error for any other text, that of another format included; treat it as a miss
  */
-export function decodeRecord(text: string): KeyRecord {
+export function decodeRecord(text: string, parts = new RecordParts()): KeyRecord {
   const packed = readPacked(text);
   return {
     keyId: packed[1],
     version: packed[2],
-    consumer: packed[3],
+    consumer: parts.consumers.of(packed[3]),
     consumerEnabled: packed[4] === 1,
     environment: packed[5],
     state: packed[6],
     notBeforeMs: packed[7],
     expiresAtMs: packed[8],
-    grants: packed[9].map(([service, scopes]) => ({ service, scopes })),
-    rateLimits: packed[10].map(([name, limit, windowSeconds, isShared]) => ({
-      name,
-      limit,
-      windowSeconds,
-      ...(isShared === 1 && { sharedBy: 'consumer' as const }),
-    })),
+    grants: parts.grants.of(packed[9]),
+    rateLimits: parts.limits.of(packed[10]),
     quota: packed[11],
-    ipAllowlist: packed[12],
-    metadata: packed[13],
+    ipAllowlist: parts.addresses.of(packed[12]),
+    metadata: parts.metadata(packed[13]),
     secrets: packed[14].map(
       ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
         number,
-        digest: Buffer.from(digest, 'base64'),
+        digest,
         pepperVersion,
         issuedAtMs,
         validUntilMs,

@@ -4,8 +4,8 @@ import type { Environment, Grant, Quota, RateLimit } from '#contracts';
 export interface SecretRecord {
   /** 1 for the first secret of the key, one more with each rotation. */
   number: number;
-  /** HMAC-SHA-256 of the whole text, 32 bytes. */
-  digest: Buffer;
+  /** HMAC-SHA-256 of the whole text, in base64: half of what 32 bytes take in a buffer of their own. */
+  digest: string;
   pepperVersion: number;
   /** When it was made. */
   issuedAtMs: number;

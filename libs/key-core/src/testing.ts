@@ -21,7 +21,7 @@ export function seededBytes(seed: string): (bytes: number) => Buffer {
 export function exampleSecret(changed: Partial<SecretRecord> = {}): SecretRecord {
   return {
     number: 1,
-    digest: createHash('sha256').update('example').digest(),
+    digest: createHash('sha256').update('example').digest('base64'),
     pepperVersion: 1,
     issuedAtMs: NOW_MS - 1_000,
     validUntilMs: null,
@@ -64,7 +64,9 @@ const someTime = fc.option(fc.integer({ min: NOW_MS - 5, max: NOW_MS + 5 }));
 /** Secrets of every kind. */
 export const someSecret: fc.Arbitrary<SecretRecord> = fc.record({
   number: fc.integer({ min: 1, max: 1_000 }),
-  digest: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
+  digest: fc
+    .uint8Array({ minLength: 32, maxLength: 32 })
+    .map((bytes) => Buffer.from(bytes).toString('base64')),
   pepperVersion: fc.integer({ min: 1, max: 4 }),
   issuedAtMs: fc.integer({ min: NOW_MS - 5, max: NOW_MS }),
   validUntilMs: someTime,

@@ -20,7 +20,7 @@ export interface UsageCount {
 /** What is to be counted of one verification. Who gives the same object again is counted without a look-up. */
 export interface Counted extends Omit<UsageCount, 'minute' | 'count' | 'lastMs'> {
   /** Where it was counted last. */
-  last?: HeldCount;
+  last?: HeldCount | undefined;
 }
 
 /** A count, and whether it is still in the buffer. */

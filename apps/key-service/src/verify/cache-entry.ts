@@ -1,5 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { decodeRecord, encodeRecord, type KeyRecord } from '#key-core';
+import { decodeRecord, encodeRecord, type KeyRecord, type RecordParts } from '#key-core';
+import { inOnePiece } from './in-one-piece.js';
 
 /** A record as it stands in the cache. */
 export interface CacheEntry {
@@ -23,8 +24,17 @@ export function sealEntry(macKey: Buffer, keyId: string, entry: Omit<CacheEntry,
   return `${entry.version}:${entry.epoch}:${macOf(macKey, keyId, entry, body)}:${body}`;
 }
 
-/** The entry that a text holds, or null for a marker, for one that was not sealed with this key for this id, and for another format. */
-export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEntry | null {
+/**
+ * The entry that a text holds, or null for a marker, for one that was not sealed with this key for this id, and for another format.
+ *
+ * @param parts of the records that were read before
+ */
+export function openEntry(
+  macKey: Buffer,
+  keyId: string,
+  text: string,
+  parts: RecordParts,
+): CacheEntry | null {
   const match = /^(\d+):(\d+):([\w-]{43}):((\d+)\|(.*))$/s.exec(text);
   if (match === null) return null;
   const [, version, epoch, mac, body, asOf, record] = match as unknown as string[];
@@ -33,10 +43,11 @@ export function openEntry(macKey: Buffer, keyId: string, text: string): CacheEnt
     return null;
   try {
     return {
-      ...head,
-      record: record === '' ? null : decodeRecord(record!),
+      record: record === '' ? null : decodeRecord(record!, parts),
+      version: head.version,
+      epoch: head.epoch,
       asOfMs: Number(asOf),
-      tag: text.slice(0, text.length - body!.length),
+      tag: inOnePiece(text.slice(0, text.length - body!.length)),
     };
   } catch {
     return null;

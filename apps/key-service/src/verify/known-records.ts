@@ -31,7 +31,8 @@ export class KnownRecords {
 
   remember(keyId: string, entry: CacheEntry): void {
     this.entries.delete(keyId);
-    this.entries.set(keyId, entry);
+    // the record's own text of the id, as one copy is enough
+    this.entries.set(entry.record?.keyId ?? keyId, entry);
     if (this.entries.size > MAX_KNOWN) this.entries.delete(this.entries.keys().next().value!);
   }
 

@@ -23,7 +23,7 @@ function recordOf({ keyId, text }: { keyId: string; text: string }, number = 1):
     quota: null,
     ipAllowlist: [],
     metadata: {},
-    secrets: [{ ...secret, isEnded: false }],
+    secrets: [{ ...secret, digest: secret.digest.toString('base64'), isEnded: false }],
   };
 }
 

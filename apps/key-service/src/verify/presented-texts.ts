@@ -55,11 +55,11 @@ export class PresentedTexts {
 
   /** The secret of a record that a presented key is, or null. @throws UnknownPepper where it cannot be compared */
   secretIn(record: KeyRecord | null, key: PresentedKey & Partial<OwnKey>): SecretRecord | null {
-    const { keyId, digest, before } = key;
+    const { digest, before } = key;
     if (record !== null && before?.record === record) return before.secret;
     const secret = secretIn(record, key, this.peppers);
     if (digest !== undefined && record !== null && secret !== null)
-      this.remember(digest, { keyId, record, secret, usual: null });
+      this.remember(digest, { keyId: record.keyId, record, secret, usual: null });
     return secret;
   }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { KeyRecord } from '#key-core';
+import { RecordParts, type KeyRecord } from '#key-core';
 import { cacheNames } from '../changes/marker.js';
 import { LEASE_TTL_MS, leaseName } from '../quota/lease.js';
 import type { Taken } from '../quota/quota-balance.js';
@@ -43,6 +43,7 @@ export interface RecordCacheOptions {
 export class RecordCache {
   private readonly line: CheckLine;
   private readonly fillScript: Script;
+  private readonly parts = new RecordParts();
 
   constructor(
     private readonly link: RedisLink,
@@ -138,7 +139,7 @@ export class RecordCache {
 
   private read({ keyId, spending }: Ask, reply: CheckReply): CacheAnswer {
     if (typeof reply === 'string') {
-      const entry = openEntry(this.options.macKey, keyId, reply);
+      const entry = openEntry(this.options.macKey, keyId, reply, this.parts);
       return entry === null ? { kind: 'forged' } : { kind: 'entry', entry };
     }
     return reply[0] === 0

@@ -189,7 +189,7 @@ function recordOf(keyId: string, row: Row): KeyRecord {
     secrets: (row.secrets ?? []).map(
       ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
         number,
-        digest: Buffer.from(digest, 'base64'),
+        digest,
         pepperVersion,
         issuedAtMs,
         validUntilMs,

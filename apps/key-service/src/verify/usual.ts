@@ -2,6 +2,7 @@ import type { KeyRecord, SecretRecord } from '#key-core';
 import type { Counted } from '../usage/usage-buffer.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { CheckCall, SpentReply } from './check-line.js';
+import { inOnePiece } from './in-one-piece.js';
 import { callOf } from './record-cache.js';
 import { verdictOf } from './verdict-of.js';
 
@@ -55,17 +56,27 @@ export function usualOf(entry: CacheEntry, { keyId, record, secret, service }: U
   const start = JSON.stringify(verdict).slice(0, -1);
   const limits = record.rateLimits.map(({ name, limit }, i) => {
     const before = i === 0 ? `${start},"rateLimits":[` : ',';
-    return `${before}{"name":${JSON.stringify(name)},"limit":${limit},"remaining":`;
+    return inOnePiece(`${before}{"name":${JSON.stringify(name)},"limit":${limit},"remaining":`);
   });
   const { source, asOf, version } = decision;
+  const before = `${limits.length === 0 ? start : ']'},"decision":{"source":"${source}","asOf":"${asOf}","ttlSeconds":`;
+  const { names, args } = callOf({ keyId, tag, epoch, spending });
   return {
     service,
     entry,
-    call: callOf({ keyId, tag, epoch, spending }),
-    counted: { keyId, secretNumber: secret.number, superseded: false, service, code: 'VALID' },
+    // copies have no room to grow
+    call: { names: names.slice(), args: args.slice() },
+    counted: {
+      keyId,
+      secretNumber: secret.number,
+      superseded: false,
+      service,
+      code: 'VALID',
+      last: undefined,
+    },
     limits,
-    decision: `${limits.length === 0 ? start : ']'},"decision":{"source":"${source}","asOf":"${asOf}","ttlSeconds":`,
-    end: `,"version":${version}}}`,
+    decision: inOnePiece(before),
+    end: inOnePiece(`,"version":${version}}}`),
   };
 }
 

@@ -97,7 +97,7 @@ export function recordOf(row: LocalRow): KeyRecord {
     metadata: row.metadata,
     secrets: row.secrets.map((secret) => ({
       number: secret.number,
-      digest: Buffer.from(secret.digest, 'base64'),
+      digest: secret.digest,
       pepperVersion: secret.pepper_version,
       issuedAtMs: secret.created_ms,
       validUntilMs: secret.until_ms,

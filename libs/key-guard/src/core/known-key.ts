@@ -134,7 +134,7 @@ function rotationOn(since: string | null, untilMs: number): NonNullable<Verdict[
   return since === null ? rotation : { ...rotation, since };
 }
 
-const NO_DIGEST = Buffer.alloc(0);
+const NO_DIGEST = '';
 
 function timeOf(text: string | null | undefined): number | null {
   return text === null || text === undefined ? null : Date.parse(text);
