@@ -12,7 +12,7 @@ describe('usage over two replicas', () => {
 
   const counted = async (keyId: string) => {
     const [row] = await cluster.sql<{ count: number }>(
-      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_minute WHERE key_id = $1',
+      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_by_minute WHERE key_id = $1',
       [keyId],
     );
     return row!.count;

@@ -162,7 +162,7 @@ test('a replica that is killed loses what it counted since it last wrote, and no
   const before = await writers();
   const written = async () => {
     const [row] = await cluster.sql<{ count: number }>(
-      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_minute WHERE key_id = $1',
+      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_by_minute WHERE key_id = $1',
       [key.id],
     );
     return row!.count;

@@ -54,7 +54,7 @@ test('replicas that are restarted one after the other are missed by nobody: no e
   expect(Math.min(done.verifications, done.changes)).toBeGreaterThan(10);
   await until('every use to be counted', async () => {
     const [row] = await cluster.sql<{ count: number }>(
-      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_minute WHERE key_id = $1',
+      'SELECT coalesce(sum(count), 0)::int AS count FROM keys.usage_by_minute WHERE key_id = $1',
       [key.id],
     );
     return row!.count === done.verifications;

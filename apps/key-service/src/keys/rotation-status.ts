@@ -17,6 +17,7 @@ const HOUR_MS = 3_600_000;
  * - the new secret has been used since, or the old one never was: a job that runs once a night says nothing in five minutes
  * - every process that counts has written its counts within the last minute; one that has been silent for the grace and those
  *   five minutes has none left that could matter. What a guard has decided by itself and not reported is not known.
+ * - nothing that was written is older than a minute and not yet among the keys' last uses
  *
  * @param graceSeconds how long a process may go on verifying while PostgreSQL does not answer
  * @throws NotFoundException as {@link findKey}
@@ -27,6 +28,8 @@ export async function rotationStatus(
   graceSeconds: number,
 ): Promise<RotationStatus> {
   await findKey(work.manager, id, work.by);
+  // before anything that is written is read
+  const isWritten = await isAllWritten(work, graceSeconds);
   const [current, previous] = await lastSecrets(work, id);
   if (!current || !previous) return { previous: null, safeToRetire: true };
   const nowMs = work.material.now();
@@ -38,9 +41,10 @@ export async function rotationStatus(
     },
     safeToRetire:
       hasEnded(previous, nowMs) ||
-      (current.createdAt.getTime() <= nowMs - QUIET_MS &&
+      (isWritten &&
+        current.createdAt.getTime() <= nowMs - QUIET_MS &&
         (current.lastUsedAt !== null || previous.lastUsedAt === null) &&
-        (await isQuiet(work, previous, { nowMs, graceSeconds }))),
+        !(await isInUse(work, previous, nowMs))),
   };
 }
 
@@ -58,24 +62,23 @@ async function usesSince(
   return row!.uses;
 }
 
-/** Asks whether all is written before it asks what is. */
-async function isQuiet(
-  { manager }: Work,
-  previous: SecretEntity,
-  { nowMs, graceSeconds }: { nowMs: number; graceSeconds: number },
-): Promise<boolean> {
-  const [writers] = await manager.query<{ written: boolean | null }[]>(
-    `SELECT bool_and(counted_to > clock_timestamp() - make_interval(secs => $1)) AS written FROM keys.usage_writer
-     WHERE counted_to > clock_timestamp() - make_interval(secs => $2)`,
+async function isAllWritten({ manager }: Work, graceSeconds: number): Promise<boolean> {
+  const [row] = await manager.query<{ written: boolean | null }[]>(
+    `SELECT bool_and(counted_to > clock_timestamp() - make_interval(secs => $1)) AND NOT EXISTS (
+       SELECT FROM keys.usage_journal WHERE at < clock_timestamp() - make_interval(secs => $1)) AS written
+     FROM keys.usage_writer WHERE counted_to > clock_timestamp() - make_interval(secs => $2)`,
     [LATE_SECONDS, graceSeconds + QUIET_MS / 1_000],
   );
-  if (writers!.written !== true) return false;
+  return row!.written === true;
+}
+
+async function isInUse({ manager }: Work, previous: SecretEntity, nowMs: number): Promise<boolean> {
   // a minute counts as its last moment
   const since = new Date(nowMs - QUIET_MS - 60_000);
-  const [uses] = await manager.query<{ found: boolean }[]>(
-    `SELECT EXISTS (SELECT FROM keys.usage_minute WHERE key_id = $1 AND at > $3
+  const [row] = await manager.query<{ found: boolean }[]>(
+    `SELECT EXISTS (SELECT FROM keys.usage_by_minute WHERE key_id = $1 AND at > $3
        AND (secret = $2 OR (secret = 0 AND superseded))) AS found`,
     [previous.keyId, previous.number, since],
   );
-  return !uses!.found;
+  return row!.found;
 }

@@ -30,6 +30,10 @@ const rotated = async (overlapSeconds: number, over = {}) => {
 };
 const statusOf = async (id: string) => {
   await management.app.get(Usage).flush();
+  await management.app.get(Usage).fold();
+  return readStatus(id);
+};
+const readStatus = async (id: string) => {
   const { body } = await management.call('get', `/v1/keys/${id}/rotation`, world.admin);
   return body as RotationStatus;
 };
@@ -129,6 +133,20 @@ describe('the status of a rotation', () => {
     await silentFor(590);
     expect((await statusOf(id)).safeToRetire).toBe(false);
     await silentFor(610);
+    expect((await statusOf(id)).safeToRetire).toBe(true);
+  });
+
+  test('is never safe while something that was written is not yet among the last uses', async () => {
+    const { id } = await rotated(3_600);
+    laterBy(600_000);
+    expect((await statusOf(id)).safeToRetire).toBe(true);
+    const { owner } = management.postgres;
+    await owner.query(`UPDATE keys.usage_fold SET next_at = now() + interval '1 hour'`);
+    await owner.query(
+      `INSERT INTO keys.usage_journal (at, minutes, services, secrets, superseded, codes, kinds, key_ids, counts, lasts)
+       VALUES (now() - interval '61 seconds', '{1}', '{service-a}', '{1}', '{f}', '{VALID}', '{1}', '{key_of_another}', '{1}', '{0}')`,
+    );
+    expect((await readStatus(id)).safeToRetire).toBe(false);
     expect((await statusOf(id)).safeToRetire).toBe(true);
   });
 });

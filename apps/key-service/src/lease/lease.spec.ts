@@ -150,7 +150,7 @@ describe('permits', () => {
     const unknown = async () => {
       await Promise.all(replicas.apps.map((app) => app.get(Usage).flush()));
       const counted =
-        'SELECT coalesce(sum(count), 0)::int AS uses FROM keys.usage_minute WHERE code = $1';
+        'SELECT coalesce(sum(count), 0)::int AS uses FROM keys.usage_by_minute WHERE code = $1';
       const [row] = await replicas.postgres.owner.query<{ uses: number }[]>(counted, ['MALFORMED']);
       return row!.uses;
     };

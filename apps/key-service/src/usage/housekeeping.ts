@@ -48,7 +48,7 @@ export class Housekeeping {
       await partitions.keep(nowMs);
       this.partitionsAtMs = performance.now();
     }
-    const cover = (ms: number) => partitions.cover(ms, ms);
+    const cover = (ms: number) => partitions.cover(ms);
     while (!this.isStopped && (await rollUpNext(pool, nowMs, cover)));
     await pool.query(FORGET);
   }

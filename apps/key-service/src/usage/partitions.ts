@@ -10,11 +10,9 @@ export class Partitions {
 
   constructor(private readonly pool: Pool) {}
 
-  /** Makes sure that counts of the days of both times can be written; asks PostgreSQL once a day. */
-  async cover(firstMs: number, lastMs: number): Promise<void> {
-    for (const ms of [firstMs, lastMs]) {
-      if (!this.days.has(dayOf(ms))) await this.keep(ms);
-    }
+  /** Makes sure that counts of a time's day can be written; asks PostgreSQL once a day. */
+  async cover(ms: number): Promise<void> {
+    if (!this.days.has(dayOf(ms))) await this.keep(ms);
   }
 
   /** Asks PostgreSQL again the next time. */

@@ -5,7 +5,7 @@ import type { Principal } from '../access/principal.js';
 import { findKey } from '../keys/find-key.js';
 
 const PERIODS = {
-  minute: { ms: 60_000, from: 'keys.usage_minute', byDefault: 60 },
+  minute: { ms: 60_000, from: 'keys.usage_by_minute', byDefault: 60 },
   hour: { ms: 3_600_000, from: 'keys.usage_by_hour', byDefault: 48 },
   day: { ms: 86_400_000, from: 'keys.usage_by_day', byDefault: 30 },
 } as const satisfies Record<Granularity, { ms: number; from: string; byDefault: number }>;

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryConfig } from 'pg';
-import { HOUR_LOCKS } from './write-counts.js';
+import { HOUR_LOCKS } from './fold.js';
 
 /** Held by who rolls up, to the end of each step; any number of the platform's own. */
 const LEADER_LOCK = 7_259_310_043;

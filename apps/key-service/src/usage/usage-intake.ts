@@ -1,8 +1,7 @@
 import type { Pool } from 'pg';
 import type { TakenUsage, UsageBatch, UsageEntry } from '#contracts';
+import { writeGuardBatch } from './journal.js';
 import type { UsageCount } from './usage-buffer.js';
-import type { Usage } from './usage.js';
-import { spanOf, writeGuardBatch } from './write-counts.js';
 
 const MINUTE_MS = 60_000;
 const OLDEST_MS = 3_600_000;
@@ -12,7 +11,6 @@ const AHEAD_MS = MINUTE_MS;
 /** What the intake works with. */
 export interface UsageIntakeParts {
   pool: Pool;
-  usage: Usage;
   /** Milliseconds since 1970. */
   now: () => number;
 }
@@ -28,22 +26,16 @@ export class UsageIntake {
    * @throws an outage error where PostgreSQL does not answer; the guard may send the same batch again
    */
   async take(service: string, { batchId, entries }: UsageBatch): Promise<TakenUsage> {
-    const { pool, usage, now } = this.parts;
+    const { pool, now } = this.parts;
     const nowMs = now();
     const timely = entries.filter(({ minute }) => isTimely(Date.parse(minute), nowMs));
     const known = await granted(pool, service, timely);
     const counts = timely
       .filter((one) => known.has(one.keyId))
       .map((entry) => countOf(entry, service, nowMs));
-    if (counts.length > 0) {
-      const { firstMs, lastMs } = spanOf(counts);
-      await usage.partitions.cover(firstMs, lastMs);
-    }
     const accepted = counts.length;
     const batch = { service, id: batchId, counts, accepted, ignored: entries.length - accepted };
-    const taken = await writeGuardBatch(pool, batch);
-    usage.lastUsed.note(counts);
-    return taken;
+    return writeGuardBatch(pool, batch);
   }
 }
 

@@ -12,7 +12,9 @@ import type { KeyServiceEnv } from '../config.js';
 import { createPool, databaseUrlOf } from '../database.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { LOG } from '../tokens.js';
+import { Fold } from './fold.js';
 import { Housekeeping } from './housekeeping.js';
+import { Partitions } from './partitions.js';
 import { UsageController } from './usage.controller.js';
 import { UsageIntake } from './usage-intake.js';
 import { Usage } from './usage.js';
@@ -38,30 +40,35 @@ export class UsageModule implements OnApplicationBootstrap, OnApplicationShutdow
       useFactory: (log: Logger) =>
         createPool(databaseUrlOf(env), CONNECTIONS, log, { statementMs: STATEMENT_MS }),
     };
+    const partitions = {
+      provide: Partitions,
+      inject: [USAGE_POOL],
+      useFactory: (pool: Pool) => new Partitions(pool),
+    };
     const usage = {
       provide: Usage,
-      inject: [USAGE_POOL, KEY_MATERIAL, LOG],
-      useFactory: (pool: Pool, material: KeyMaterial, log: Logger) =>
-        new Usage({ pool, log, now: () => material.now() }),
+      inject: [USAGE_POOL, Partitions, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, ...[partitions, material, log]: [Partitions, KeyMaterial, Logger]) =>
+        new Usage({ pool, fold: new Fold(pool, partitions), log, now: () => material.now() }),
     };
     const housekeeping = {
       provide: Housekeeping,
-      inject: [USAGE_POOL, Usage, KEY_MATERIAL, LOG],
-      useFactory: (pool: Pool, { partitions }: Usage, material: KeyMaterial, log: Logger) =>
+      inject: [USAGE_POOL, Partitions, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, ...[partitions, material, log]: [Partitions, KeyMaterial, Logger]) =>
         new Housekeeping({ pool, log, partitions, now: () => material.now() }),
     };
     const intake = {
       provide: UsageIntake,
-      inject: [USAGE_POOL, Usage, KEY_MATERIAL],
-      useFactory: (pool: Pool, usage: Usage, material: KeyMaterial) =>
-        new UsageIntake({ pool, usage, now: () => material.now() }),
+      inject: [USAGE_POOL, KEY_MATERIAL],
+      useFactory: (pool: Pool, material: KeyMaterial) =>
+        new UsageIntake({ pool, now: () => material.now() }),
     };
     return {
       module: UsageModule,
       global: true,
       imports: [AccessModule],
       controllers: [UsageController],
-      providers: [pool, usage, housekeeping, intake],
+      providers: [pool, partitions, usage, housekeeping, intake],
       exports: [usage, intake],
     };
   }

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { TakenUsage, UsageEntry, UsageReport } from '#contracts';
+import type { Pool } from 'pg';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { Housekeeping } from './housekeeping.js';
 import { LOG } from '../tokens.js';
+import { Fold } from './fold.js';
+import { writeBatch } from './journal.js';
+import { Partitions } from './partitions.js';
 import { Usage } from './usage.js';
 import { USAGE_POOL } from './usage.module.js';
 
@@ -22,6 +26,11 @@ afterEach(() => {
 
 const usage = () => management.app.get(Usage);
 const housekeeping = () => management.app.get(Housekeeping);
+/** Writes what was counted, and adds it to the minutes and to the keys. */
+const flush = async () => {
+  await usage().flush();
+  await usage().fold();
+};
 const at = (time: string) => {
   management.material.now = () => Date.parse(time);
 };
@@ -29,7 +38,7 @@ const sql = <T extends object>(text: string, values: unknown[] = []) =>
   management.postgres.owner.query<T[]>(text, values);
 const countsOf = (keyId: string) =>
   sql(
-    `SELECT service, secret, superseded, code, sum(count)::int AS count FROM keys.usage_minute
+    `SELECT service, secret, superseded, code, sum(count)::int AS count FROM keys.usage_by_minute
      WHERE key_id = $1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [keyId],
   );
@@ -62,7 +71,7 @@ describe('counting', () => {
     for (let n = 0; n < 3; n++) expect(await world.codeOf(secret)).toBe('VALID');
     expect(await world.codeOf(secret, 'service-x')).toBe('NOT_FOUND');
     expect(await world.codeOf('junk')).toBe('MALFORMED');
-    await usage().flush();
+    await flush();
     expect(await countsOf(key.id)).toEqual([
       { service: 'service-a', secret: 1, superseded: false, code: 'VALID', count: 3 },
     ]);
@@ -79,7 +88,7 @@ describe('counting', () => {
       .call('post', '/v1/keys/verify', token)
       .send({ key: secret, dryRun: true });
     expect(answer.body).toMatchObject({ code: 'VALID' });
-    await usage().flush();
+    await flush();
     expect(await countsOf(key.id)).toEqual([]);
   });
 
@@ -87,7 +96,7 @@ describe('counting', () => {
     const { key, secret } = await world.issue();
     const changes = await world.count('change_log');
     await world.codeOf(secret);
-    await usage().flush();
+    await flush();
     const { body } = await management.call('get', `/v1/keys/${key.id}`, world.admin);
     const { lastUsedAt } = body as { lastUsedAt: string };
     expect(body).toEqual({ ...key, lastUsedAt });
@@ -106,7 +115,7 @@ describe('counting', () => {
       expiresAt: null,
     });
     expect(await world.codeOf(secret)).toBe('NOT_YET_VALID');
-    await usage().flush();
+    await flush();
     const { body } = await management.call('get', `/v1/keys/${key.id}`, world.admin);
     expect(body).toMatchObject({ lastUsedAt: null });
   });
@@ -117,20 +126,139 @@ describe('counting', () => {
     await runner.startTransaction();
     await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [key.id]);
     await world.codeOf(secret);
-    await usage().flush();
+    await flush();
     expect(await countsOf(key.id)).toMatchObject([{ code: 'VALID', count: 1 }]);
     await runner.rollbackTransaction();
     await runner.release();
     const isUsed = () => world.count('key', `id = '${key.id}' AND last_used_at IS NOT NULL`);
     expect(await isUsed()).toBe(0);
-    await usage().flush();
+    await flush();
     expect(await isUsed()).toBe(1);
+  });
+});
+
+describe('the journal', () => {
+  const pool = () => management.app.get<Pool>(USAGE_POOL);
+  const another = () => new Fold(pool(), management.app.get(Partitions));
+  const waitFor = (interval: string) =>
+    sql(`UPDATE keys.usage_fold SET next_at = now() + interval '${interval}'`);
+  const lastUses = (keyId: string) =>
+    sql<{ key: Date | null; secret: Date | null }>(
+      `SELECT k.last_used_at AS key, s.last_used_at AS secret FROM keys.key k JOIN keys.secret s ON s.key_id = k.id WHERE k.id = $1`,
+      [keyId],
+    );
+  beforeEach(() => waitFor('1 hour'));
+  afterAll(() => waitFor('0 seconds'));
+
+  test('what is written is in every report before it is among the minutes, and not twice after that', async () => {
+    const { key, secret } = await world.issue();
+    for (let n = 0; n < 3; n++) expect(await world.codeOf(secret)).toBe('VALID');
+    await usage().flush();
+    await report([entry(key.id, { count: 2, secretNumber: 1 })]);
+    const reported = () =>
+      Promise.all(
+        ['minute', 'hour', 'day'].map(async (granularity) => {
+          const points = await pointsOf(`keyId=${key.id}&granularity=${granularity}`);
+          return points.reduce((sum, { VALID = 0 }) => sum + VALID, 0);
+        }),
+      );
+    const isCounted = () => world.count('usage_minute', `key_id = '${key.id}'`);
+    expect([await isCounted(), await reported()]).toEqual([0, [5, 5, 5]]);
+    await usage().fold();
+    expect(await isCounted()).toBeGreaterThan(0);
+    expect(await reported()).toEqual([5, 5, 5]);
+    expect(await world.count('usage_journal')).toBe(0);
+    await usage().fold();
+    expect(await reported()).toEqual([5, 5, 5]);
+  });
+
+  test('several that empty it while others write count nothing twice, and leave nothing out', async () => {
+    const { key, secret } = await world.issue();
+    const progress = { isDone: false };
+    const folding = [another(), another(), another()].map(async (one) => {
+      while (!progress.isDone) await one.run();
+    });
+    let count = 0;
+    for (let n = 0; n < 40; n++, count++) {
+      await world.codeOf(secret);
+      await usage().flush();
+      await report([entry(key.id, { secretNumber: 1 })]);
+      expect(await countsOf(key.id)).toMatchObject([{ count: 2 * (n + 1) }]);
+    }
+    progress.isDone = true;
+    await Promise.all(folding);
+    await usage().fold();
+    const [{ sum }] = (await sql<{ sum: number }>(
+      'SELECT sum(count)::int FROM keys.usage_minute WHERE key_id = $1',
+      [key.id],
+    )) as [{ sum: number }];
+    expect(sum).toBe(2 * count);
+    expect(await world.count('usage_journal')).toBe(0);
+  }, 30_000);
+
+  test('a process that ends between counting and the last uses leaves them to the next', async () => {
+    const { key, secret } = await world.issue();
+    await world.codeOf(secret);
+    await usage().flush();
+    const runner = management.postgres.owner.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('LOCK TABLE keys.key IN ACCESS EXCLUSIVE MODE');
+    const ending = another()
+      .run()
+      .then(
+        () => 'done',
+        () => 'ended',
+      );
+    await untilSomeoneWaits();
+    await runner.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%last_used_at%'`,
+    );
+    expect(await ending).toBe('ended');
+    await runner.rollbackTransaction();
+    await runner.release();
+    expect(await lastUses(key.id)).toEqual([{ key: null, secret: null }]);
+    expect(await countsOf(key.id)).toMatchObject([{ code: 'VALID', count: 1 }]);
+    await another().run();
+    expect(await countsOf(key.id)).toMatchObject([{ code: 'VALID', count: 1 }]);
+    const [used] = await lastUses(key.id);
+    expect(used!.key).toBeInstanceOf(Date);
+    expect(used!.secret).toEqual(used!.key);
+    expect(await world.count('usage_journal')).toBe(0);
+  });
+
+  test('of several processes one empties it when it is due, and nobody while there is nothing in it', async () => {
+    await usage().fold();
+    const { key } = await world.issue();
+    const count = { keyId: key.id, secretNumber: 1, superseded: false, service: 'service-a' };
+    const counts = [
+      {
+        ...count,
+        code: 'VALID' as const,
+        minute: Math.floor(now() / 60_000),
+        count: 1,
+        lastMs: now(),
+      },
+    ];
+    const writers = Array.from({ length: 4 }, () => randomUUID());
+    const turns = async (number: number, what: typeof counts) => {
+      const batch = { number, counts: what, toMs: performance.now() };
+      const taken = await Promise.all(writers.map((writer) => writeBatch(pool(), writer, batch)));
+      return taken.filter((isTurn) => isTurn).length;
+    };
+    await waitFor('0 seconds');
+    expect(await turns(1, [])).toBe(0);
+    expect(await turns(2, counts)).toBe(1);
+    expect(await turns(3, counts)).toBe(0);
+    await waitFor('0 seconds');
+    expect(await turns(4, [])).toBe(1);
+    await sql('DELETE FROM keys.usage_writer WHERE id = ANY ($1)', [writers]);
+    await usage().fold();
   });
 });
 
 describe('roll-up', () => {
   const SAME = `SELECT
-    (SELECT json_agg(x ORDER BY x::text) FROM (SELECT key_id, code, sum(count) FROM keys.usage_minute GROUP BY 1, 2) x)::text AS minutes,
+    (SELECT json_agg(x ORDER BY x::text) FROM (SELECT key_id, code, sum(count) FROM keys.usage_by_minute GROUP BY 1, 2) x)::text AS minutes,
     (SELECT json_agg(x ORDER BY x::text) FROM (SELECT key_id, code, sum(count) FROM keys.usage_by_hour GROUP BY 1, 2) x)::text AS hours,
     (SELECT json_agg(x ORDER BY x::text) FROM (SELECT key_id, code, sum(count) FROM keys.usage_by_day GROUP BY 1, 2) x)::text AS days`;
   const expectSame = async () => {
@@ -151,7 +279,7 @@ describe('roll-up', () => {
       at(time);
       expect(await world.codeOf(secret)).toBe('VALID');
     }
-    await usage().flush();
+    await flush();
     await expectSame();
     const byDay = [
       { from: '2027-01-31T00:00:00.000Z', VALID: 2 },
@@ -180,7 +308,7 @@ describe('roll-up', () => {
     const { key, secret } = await world.issue({ expiresAt: null });
     at('2027-03-31T23:30:00Z');
     await world.codeOf(secret);
-    await usage().flush();
+    await flush();
     at('2027-04-01T00:10:00Z');
     await housekeeping().run();
     const late = entry(key.id, { minute: '2027-03-31T23:20:00Z', count: 4 });
@@ -189,6 +317,8 @@ describe('roll-up', () => {
     const expected = [{ from: '2027-03-31T23:00:00.000Z', VALID: 5 }];
     expect(await pointsOf(`${range}&granularity=hour`)).toEqual(expected);
     await housekeeping().run();
+    expect(await pointsOf(`${range}&granularity=hour`)).toEqual(expected);
+    await usage().fold();
     await housekeeping().run();
     expect(await pointsOf(`${range}&granularity=hour`)).toEqual(expected);
     await expectSame();
@@ -200,7 +330,7 @@ describe('roll-up', () => {
     const other = new Housekeeping({
       pool: app.get(USAGE_POOL),
       log: app.get(LOG),
-      partitions: usage().partitions,
+      partitions: app.get(Partitions),
       now: () => material.now(),
     });
     const progress = { isDone: false };
@@ -213,7 +343,7 @@ describe('roll-up', () => {
       at(new Date(Date.parse('2027-05-31T00:00:00Z') + (n % 30) * 3_600_000).toISOString());
       for (; count < n * 3; count++) await world.codeOf(secret);
       at('2027-06-30T00:00:00Z');
-      await usage().flush();
+      await flush();
     }
     progress.isDone = true;
     await Promise.all(rolling);
@@ -230,12 +360,12 @@ describe('roll-up', () => {
     const { key, secret } = await world.issue({ expiresAt: null });
     at('2027-09-01T10:30:00Z');
     await world.codeOf(secret);
-    await usage().flush();
+    await flush();
     const runner = management.postgres.owner.createQueryRunner();
     await runner.startTransaction();
     await runner.query('SELECT FROM keys.usage_minute WHERE key_id = $1 FOR UPDATE', [key.id]);
     await world.codeOf(secret);
-    const flushing = usage().flush();
+    const flushing = flush();
     await untilSomeoneWaits();
     at('2027-09-01T12:30:00Z');
     const rolling = housekeeping().run();
@@ -353,7 +483,7 @@ describe('GET /v1/usage', () => {
     await world.codeOf(secret);
     at('2027-07-01T10:01:00Z');
     await world.codeOf(secret);
-    await usage().flush();
+    await flush();
     const range = 'from=2027-07-01T10:00:00Z&to=2027-07-01T10:02:00Z';
     const { body } = await read(`keyId=${key.id}&${range}&granularity=minute`);
     expect(body).toEqual({
@@ -378,7 +508,7 @@ describe('GET /v1/usage', () => {
     at('2027-08-01T10:00:00Z');
     await world.codeOf(secret);
     await world.codeOf('junk', 'service-x');
-    await usage().flush();
+    await flush();
     const ofX = await management.issuer.person('usr_x', { services: ['service-x'] });
     const seen = await read('', ofX);
     expect((seen.body as UsageReport).data).toEqual([

@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Verdict } from '#contracts';
-import { LastUsed } from './last-used.js';
-import { Partitions } from './partitions.js';
+import type { Fold } from './fold.js';
+import { writeBatch, type Batch } from './journal.js';
 import { UsageBuffer, type Counted, type UsageCount } from './usage-buffer.js';
-import { spanOf, writeBatch, type Batch } from './write-counts.js';
 
 /** What usage works with. */
 export interface UsageParts {
   pool: Pool;
+  fold: Pick<Fold, 'run'>;
   log: Logger;
   /** Milliseconds since 1970. */
   now: () => number;
@@ -22,13 +22,11 @@ const MAX_ROWS = 5_000;
 const STOP_WITHIN_MS = 8_000;
 
 /**
- * Counts verifications in the process and writes the counts every second, so that no verification waits for it. While
- * PostgreSQL does not answer they are kept, within the bounds of {@link UsageBuffer}; a batch whose answer was lost is sent
+ * Counts verifications in the process and writes the counts every second into a journal, so that no verification waits for it;
+ * when it is this process's turn, it empties the journal of all. While PostgreSQL does not answer they are kept, within the bounds of {@link UsageBuffer}; a batch whose answer was lost is sent
  * again under its number and counted once. A process that is stopped loses none, one that is killed its last second.
  */
 export class Usage {
-  readonly lastUsed: LastUsed;
-  readonly partitions: Partitions;
   private readonly writer = randomUUID();
   private readonly buffer = new UsageBuffer();
   /** Cut from the buffer and perhaps written already. */
@@ -40,12 +38,10 @@ export class Usage {
   private isAway = false;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> = Promise.resolve();
+  private folding: Promise<void> = Promise.resolve();
   private isStopped = false;
 
-  constructor(private readonly parts: UsageParts) {
-    this.lastUsed = new LastUsed(parts.pool);
-    this.partitions = new Partitions(parts.pool);
-  }
+  constructor(private readonly parts: UsageParts) {}
 
   /** Counts a verdict, unless it was only asked for to look: a few assignments, no promise. */
   count({ service, isDry }: { service: string; isDry: boolean }, verdict: Verdict): void {
@@ -72,13 +68,21 @@ export class Usage {
     return flushed;
   }
 
+  /** Empties the journal of what all processes have written into it. @throws where PostgreSQL does not answer */
+  fold(): Promise<void> {
+    const folded = this.folding.then(() => this.parts.fold.run());
+    this.folding = folded.catch(() => undefined);
+    return folded;
+  }
+
   /** Writes what is left, for eight seconds at most, and takes leave. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
     const endMs = performance.now() + STOP_WITHIN_MS;
-    while (!((await this.tryFlush()) && this.lastUsed.isEmpty) && performance.now() < endMs)
+    while (!(await this.tryFlush()) && performance.now() < endMs)
       await new Promise((resolve) => setTimeout(resolve, 200));
+    await this.tryFold();
     const left = this.buffer.total() + totalOf(this.batch?.counts ?? []);
     if (left > 0) {
       this.parts.log.error({ left }, 'stopped with counts of usage that could not be written');
@@ -109,15 +113,23 @@ export class Usage {
     }
   }
 
+  private async tryFold(): Promise<void> {
+    await this.fold().catch((error: unknown) => {
+      this.parts.log.warn({ err: error }, 'the journal of usage could not be folded; tried again');
+    });
+  }
+
   private async writeAll(): Promise<void> {
     const isDue = this.batches === 0 || performance.now() - this.writtenAtMs > QUIET_MS;
     if (this.batch === null && (isDue || !this.buffer.isEmpty)) this.cut();
     while (this.batch !== null) {
-      await this.write(this.batch);
+      const isTurn = await writeBatch(this.parts.pool, this.writer, this.batch);
+      this.writtenAtMs = this.batch.toMs;
       this.batch = null;
+      // aside: what is counted meanwhile is to be written in time
+      if (isTurn) void this.tryFold();
       if (!this.buffer.isEmpty) this.cut();
     }
-    await this.lastUsed.write(this.isStopped);
   }
 
   private cut(): void {
@@ -126,20 +138,6 @@ export class Usage {
     this.batches += 1;
     const toMs = this.buffer.isEmpty ? cutAtMs : this.writtenAtMs;
     this.batch = { number: this.batches, counts, toMs };
-    this.lastUsed.note(counts);
-  }
-
-  private async write(batch: Batch): Promise<void> {
-    const { pool } = this.parts;
-    if (batch.counts.length > 0) {
-      const { firstMs, lastMs } = spanOf(batch.counts);
-      await this.partitions.cover(firstMs, lastMs);
-    }
-    await writeBatch(pool, this.writer, batch).catch((error: unknown) => {
-      this.partitions.forget();
-      throw error;
-    });
-    this.writtenAtMs = batch.toMs;
   }
 
   private reportLost(): void {

@@ -121,7 +121,10 @@ describe('a swift answer', () => {
     expect(lasting(refused)).toBe(lasting(await fromCache(() => askRoute({ key }))));
     await replicas.app.get(Usage).flush();
     expect(
-      await seeded.count('usage_minute', `key_id = '${made.id}' AND code = 'VALID' AND count = 10`),
+      await seeded.count(
+        'usage_by_minute',
+        `key_id = '${made.id}' AND code = 'VALID' AND count = 10`,
+      ),
     ).toBe(1);
   });
 });
