@@ -13,6 +13,8 @@ import { hasRedisServer, startRedisServer } from '../quickstart/redis-server.js'
 export interface Bed {
   dir: string;
   redisUrl: string;
+  /** Processes of Redis and of PostgreSQL. */
+  pids: { redis: number; postgres: number };
   issuer: TestIssuer;
   /** Pepper of every digest. */
   pepper: Buffer;
@@ -49,6 +51,7 @@ export async function openBed(): Promise<Bed> {
   return {
     dir,
     redisUrl: redis.url,
+    pids: { redis: redis.pid, postgres: postgres.pid },
     issuer,
     pepper: randomBytes(32),
     database: (name) => makeDatabase(postgres.url, name, password),

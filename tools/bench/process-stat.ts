@@ -12,6 +12,26 @@ export function cpuUsOf(pid: number): number {
   }
 }
 
+/** The same of a process and of those it has started that still run, such as the backends of PostgreSQL. */
+export function cpuUsOfFamily(pid: number): number {
+  const children = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
+    .map((name) => cpuUsOf(Number(name)))
+    // one that has just ended
+    .filter((us) => !Number.isNaN(us));
+  return children.reduce((sum, us) => sum + us, cpuUsOf(pid));
+}
+
+function parentOf(pid: string): number {
+  try {
+    // after the name, which may hold anything: state and parent
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return NaN;
+  }
+}
+
 /** Resident memory of a process in MiB; NaN where Linux does not tell. */
 export function rssMibOf(pid: number): number {
   try {

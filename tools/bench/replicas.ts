@@ -4,6 +4,7 @@ import type { BenchOptions } from './options.js';
 import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, SERVER_CORE, SECOND_CORE, startBare, type Server } from './servers.js';
+import { cpuUsOf, cpuUsOfFamily } from './process-stat.js';
 import { runSlice, type Target } from './slices.js';
 import { verifications } from './targets.js';
 
@@ -36,7 +37,15 @@ export async function measureReplicas(
       await runSlice(target, { ...options, sliceMs: options.warmUpMs });
     for (let round = 0; round < options.rounds; round += 1) {
       process.stdout.write(`\rround ${round + 1} of ${options.rounds} `);
-      const [our, their] = [await gainOf(verify, options), await gainOf(bare, options)];
+      const inTurn = round % 2 === 0 ? [verify, bare] : [bare, verify];
+      const gains = new Map<Two, number>();
+      for (const two of inTurn) {
+        const { alone, both } = await gainOf(two, { bed, options });
+        gains.set(two, both.perSecond / alone.perSecond);
+        note(results, `one of ${two[0].name}`, alone);
+        note(results, `two of ${two[0].name}`, both);
+      }
+      const [our, their] = [gains.get(verify)!, gains.get(bare)!];
       results.figure('two key services / one', our);
       results.figure('two bare servers / one', their);
       results.ratio('gain of a second process, ours / bare', our / their, { atLeast: 0.9 });
@@ -51,16 +60,58 @@ async function verifyBy(bed: Bed, servers: Server[], texts: string[]): Promise<T
   return targets as Two;
 }
 
-/** Requests a second of both at a time, by those of the first alone. Taken again where answers are not what is measured. */
-async function gainOf(two: Two, options: BenchOptions, tries = options.rounds): Promise<number> {
-  const [first, second] = two;
-  const alone = await runSlice(first, options);
+/** Keys a second, and CPU time for each of all that take part. */
+interface Work {
+  perSecond: number;
+  cpuUs: Record<string, number>;
+  spoiltBy: string | undefined;
+}
+
+function note(results: Results, name: string, { perSecond, cpuUs }: Work): void {
+  results.figure(`${name}, keys/s`, perSecond);
+  for (const [who, us] of Object.entries(cpuUs)) results.figure(`${name}, CPU us of ${who}`, us);
+}
+
+/** One alone, then both at a time. Taken again where answers are not what is measured. */
+async function gainOf(
+  [first, second]: Two,
+  by: { bed: Bed; options: BenchOptions; tries?: number },
+): Promise<{ alone: Work; both: Work }> {
+  const { options, tries = options.rounds } = by;
   const half = { ...options, connections: Math.ceil(options.connections / 2) };
-  const both = await Promise.all([runSlice(first, half), runSlice(second, half)]);
-  const spoiltBy = [alone, ...both].find((slice) => slice.spoiltBy)?.spoiltBy;
-  if (spoiltBy !== undefined && tries > 0) return gainOf(two, options, tries - 1);
-  if (spoiltBy !== undefined) throw new Error(`Not what is measured:\n${spoiltBy}`);
-  return (both[0].perSecond + both[1].perSecond) / alone.perSecond;
+  const alone = await workOf(by, [first], options);
+  const both = await workOf(by, [first, second], half);
+  const spoiltBy = alone.spoiltBy ?? both.spoiltBy;
+  if (spoiltBy === undefined) return { alone, both };
+  if (tries > 0) return gainOf([first, second], { ...by, tries: tries - 1 });
+  throw new Error(`Not what is measured:\n${spoiltBy}`);
+}
+
+/** Loads some targets for two slices, of which the first is not measured: it bears what is left to do of other load. */
+async function workOf(
+  { bed }: { bed: Bed },
+  targets: Target[],
+  options: BenchOptions,
+): Promise<Work> {
+  const run = () => Promise.all(targets.map((target) => runSlice(target, options)));
+  await run();
+  const { redis, postgres } = bed.pids;
+  const used = (): Record<string, number> => ({
+    servers: targets.flatMap(({ pids }) => pids.map(cpuUsOf)).reduce((a, b) => a + b),
+    redis: cpuUsOf(redis),
+    postgres: cpuUsOfFamily(postgres),
+    load: cpuUsOf(process.pid),
+  });
+  const before = used();
+  const startMs = performance.now();
+  const slices = await run();
+  const seconds = (performance.now() - startMs) / 1_000;
+  const after = used();
+  const perSecond = slices.reduce((sum, one) => sum + one.perSecond, 0);
+  const cpuUs = Object.fromEntries(
+    Object.entries(after).map(([who, us]) => [who, (us - before[who]!) / (perSecond * seconds)]),
+  );
+  return { perSecond, cpuUs, spoiltBy: slices.find((one) => one.spoiltBy)?.spoiltBy };
 }
 
 /** An answer of the key service, which the bare servers give too. */
