@@ -47,6 +47,25 @@ describe('UsageBuffer', () => {
     expect(buffer.take(100).map(({ count }) => count)).toEqual([3]);
   });
 
+  it('leaves what was taken out as it is, whatever is counted afterwards', () => {
+    const buffer = new UsageBuffer();
+    const one = use();
+    buffer.count(one, NOON_MS);
+    const taken = buffer.take(100);
+    for (let n = 1; n < 5; n++) buffer.count(one, NOON_MS + n * 60_000);
+    expect(taken).toEqual([{ ...use(), minute: NOON_MS / 60_000, count: 1, lastMs: NOON_MS }]);
+    expect(buffer.take(100).map(({ minute }) => minute - NOON_MS / 60_000)).toEqual([4, 3, 2, 1]);
+  });
+
+  it('counts for several objects that say the same what was counted for each', () => {
+    const buffer = new UsageBuffer();
+    const [one, other] = [use(), use()];
+    for (let n = 0; n < 4; n++) {
+      for (const each of [one, other, one]) buffer.count(each, NOON_MS + n * 30_000);
+      if (n % 2 === 1) expect(buffer.take(100).map(({ count }) => count)).toEqual([6]);
+    }
+  });
+
   it('gives out no more than is asked for, and nothing twice', () => {
     const buffer = new UsageBuffer();
     for (let n = 0; n < 10; n++) {
@@ -65,6 +84,20 @@ describe('UsageBuffer', () => {
     const taken = buffer.take(100);
     expect(taken.length).toBeLessThanOrEqual(10);
     expect(Math.max(...taken.map((one) => one.minute))).toBe(NOON_MS / 60_000 + 999);
+  });
+
+  it('loses nothing of several keys and services either, in whatever order they come', () => {
+    const buffer = new UsageBuffer(20);
+    const uses = Array.from({ length: 12 }, (_, n) =>
+      use({ keyId: `key_${n % 3}`, service: `service-${n % 4}` }),
+    );
+    for (let n = 0; n < 1_200; n++) {
+      buffer.count(uses[(n * 7) % 12]!, NOON_MS + Math.floor(n / 12) * 60_000);
+    }
+    expect([buffer.total(), buffer.lost]).toEqual([1_200, 0]);
+    const taken = [...buffer.take(7), ...buffer.take(100)];
+    expect(taken.reduce((sum, { count }) => sum + count, 0)).toBe(1_200);
+    expect(new Set(taken.map(({ keyId, service }) => keyId + service)).size).toBe(12);
   });
 
   it('counts what it has no place for as lost, and takes more after it was emptied', () => {

@@ -23,8 +23,14 @@ export interface Counted extends Omit<UsageCount, 'minute' | 'count' | 'lastMs'>
   last?: HeldCount | undefined;
 }
 
-/** A count, and whether it is still in the buffer. */
-type HeldCount = UsageCount & { isHeld?: true | undefined };
+/**
+ * A count, whether it is in the buffer now, and the next of the same key there. One that was taken out is used again for what it
+ * counted before: made anew every second, each would be old enough by then to wait for a collection of the whole heap.
+ */
+interface HeldCount extends UsageCount {
+  isHeld: boolean;
+  next: HeldCount | undefined;
+}
 
 const MINUTE_MS = 60_000;
 
@@ -33,7 +39,8 @@ const MINUTE_MS = 60_000;
  * are merged into their latest, and only what then still finds no place is lost, and counted as that.
  */
 export class UsageBuffer {
-  private readonly byKey = new Map<string, HeldCount[]>();
+  /** The latest count of each key. */
+  private readonly byKey = new Map<string, HeldCount>();
   private size = 0;
   /** Whether merging would free enough to be worth it. */
   private mayMerge = true;
@@ -50,7 +57,7 @@ export class UsageBuffer {
   count(what: Counted, nowMs: number): void {
     const minute = Math.floor(nowMs / MINUTE_MS);
     const { last } = what;
-    const isSame = last !== undefined && last.isHeld === true && last.minute === minute;
+    const isSame = last !== undefined && last.isHeld && last.minute === minute;
     const one = isSame ? last : this.countOf(what, minute);
     if (one === undefined) return;
     one.count += 1;
@@ -60,14 +67,17 @@ export class UsageBuffer {
 
   /** Takes up to `limit` counts out, no two of which are the same thing. */
   take(limit: number): UsageCount[] {
-    const taken: HeldCount[] = [];
-    for (const [keyId, counts] of this.byKey) {
+    const taken: UsageCount[] = [];
+    for (const [keyId, first] of this.byKey) {
       if (taken.length >= limit) break;
-      const isWhole = counts.length <= limit - taken.length;
-      for (const one of isWhole ? counts : counts.splice(0, limit - taken.length)) taken.push(one);
-      if (isWhole) this.byKey.delete(keyId);
+      let one: HeldCount | undefined = first;
+      for (; one !== undefined && taken.length < limit; one = one.next) {
+        taken.push(copyOf(one));
+        one.isHeld = false;
+      }
+      if (one === undefined) this.byKey.delete(keyId);
+      else this.byKey.set(keyId, one);
     }
-    for (const one of taken) one.isHeld = undefined;
     this.size -= taken.length;
     this.mayMerge = true;
     return taken;
@@ -76,40 +86,32 @@ export class UsageBuffer {
   /** How many verifications it holds. */
   total(): number {
     let total = 0;
-    for (const counts of this.byKey.values()) for (const { count } of counts) total += count;
+    for (const first of this.byKey.values())
+      for (let one: HeldCount | undefined = first; one !== undefined; one = one.next)
+        total += one.count;
     return total;
   }
 
   /** The count of something in a minute, begun if need be; undefined where it finds no place. */
   private countOf(what: Counted, minute: number): HeldCount | undefined {
-    const counts = this.byKey.get(what.keyId);
-    for (let i = (counts?.length ?? 0) - 1; i >= 0; i -= 1) {
-      const one = counts![i]!;
-      if (one.minute === minute && isAlike(one, what)) return one;
-    }
+    const first = this.byKey.get(what.keyId);
+    const same = find(first, what, minute);
+    if (same !== undefined) return same;
     if (this.size < this.capacity || this.hasMerged()) return this.begin(what, minute);
-    const alike = this.byKey.get(what.keyId)?.find((one) => isAlike(one, what));
+    const alike = find(this.byKey.get(what.keyId), what);
     if (alike === undefined) this.lost += 1;
     else alike.minute = Math.max(alike.minute, minute);
     return alike;
   }
 
   private begin(what: Counted, minute: number): HeldCount {
-    const { keyId, secretNumber, superseded, service, code } = what;
-    const one: HeldCount = {
-      keyId,
-      secretNumber,
-      superseded,
-      service,
-      code,
-      minute,
-      count: 0,
-      lastMs: 0,
-      isHeld: true,
-    };
-    const counts = this.byKey.get(keyId);
-    if (counts === undefined) this.byKey.set(keyId, [one]);
-    else counts.push(one);
+    const { last } = what;
+    const one = last === undefined || last.isHeld ? newCount(what) : last;
+    one.minute = minute;
+    one.count = 0;
+    one.isHeld = true;
+    one.next = this.byKey.get(what.keyId);
+    this.byKey.set(what.keyId, one);
     this.size += 1;
     return one;
   }
@@ -122,26 +124,57 @@ export class UsageBuffer {
 
   private merge(): void {
     this.size = 0;
-    for (const [keyId, counts] of this.byKey) {
-      const merged: HeldCount[] = [];
-      for (const one of counts) {
-        if (mergeInto(merged, one)) one.isHeld = undefined;
-        else merged.push(one);
+    for (const first of this.byKey.values()) {
+      for (let one: HeldCount | undefined = first; one !== undefined; one = one.next) {
+        this.size += 1;
+        mergeAlike(one);
       }
-      this.byKey.set(keyId, merged);
-      this.size += merged.length;
     }
     this.mayMerge = this.size <= 0.9 * this.capacity;
   }
 }
 
-function mergeInto(counts: UsageCount[], one: UsageCount): boolean {
-  const other = counts.find((each) => isAlike(each, one));
-  if (other === undefined) return false;
-  other.minute = Math.max(other.minute, one.minute);
-  other.count += one.count;
-  other.lastMs = Math.max(other.lastMs, one.lastMs);
-  return true;
+function newCount({ keyId, secretNumber, superseded, service, code }: Counted): HeldCount {
+  return {
+    keyId,
+    secretNumber,
+    superseded,
+    service,
+    code,
+    minute: 0,
+    count: 0,
+    lastMs: 0,
+    isHeld: false,
+    next: undefined,
+  };
+}
+
+function copyOf(one: HeldCount): UsageCount {
+  const { keyId, secretNumber, superseded, service, code, minute, count, lastMs } = one;
+  return { keyId, secretNumber, superseded, service, code, minute, count, lastMs };
+}
+
+/** The first of a key's counts, from `first` on, that is of something, in this minute or, without one, in any. */
+function find(first: HeldCount | undefined, what: Counted, minute?: number): HeldCount | undefined {
+  let one = first;
+  while (one !== undefined && !(isAlike(one, what) && (minute ?? one.minute) === one.minute))
+    one = one.next;
+  return one;
+}
+
+/** Merges all later ones of the same thing into a count. */
+function mergeAlike(one: HeldCount): void {
+  for (let before = one, other = one.next; other !== undefined; other = other.next) {
+    if (!isAlike(other, one)) {
+      before = other;
+      continue;
+    }
+    one.minute = Math.max(other.minute, one.minute);
+    one.count += other.count;
+    one.lastMs = Math.max(other.lastMs, one.lastMs);
+    other.isHeld = false;
+    before.next = other.next;
+  }
 }
 
 function isAlike(one: UsageCount, other: Counted): boolean {
