@@ -22,11 +22,13 @@ beforeAll(async () => {
     {
       path: '/asked',
       admit: ({ headers }) => headers.authorization || null,
-      answer: ({ request, caller, body }, done) => {
+      answer: ({ request, caller, read }, done) => {
+        const body = read();
         const { how } = body as { how?: string };
         if (how === 'throw') throw new Error('not at this door');
         if (how === 'leave') return false;
         if (how === 'fail') done(null, Object.assign(new Error('failed'), { statusCode: 418 }));
+        else if (how === 'late') setImmediate(() => done(null));
         else if (how === 'wait') waiting.push({ socket: request.socket, done });
         else done(JSON.stringify({ by: 'door', caller, body, text: 'größer' }));
         return true;
@@ -99,6 +101,7 @@ describe('a door', () => {
     ['an escape', '{"a":"\\u0041"}', { a: 'A' }],
     ['what it does not answer', '{"how":"leave"}', { how: 'leave' }],
     ['what it throws at', '{"how":"throw"}', { how: 'throw' }],
+    ['what it looks at later and does not answer', '{"how":"late"}', { how: 'late' }],
   ])('leaves %s to the route, with the whole body', async (_what, sent, body) => {
     const answer = await ask(sent);
     expect([answer.status, await answer.json()]).toEqual([200, { by: 'route', body }]);

@@ -13,11 +13,14 @@ const BACKSLASH = 0x5c;
 export interface Knock<Caller> {
   request: IncomingMessage;
   caller: Caller;
-  /** As JSON.parse reads it; nothing of it was checked. */
-  body: unknown;
+  /** The body as JSON.parse reads it; nothing of it was checked. @throws SyntaxError */
+  read: () => unknown;
 }
 
-/** Called once: with the text of a good answer, or with what went wrong, which is then told as any error of a route. */
+/**
+ * Called once: with the text of a good answer, or null and what went wrong, which is then told as any error of a route, or null
+ * alone, which leaves the request to the route after all.
+ */
 export type OnAnswer = (text: string | null, error?: unknown) => void;
 
 /** A door to the POST route of one path, for the usual among its requests. */
@@ -124,8 +127,8 @@ class Visit {
     const { door, caller } = this;
     if (!isAscii(bytes) || bytes.includes(BACKSLASH)) return false;
     try {
-      const body: unknown = JSON.parse(bytes.toString('latin1'));
-      return door.answer({ request, caller, body }, (text, error) => {
+      const read = (): unknown => JSON.parse(bytes.toString('latin1'));
+      return door.answer({ request, caller, read }, (text, error) => {
         if (text === null) this.passOn(request, { body: bytes, error });
         else this.send(requestIdOf(request), text);
       });
