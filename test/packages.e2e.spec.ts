@@ -21,6 +21,8 @@ const OPTIONS = [
 ];
 
 const folder = tempDir();
+/** The empty projects of `PROJECTS`, in its order. */
+let projects: OutsideProject[];
 let scene: Scene;
 let admin: string;
 let clientSecret: string;
@@ -34,19 +36,34 @@ beforeAll(async () => {
     encoding: 'utf8',
   });
   if (packed.status !== 0) throw new Error(`npm run pack ended badly:\n${packed.stderr}`);
-  scene = await startScene({ env: { TOKEN_AUDIENCES: 'warehouse' } });
+  // Installing waits for other machines and disks, so all of it goes at once.
+  [scene, ...projects] = await Promise.all([
+    startScene({ env: { TOKEN_AUDIENCES: 'warehouse' } }),
+    ...PROJECTS.map(installed),
+  ]);
   admin = await scene.token();
   const told: object[] = [];
   for (const { port, path, body } of callsIn(readmeOf('key-guard')))
     told.push(await made(port === '4001' ? 'login' : 'keyService', path, body));
   const { clientSecret: its, secret } = Object.assign({}, ...told) as IssuedClient & IssuedKey;
   [clientSecret, exampleKey] = [its, secret];
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   closeRaw();
+  await Promise.all((projects ?? []).map((project) => project.stop()));
   await scene?.platform.remove();
   folder.remove();
 });
+
+/** An empty project with our tarballs and the NestJS that it has. */
+function installed({ nest, type, typescript }: (typeof PROJECTS)[number]): Promise<OutsideProject> {
+  const tarballs = readdirSync(folder.path).filter((file) => file.endsWith('.tgz'));
+  return createOutsideProject(join(folder.path, `nest-${nest}`), type, [
+    ...tarballs.map((file) => join(folder.path, file)),
+    ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
+    ...['reflect-metadata', 'rxjs', `typescript@${typescript}`, '@types/node@20'],
+  ]);
+}
 
 /** The calls of an admin that a README shows, in their order. */
 function callsIn(readme: string): { port: string; path: string; body: object }[] {
@@ -115,25 +132,19 @@ test('a package names every import, and holds no test and no map', () => {
   }
 });
 
-describe.each(PROJECTS)(
+describe.each(PROJECTS.map((project, number) => ({ ...project, number })))(
   'an empty project on NestJS $nest ($type)',
-  ({ nest, type, typescript }) => {
+  ({ nest, type, number }) => {
     let project: OutsideProject;
 
     beforeAll(async () => {
-      const tarballs = readdirSync(folder.path).filter((file) => file.endsWith('.tgz'));
-      project = await createOutsideProject(join(folder.path, `nest-${nest}`), type, [
-        ...tarballs.map((file) => join(folder.path, file)),
-        ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
-        ...['reflect-metadata', 'rxjs', `typescript@${typescript}`, '@types/node@20'],
-      ]);
+      project = projects[number]!;
       project.write('jwt-guard.ts', exampleOf(readmeOf('jwt-guard')));
       project.write('key-guard.ts', exampleOf(readmeOf('key-guard')));
       project.write('core.ts', exampleOf(readmeOf('key-guard'), 2));
       const commonJs = type === 'commonjs' ? ['--verbatimModuleSyntax', 'false'] : [];
       await project.tsc('--init', ...OPTIONS, ...commonJs);
-    }, 240_000);
-    afterAll(() => project?.stop());
+    }, 60_000);
 
     test('compiles the first example of each README, our declarations looked at as well', async () => {
       const errors = await project.tsc('-p', '.', '--skipLibCheck', 'false');

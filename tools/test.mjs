@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { build, checkNode, ensureInstalled, ROOT, run } from './setup.mjs';
 
 /** What measures how fast news travel, or lets no request fail, shares the machine with no other test. */
-const ALONE = String.raw`/test/(coherence|guard)/|/test/(outages|.*demo.*)\.e2e`;
+const ALONE = String.raw`/test/(coherence|guard/(?!examples))|/test/(outages|.*demo.*)\.e2e`;
 const results = mkdtempSync(join(tmpdir(), 'keyward-test-'));
 const count = { passed: 0, failed: 0 };
 
