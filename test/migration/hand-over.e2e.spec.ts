@@ -103,7 +103,7 @@ describe('handing over', () => {
       `UPDATE service_a.key SET consumer = 'No Slug' WHERE id = '${odd.key.id}'`,
     );
     await expect(world.moveByTool('cutover')).rejects.toThrow('Nothing was moved');
-    await expect(world.centralCode(secret)).resolves.toBe('REVOKED');
+    await expect(trialOf(secret)).resolves.toBe('REVOKED');
     await world.own.query(
       `UPDATE service_a.key SET consumer = 'service-b' WHERE id = '${odd.key.id}'`,
     );

@@ -13,6 +13,7 @@ import {
 import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
 import type { Attempts } from '../attempts.js';
 import type { Candidate, Candidates } from './candidates.js';
+import type { HeldKeys } from './held-keys.js';
 import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import type { SlowPool } from './slow-pool.js';
@@ -21,6 +22,7 @@ import type { SeenSecret } from './upgrade-secret.js';
 export interface ImportedKeysParts {
   rules: ImportRules;
   candidates: Candidates;
+  held: HeldKeys;
   attempts: Attempts;
   pool: SlowPool;
   peppers: Peppers;
@@ -74,6 +76,14 @@ export class ImportedKeys implements ForeignKeys {
 
   mayBe(given: ForeignText): boolean {
     return this.rulesFor(given).length > 0;
+  }
+
+  mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean {
+    return this.parts.held.mayBe(given);
+  }
+
+  isHeld(keyId: string, service: string): Promise<boolean> {
+    return this.parts.held.is(keyId, service);
   }
 
   async find(given: ForeignText): Promise<Found> {

@@ -1,4 +1,4 @@
-import { createHash, createHmac, pbkdf2Sync, scryptSync } from 'node:crypto';
+import { createHash, createHmac, pbkdf2Sync, randomBytes, scryptSync } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
@@ -9,8 +9,10 @@ import type {
   ParityReport,
   Problem,
   RotatedKey,
+  Verdict,
   VerifyBody,
 } from '#contracts';
+import { makeKeyText } from '#key-core';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { foreignText, importerOf, itemOf, SALTED, sha256 } from './testing.js';
@@ -527,6 +529,41 @@ describe('the side that counts', () => {
     await expect(codeOf(text)).resolves.toBe('VALID');
     await expect(stateOf('service-a')).resolves.toEqual({ service: 'service-a', mode: 'dual' });
     await expect(stateOf('service-b')).resolves.toEqual({ service: 'service-b', mode: null });
+  });
+
+  it('is the old one after it was the new one, too, for keys of our own form that were used meanwhile', async () => {
+    await post('/v1/services', { slug: 'service-back', scopes: ['things:read'] });
+    const token = await replicas.issuer.service('service-back', 'keys:verify');
+    const ask = async (key: string, more: object = {}) =>
+      (await replicas.call('post', '/v1/keys/verify', token).send({ key, ...more }))
+        .body as Verdict;
+    const selfOf = async (key: string) =>
+      (await replicas.call('get', '/v1/self', null).set('x-api-key', key)).status;
+    const { text, keyId: id } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+    const rateLimits = [{ name: 'all', limit: 9, windowSeconds: 3_600 }];
+    const { import: made } = await importKeys({
+      ...{ service: 'service-back', scheme: { algorithm: 'sha256' } },
+      items: [{ ...itemOf(text), id, scopes: ['things:read'], rateLimits }],
+    });
+    const grants = [{ service: 'service-back', scopes: ['things:read'] }];
+    const issued = await seeded.issue({ grants });
+    for (let i = 0; i < 3; i += 1) expect((await ask(text)).code).toBe('VALID');
+    expect([await upgradesOf(id), await selfOf(text)]).toEqual([1, 200]);
+
+    await move(made.id, 'shadow');
+    for (let i = 0; i < 3; i += 1) {
+      const { decision: _, ...told } = await ask(text);
+      expect(told).toEqual({ valid: false, code: 'NOT_FOUND' });
+      expect((await ask(issued.secret)).code).toBe('VALID');
+    }
+    expect([await selfOf(text), await selfOf(issued.secret)]).toEqual([403, 200]);
+    expect(await ask(text, { dryRun: true })).toMatchObject({
+      ...{ code: 'VALID', keyId: id },
+      rateLimits: [{ remaining: 6 }],
+    });
+
+    await move(made.id, 'dual');
+    expect((await ask(text)).code).toBe('VALID');
   });
 
   it('stays where a service has moved to: another import begins in the mode that the service is in', async () => {

@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { PROBLEM_OF_REFUSAL, problemOf, type Refusal } from '#contracts';
-import { decideForHolder, parseKeyText } from '#key-core';
+import { decideForHolder, parseKeyText, type KeyRecord } from '#key-core';
 import { ProblemException } from '#server';
 import { setPrincipal } from '../access/by.js';
 import { Attempts } from '../attempts.js';
@@ -85,13 +85,30 @@ export class HolderGuard implements CanActivate {
   /** A key of ours, else one that came with an import, of whatever service. */
   private async present(text: string, ip: string) {
     const key = parseKeyText(text);
-    const own = key && (await this.read(key));
-    if (own?.secret) return { ...own, record: own.record! };
+    const own = key && (await this.readOwn(key));
+    if (own?.secret) return own;
     const foreign = await this.findForeign(text, ip);
     const found = foreign && (await this.read(foreign));
-    const shown = found ?? own;
-    if (!shown?.record) throw refusal(key === null ? 'MALFORMED' : 'NOT_FOUND');
-    return { ...shown, record: shown.record };
+    if (found?.record) return { ...found, record: found.record };
+    if (own) return own;
+    throw refusal(key === null ? 'MALFORMED' : 'NOT_FOUND');
+  }
+
+  /** Null where there is none, or it is held back. */
+  private async readOwn(key: PresentedKey) {
+    const own = await this.read(key);
+    if (own.record === null) return null;
+    const isHeld = own.secret !== null && (await this.isHeld(key.text, own.record));
+    return isHeld ? null : { ...own, record: own.record };
+  }
+
+  /** Whether all services that a key is for go by their old side. */
+  private async isHeld(text: string, { keyId, grants }: KeyRecord): Promise<boolean> {
+    for (const { service } of grants) {
+      if (!this.foreign.mayBeHeld({ text, service })) return false;
+      if (!(await this.foreign.isHeld(keyId, service))) return false;
+    }
+    return grants.length > 0;
   }
 
   private async read(key: PresentedKey) {

@@ -29,4 +29,8 @@ export interface ForeignKeys {
    * @throws an outage error where PostgreSQL does not answer
    */
   find(given: ForeignText): Promise<PresentedKey | null | 'busy'>;
+  /** Whether a text may be a key that is held back from a service, as its old side alone counts for it; from memory. */
+  mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean;
+  /** Whether a key that is there is held back: for the service it is none, but in dry runs. @throws as {@link find} */
+  isHeld(keyId: string, service: string): Promise<boolean>;
 }

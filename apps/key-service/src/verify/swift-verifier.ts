@@ -5,6 +5,7 @@ import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { SpentReply } from './check-line.js';
+import type { ForeignKeys } from './foreign-keys.js';
 import type { KnownRecords } from './known-records.js';
 import type { Opened, PresentedTexts } from './presented-texts.js';
 import { spentOf, type RecordCache } from './record-cache.js';
@@ -19,6 +20,7 @@ export interface SwiftVerifierParts {
   fence: Pick<Fence, 'trustedEpoch'>;
   known: KnownRecords;
   texts: PresentedTexts;
+  foreign: Pick<ForeignKeys, 'mayBeHeld'>;
   usage: Pick<Usage, 'add' | 'count'>;
   material: Pick<KeyMaterial, 'now'>;
 }
@@ -57,7 +59,7 @@ export class SwiftVerifier {
 
   private readyFor(question: Question): Ready | null {
     const found = isForOneUnit(question) ? this.openedBy(question.text) : null;
-    if (found === null) return null;
+    if (found === null || this.parts.foreign.mayBeHeld(question)) return null;
     const { opened, entry } = found;
     const { record, secret } = opened;
     const decision = decide(record, secret, question, this.parts.material.now());

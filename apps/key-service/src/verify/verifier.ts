@@ -124,6 +124,23 @@ export class Verifier {
   private answerTo(question: Question, isDry = question.isDry): Promise<Answer | 'busy' | null> {
     const key = this.parts.texts.read(question.text);
     if (key === null) return this.asForeign(question, isDry, null);
+    if (!isDry && this.parts.foreign.mayBeHeld(question)) return this.unlessHeld(key, question);
+    return this.asOurs(key, question, isDry);
+  }
+
+  /** A key that is held back is none: nothing is taken from its limits. */
+  private async unlessHeld(key: PresentedKey, question: Question): Promise<Answer | 'busy' | null> {
+    const { opened, origin } = await this.answer(key, { ...question, cost: 0 });
+    const isHeld =
+      opened !== null && (await this.parts.foreign.isHeld(key.keyId, question.service));
+    return isHeld ? { opened: null, spent: null, origin } : this.asOurs(key, question, false);
+  }
+
+  private asOurs(
+    key: PresentedKey,
+    question: Question,
+    isDry: boolean,
+  ): Promise<Answer | 'busy' | null> {
     try {
       return this.answer(key, question).then((own) =>
         own.opened === null ? this.asForeign(question, isDry, own) : own,
