@@ -4,6 +4,7 @@ import { createServiceToken, KeyGuardModule } from '#key-guard';
 import { tokenKeysOf } from '#server';
 import type { ServiceAConfig } from './config.js';
 import { LocalKeysModule } from './local-keys/local-keys.module.js';
+import { UntoldModule } from './local-keys/untold.module.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginForwarder } from './login/login.forwarder.js';
 import { KeyProvisioner, SERVICE } from './provisioning/key-provisioner.js';
@@ -45,6 +46,7 @@ export class ServiceAModule {
               everyRoute: false,
             })
           : LocalKeysModule.forRoot(config, central),
+        UntoldModule.forRoot(config),
       ],
       controllers: [LoginController, ProvisioningController, ReportsController],
       providers: [

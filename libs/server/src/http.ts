@@ -36,8 +36,8 @@ export interface Http {
   fastify: FastifyInstance;
   /** Methods that a path answers to; none where nothing is there. */
   methodsOf: (path: string) => string[];
-  /** Registers `/health/live` and `/health/ready`. */
-  health: (isReady: () => Promise<boolean>) => void;
+  /** Registers `/health/live` and `/health/ready`, which tells the note while it is ready. */
+  health: (isReady: () => Promise<boolean>, noteOf: () => string | null) => void;
 }
 
 declare module 'fastify' {
@@ -87,7 +87,8 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   return {
     fastify,
     methodsOf: (path) => routes.filter((one) => one.pattern.test(path)).map((one) => one.method),
-    health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
+    health: (isReady, noteOf) =>
+      registerHealth(fastify, async () => !draining && (await isReady()), noteOf),
   };
 }
 
@@ -129,13 +130,18 @@ function accessOf(request: FastifyRequest, status: number, elapsedMs: number) {
   };
 }
 
-function registerHealth(fastify: FastifyInstance, isReady: () => Promise<boolean>): void {
+function registerHealth(
+  fastify: FastifyInstance,
+  isReady: () => Promise<boolean>,
+  noteOf: () => string | null,
+): void {
   fastify.get('/health/live', { logLevel: 'warn' }, (_request, reply) =>
     reply.send({ status: 'ok' }),
   );
   fastify.get('/health/ready', { logLevel: 'warn' }, async (request, reply) => {
     const ready = await isReady().catch(() => false);
-    if (ready) return reply.send({ status: 'ok' });
+    const note = noteOf();
+    if (ready) return reply.send({ status: 'ok', ...(note !== null && { note }) });
     sendProblem(request, reply, {
       code: 'SERVICE_UNAVAILABLE',
       detail: 'Not ready to serve; try again shortly',

@@ -48,6 +48,8 @@ export interface AppOptions {
   docs?: boolean;
   /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
+  /** What operators should know of it while it serves, told by `/health/ready`: names no place and no secret. */
+  noteOf?: (app: NestFastifyApplication) => string | null;
   /** Routes outside Nest, registered before it listens. */
   routes?: (app: NestFastifyApplication, fastify: FastifyInstance) => void;
 }
@@ -69,7 +71,10 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
-  http.health(async () => (await options.isReady?.(app)) ?? true);
+  http.health(
+    async () => (await options.isReady?.(app)) ?? true,
+    () => options.noteOf?.(app) ?? null,
+  );
   options.routes?.(app, http.fastify);
   serveOpenApi(app, http.fastify, options);
   await app.init();
