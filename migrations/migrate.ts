@@ -27,6 +27,7 @@ import { SecretsOfImports1700000006010 } from './1700000006010-secrets-of-import
 import { NameSearch1700000006100 } from './1700000006100-name-search.js';
 import { HistorySince1700000006110 } from './1700000006110-history-since.js';
 import { ParityAnew1700000006200 } from './1700000006200-parity-anew.js';
+import { OwnIdempotency1700000006300 } from './1700000006300-own-idempotency.js';
 import { UsageJournal1700000006400 } from './1700000006400-usage-journal.js';
 
 /** Every change of any schema, in the order in which they are made. */
@@ -51,6 +52,7 @@ export const MIGRATIONS = [
   NameSearch1700000006100,
   HistorySince1700000006110,
   ParityAnew1700000006200,
+  OwnIdempotency1700000006300,
   UsageJournal1700000006400,
 ];
 

@@ -17,6 +17,7 @@ import {
   type ServiceToken,
   type Verify,
 } from '#key-guard';
+import { deriveKey } from '#key-core';
 import type { ServiceAConfig } from '../config.js';
 import { KeyProvisioner } from '../provisioning/key-provisioner.js';
 import { createCursors } from '../signed-cursors.js';
@@ -26,8 +27,9 @@ import { DualProvisioner } from './dual-provisioner.js';
 import { DualVerifier } from './dual-verifier.js';
 import { ForeignKeys } from './foreign-keys.js';
 import { createLocalPool, openConnections } from './local-database.js';
-import { LocalKeys } from './local-keys.js';
+import { LocalKeys, type LocalKeysParts } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
+import { RepeatedChanges } from './repeated-changes.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
 import { LocalVerifier, type LocalQuestion } from './local-verifier.js';
 import { sharedKeysOf } from './shared-keys.js';
@@ -93,11 +95,8 @@ function wire(
   config: ServiceAConfig,
   central: { provisioner: KeyProvisioner; token: ServiceToken } | null,
 ): { parts: OwnParts; verify: Verify; provisioner: Provisioner } {
-  const pool = createLocalPool(config.SERVICE_A_DATABASE_URL!);
-  const peppers = new LocalPeppers(pool, config.SERVICE_A_KEY_SECRET!);
-  const policy = config.SERVICE_A_KEY_POLICY;
-  const environment = config.SERVICE_A_ENVIRONMENT;
-  const parts = { pool, peppers, policy, environment, random: randomBytes, now: Date.now };
+  const parts = storeOf(config);
+  const { pool, peppers, environment } = parts;
   const foreignPool = createLocalPool(config.SERVICE_A_DATABASE_URL!, FOREIGN_CONNECTIONS);
   const foreign = new ForeignKeys({ pool: foreignPool, peppers, now: Date.now });
   const local = new LocalVerifier(parts, foreign);
@@ -127,6 +126,20 @@ function wire(
       sharedKeysOf({ pool, peppers }, central.provisioner),
       centralSide,
     ),
+  };
+}
+
+function storeOf(config: ServiceAConfig): LocalKeysParts {
+  const secret = config.SERVICE_A_KEY_SECRET!;
+  const pool = createLocalPool(config.SERVICE_A_DATABASE_URL!);
+  return {
+    pool,
+    peppers: new LocalPeppers(pool, secret),
+    repeated: new RepeatedChanges(deriveKey(secret, 'service-a/repeated/v1')),
+    policy: config.SERVICE_A_KEY_POLICY,
+    environment: config.SERVICE_A_ENVIRONMENT,
+    random: randomBytes,
+    now: Date.now,
   };
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { ExportedKey, IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
 import { portableDigestOfText } from '#key-core';
@@ -105,16 +106,57 @@ describe('a service that manages its own keys', () => {
     expect(verdicts[0]).not.toHaveProperty('retryAfterSeconds');
   });
 
-  it('rotates the version that If-Match names, and refuses to promise that a repetition does nothing', async () => {
+  it('rotates the version that If-Match names', async () => {
     const { key } = await provision();
     const rotate = (headers: object) =>
       service.call(`/v1/api-keys/${key.id}/rotate`, { token: service.admin, body: {}, headers });
     expect(told(await rotate({ 'if-match': '"7"' }))).toEqual([412, 'VERSION_MISMATCH']);
-    expect(told(await rotate({ 'idempotency-key': 'once-0123456789abcdef' }))).toEqual([
-      ...[400, 'INVALID_HEADER'],
-    ]);
     const rotated = await rotate({ 'if-match': '"1"' });
     expect([rotated.status, rotated.headers.get('etag')]).toEqual([200, '"2"']);
+  });
+
+  it('does what comes under one Idempotency-Key once, however many send it at the same time', async () => {
+    const job = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    const send = (path: string, body: object, once: string, token = service.admin) =>
+      service.call(path, { token, body, headers: { 'idempotency-key': once } });
+    const replayed = (one: Told) => one.headers.get('idempotency-replayed');
+    const made = await Promise.all([1, 2, 3, 4].map(() => send('/v1/api-keys', job, 'make-1')));
+    for (const one of made) expect([one.status, one.body]).toEqual([201, made[0]!.body]);
+    expect(made.filter((one) => replayed(one) === 'true')).toHaveLength(3);
+    const { id } = made[0]!.body['key'] as { id: string };
+    const rotate = () => send(`/v1/api-keys/${id}/rotate`, {}, 'rotate-1');
+    const [first, second] = [await rotate(), await rotate()];
+    expect([second.status, second.body]).toEqual([200, first.body]);
+    expect([replayed(first), replayed(second)]).toEqual([null, 'true']);
+    expect(told(await send('/v1/api-keys', { ...job, name: 'x' }, 'make-1'))).toEqual([
+      ...[422, 'IDEMPOTENCY_KEY_REUSED'],
+    ]);
+    const other = await service.around.token({ sub: 'usr_other', roles: ['admin'] });
+    const theirs = await send('/v1/api-keys', job, 'make-1', other);
+    expect([theirs.status, replayed(theirs)]).toEqual([201, null]);
+    expect(told(await send('/v1/api-keys', job, 'not a key'))).toEqual([400, 'INVALID_HEADER']);
+  });
+
+  it('repeats no secret after 10 minutes, and keeps none that can be read', async () => {
+    const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    const headers = { 'idempotency-key': 'late-1' };
+    const send = () => service.call('/v1/api-keys', { token: service.admin, body, headers });
+    const first = await send();
+    const [kept] = await sql(`SELECT * FROM service_a.idempotency WHERE sent_under = 'late-1'`);
+    const secret = first.body['secret'] as string;
+    expect(JSON.stringify(kept)).not.toContain(secret);
+    expect((kept!['sealed_secret'] as Buffer).includes(secret)).toBe(false);
+    await sql(`UPDATE service_a.idempotency SET secret_until = now() WHERE sent_under = 'late-1'`);
+    const { secret: _, ...rest } = first.body;
+    expect((await send()).body).toEqual(rest);
+  });
+
+  it('describes itself, its validation endpoint too, as docs/api does', async () => {
+    const { body } = await service.call('/openapi.json');
+    const path = new URL('../../../../../docs/api/service-a-local.json', import.meta.url);
+    // Stale? `npm run openapi` writes it anew.
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(body);
+    expect(body['paths']).toHaveProperty(['/v1/keys/verify', 'post']);
   });
 
   it('lets only admins manage them', async () => {

@@ -22,11 +22,13 @@ import { SERVICE } from '../provisioning/key-provisioner.js';
 import { inTransaction } from './local-database.js';
 import { OWN_PEPPER, type LocalPeppers } from './local-peppers.js';
 import { findRow, keyOf, statusOf, type LocalRow } from './local-rows.js';
+import type { Done, Once, RepeatedChanges } from './repeated-changes.js';
 
 /** What this service's own keys are managed with. */
 export interface LocalKeysParts {
   pool: Pool;
   peppers: LocalPeppers;
+  repeated: RepeatedChanges;
   policy: Policy;
   /** Of the keys that are issued. */
   environment: Environment;
@@ -34,14 +36,24 @@ export interface LocalKeysParts {
   now: () => number;
 }
 
+type RotateBody = RotateKeyBody & { ifMatch?: string | undefined };
+
 /** The life of this service's own keys, each change in a transaction with its row of `event`. */
 export class LocalKeys {
   constructor(readonly parts: LocalKeysParts) {}
 
-  /** Issues a key. @throws ProblemException POLICY_VIOLATION */
-  async issue(body: ProvisionKeyBody, actor: string): Promise<{ key: Key; secret: string }> {
-    const { pool, policy, environment, random, now } = this.parts;
+  /** Issues a key. @throws ProblemException POLICY_VIOLATION, or as {@link RepeatedChanges.run} */
+  issue(
+    body: ProvisionKeyBody,
+    actor: string,
+    once: Once | null = null,
+  ): Promise<Done<{ key: Key; secret: string }>> {
     refuseDelivery(body.deliverTo);
+    return this.change(once, (client) => this.insert(client, body, actor));
+  }
+
+  private async insert(client: PoolClient, body: ProvisionKeyBody, actor: string) {
+    const { policy, environment, random, now } = this.parts;
     const nowMs = now();
     const lifetime = resolveLifetime(body, [policy], nowMs);
     const limits = body.rateLimits ?? policy.defaultRateLimits;
@@ -53,58 +65,51 @@ export class LocalKeys {
     ]);
     const expiresAtMs = Array.isArray(lifetime) ? null : lifetime.expiresAtMs;
     const text = makeKeyText({ prefix: policy.keyPrefix, environment }, random);
-    const row = await inTransaction(pool, async (client) => {
-      await client.query(INSERT_KEY, [
-        ...[text.keyId, body.name, body.consumer, body.scopes],
-        ...[expiresAtMs === null ? null : new Date(expiresAtMs), JSON.stringify(limits)],
-        ...[new Date(nowMs), actor, environment],
-      ]);
-      await this.addSecret(client, text, { number: 1, nowMs });
-      await note(client, { actor, action: 'key.created', keyId: text.keyId });
-      return findRow(client, text.keyId);
-    });
-    return { key: keyOf(row!, nowMs), secret: text.text };
+    await client.query(INSERT_KEY, [
+      ...[text.keyId, body.name, body.consumer, body.scopes],
+      ...[expiresAtMs === null ? null : new Date(expiresAtMs), JSON.stringify(limits)],
+      ...[new Date(nowMs), actor, environment],
+    ]);
+    await this.addSecret(client, text, { number: 1, nowMs });
+    await note(client, { actor, action: 'key.created', keyId: text.keyId });
+    return { key: keyOf((await findRow(client, text.keyId))!, nowMs), secret: text.text };
   }
 
-  /** Gives a key a new secret. @throws ProblemException NOT_FOUND, CONFLICT, POLICY_VIOLATION, or as {@link checkVersion} */
-  async rotate(
+  /**
+   * Gives a key a new secret.
+   *
+   * @throws ProblemException NOT_FOUND, CONFLICT, POLICY_VIOLATION, or as {@link checkVersion} and {@link RepeatedChanges.run}
+   */
+  rotate(id: string, body: RotateBody, actor: string, once: Once | null = null) {
+    refuseDelivery(body.deliverTo);
+    return this.change(once, (client) => this.replace(client, id, body, actor));
+  }
+
+  private async replace(
+    client: PoolClient,
     id: string,
-    { ifMatch, ...body }: RotateKeyBody & { ifMatch?: string | undefined },
+    { ifMatch, overlapSeconds }: RotateBody,
     actor: string,
   ) {
-    const { pool, policy, random, now } = this.parts;
-    refuseDelivery(body.deliverTo);
+    const { policy, random, now } = this.parts;
     const nowMs = now();
-    const overlap = resolveOverlap(body.overlapSeconds, [policy]);
+    const overlap = resolveOverlap(overlapSeconds, [policy]);
     if (Array.isArray(overlap)) throw violation(overlap);
-    return inTransaction(pool, async (client) => {
-      const before = await lockRow(client, id);
-      checkVersion(ifMatch, before.version);
-      const status = statusOf(before, nowMs);
-      if (status !== 'active')
-        throw conflict(`The key is ${status}; only an active one is rotated`);
-      const [current, previous] = before.secrets;
-      if (previous !== undefined && (previous.until_ms ?? 0) > nowMs)
-        throw conflict('The secret before the present one still goes on');
-      const lastMs = before.expires_at?.getTime() ?? Infinity;
-      const until = new Date(Math.min(nowMs + overlap.seconds * 1_000, lastMs));
-      const { environment } = before;
-      const options = { prefix: policy.keyPrefix, environment, keyId: id };
-      const text = makeKeyText(options, random);
-      await client.query('DELETE FROM service_a.secret WHERE key_id = $1 AND number < $2', [
-        id,
-        current!.number,
-      ]);
-      await client.query(
-        'UPDATE service_a.secret SET valid_until = $3 WHERE key_id = $1 AND number = $2',
-        [id, current!.number, until],
-      );
-      await this.addSecret(client, text, { number: current!.number + 1, nowMs });
-      await touch(client, id, nowMs);
-      await note(client, { actor, action: 'key.rotated', keyId: id });
-      const key = keyOf((await findRow(client, id))!, nowMs);
-      return { key, secret: text.text, previous: { validUntil: until.toISOString() } };
-    });
+    const before = await lockRow(client, id);
+    checkVersion(ifMatch, before.version);
+    mayRotate(before, nowMs);
+    const { number } = before.secrets[0]!;
+    const lastMs = before.expires_at?.getTime() ?? Infinity;
+    const until = new Date(Math.min(nowMs + overlap.seconds * 1_000, lastMs));
+    const { environment } = before;
+    const text = makeKeyText({ prefix: policy.keyPrefix, environment, keyId: id }, random);
+    await client.query(DROP_EARLIER, [id, number]);
+    await client.query(END_SECRET, [id, number, until]);
+    await this.addSecret(client, text, { number: number + 1, nowMs });
+    await touch(client, id, nowMs);
+    await note(client, { actor, action: 'key.rotated', keyId: id });
+    const key = keyOf((await findRow(client, id))!, nowMs);
+    return { key, secret: text.text, previous: { validUntil: until.toISOString() } };
   }
 
   /** Ends a key for good; one that is revoked stays as it is. @throws ProblemException NOT_FOUND */
@@ -121,6 +126,14 @@ export class LocalKeys {
       await note(client, { actor, action: 'key.revoked', keyId: id });
       return keyOf((await findRow(client, id))!, nowMs);
     });
+  }
+
+  private change<T extends object>(
+    once: Once | null,
+    work: (client: PoolClient) => Promise<T>,
+  ): Promise<Done<T>> {
+    const { pool, repeated } = this.parts;
+    return inTransaction(pool, (client) => repeated.run(client, once, () => work(client)));
   }
 
   private async addSecret(
@@ -152,6 +165,20 @@ const INSERT_KEY = `
   INSERT INTO service_a.key (id, name, consumer, environment, scopes, state, expires_at, rate_limits, ip_allowlist, tags,
     metadata, origin, version, created_at, created_by, updated_at)
   VALUES ($1, $2, $3, $9, $4, 'active', $5, $6, '{}', '{}', '{}', 'issued', 1, $7, $8, $7)`;
+
+const DROP_EARLIER = 'DELETE FROM service_a.secret WHERE key_id = $1 AND number < $2';
+
+const END_SECRET = `
+  UPDATE service_a.secret SET valid_until = $3 WHERE key_id = $1 AND number = $2`;
+
+/** @throws ProblemException CONFLICT */
+function mayRotate(row: LocalRow, nowMs: number): void {
+  const status = statusOf(row, nowMs);
+  if (status !== 'active') throw conflict(`The key is ${status}; only an active one is rotated`);
+  const [, previous] = row.secrets;
+  if (previous !== undefined && (previous.until_ms ?? 0) > nowMs)
+    throw conflict('The secret before the present one still goes on');
+}
 
 async function lockRow(client: PoolClient, id: string): Promise<LocalRow> {
   const row = await findRow(client, id, 'FOR UPDATE');

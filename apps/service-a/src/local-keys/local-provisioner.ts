@@ -15,6 +15,7 @@ import type { UpstreamAnswer } from '../upstream.js';
 import type { LocalKeys } from './local-keys.js';
 import { listRows } from './local-list.js';
 import { keyOf } from './local-rows.js';
+import { onceOf, type Done } from './repeated-changes.js';
 
 /** What the routes for keys need of whoever manages them. */
 export type Provisioner = Pick<KeyProvisioner, 'create' | 'list' | 'rotate' | 'revoke'>;
@@ -27,8 +28,8 @@ export class LocalProvisioner implements Provisioner {
   ) {}
 
   async create(body: ProvisionKeyBody, from: FastifyRequest) {
-    refuseRepetition(from);
-    return aboutKey(await this.keys.issue(body, adminIn(from)));
+    const admin = adminIn(from);
+    return aboutDone(await this.keys.issue(body, admin, onceOf(from, admin)));
   }
 
   /** @throws ProblemException INVALID_CURSOR, or that a filter asks for what is not known here */
@@ -49,9 +50,10 @@ export class LocalProvisioner implements Provisioner {
   }
 
   async rotate(id: string, body: RotateKeyBody, from: FastifyRequest) {
-    refuseRepetition(from);
+    const admin = adminIn(from);
     const ifMatch = from.headers['if-match'];
-    return aboutKey(await this.keys.rotate(id, { ...body, ifMatch }, adminIn(from)));
+    const once = onceOf(from, admin);
+    return aboutDone(await this.keys.rotate(id, { ...body, ifMatch }, admin, once));
   }
 
   async revoke(id: string, body: RevokeKeyBody, from: FastifyRequest) {
@@ -78,17 +80,16 @@ function adminIn(from: FastifyRequest): string {
   throw new ForbiddenException(detail, { errorCode: 'FORBIDDEN' });
 }
 
-/** Nothing is remembered here: what is to be done once would be done twice, and no one would know. */
-function refuseRepetition(from: FastifyRequest): void {
-  if (from.headers['idempotency-key'] === undefined) return;
-  const detail =
-    'This service manages its own keys and repeats no answer; leave Idempotency-Key out';
-  throw new ProblemException('INVALID_HEADER', detail);
-}
-
 /** With the key's version as its entity tag. */
 function aboutKey<T extends { key: Key }>(data: T): UpstreamAnswer<T> {
   return { data, headers: new Headers({ etag: tagOf(data.key.version) }) };
+}
+
+/** The same of what may have been done before. */
+function aboutDone<T extends { key: Key }>({ answer, isReplay }: Done<T>): UpstreamAnswer<T> {
+  const about = aboutKey(answer);
+  if (isReplay) about.headers.set('idempotency-replayed', 'true');
+  return about;
 }
 
 function answer<T>(data: T): UpstreamAnswer<T> {
