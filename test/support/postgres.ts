@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Client, type QueryResultRow } from 'pg';
 import { startEmbeddedPostgres } from '../../tools/quickstart/embedded-postgres.js';
 import type { Part } from '../../tools/quickstart/part.js';
 import { freePort } from '../../tools/quickstart/ports.js';
+import { placeFreshData } from './postgres-template.js';
 import { tempDir } from './temp-dir.js';
 
 /** A PostgreSQL of a test's own. It ends with the test process at the latest, however that ends. */
@@ -25,13 +25,13 @@ export interface TestPostgres {
 /** Starts a PostgreSQL in a temporary folder on a free port. */
 export async function startPostgres(): Promise<TestPostgres> {
   const dir = tempDir();
+  const dataDir = join(dir.path, 'postgres');
   const options = {
-    dataDir: join(dir.path, 'postgres'),
+    dataDir,
     port: await freePort(),
-    password: randomBytes(12).toString('hex'),
+    password: await placeFreshData(dataDir),
     logFile: join(dir.path, 'postgres.log'),
     flags: ['-c', 'fsync=off'],
-    isTemporary: true,
   };
   let server: Part | undefined;
   const start = async (): Promise<string> => {

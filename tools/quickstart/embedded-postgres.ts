@@ -30,8 +30,6 @@ export interface PostgresOptions {
   logFile: string;
   /** More arguments for the server. */
   flags?: string[];
-  /** Whether its first data may be lost with the machine; making it takes half the time then. */
-  isTemporary?: boolean;
   /** Gets the server as soon as it is a process, before it is up. */
   onStart?: (server: Part) => void;
 }
@@ -115,7 +113,7 @@ function idOf(user: string): UserId | undefined {
 }
 
 function initialise(initdb: string, options: PostgresOptions, userId: UserId | undefined): void {
-  const { dataDir, password, isTemporary } = options;
+  const { dataDir, password } = options;
   // Made aside and moved at the end: what lies at its place is whole.
   const draft = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
@@ -136,7 +134,6 @@ function initialise(initdb: string, options: PostgresOptions, userId: UserId | u
         '--locale-provider=builtin',
         '--builtin-locale=C.UTF-8',
         '--no-instructions',
-        ...(isTemporary ? ['--no-sync'] : []),
       ],
       userId,
     );
