@@ -11,6 +11,7 @@ import { IntrospectionModule } from './introspection/introspection.module.js';
 import { MigrationModule } from './migration/migration.module.js';
 import { KeysModule } from './keys/keys.module.js';
 import { LeaseModule } from './lease/lease.module.js';
+import { PeppersModule } from './peppers/peppers.module.js';
 import { SelfModule } from './self/self.module.js';
 import { StoresModule } from './stores.module.js';
 import { UsageModule } from './usage/usage.module.js';
@@ -35,6 +36,7 @@ export class KeyServiceModule {
         CatalogModule,
         KeysModule,
         UsageModule.forRoot(env),
+        PeppersModule,
         MigrationModule.forRoot(env),
         verifying,
         LeaseModule.forRoot(verifying),

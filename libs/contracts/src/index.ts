@@ -13,6 +13,7 @@ export * from './lease.js';
 export * from './login.js';
 export * from './mask.js';
 export * from './messages.js';
+export * from './peppers.js';
 export * from './primitives.js';
 export * from './propagation.js';
 export * from './problem.js';

@@ -17,7 +17,7 @@ import type { HeldKeys } from './held-keys.js';
 import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import type { SlowPool } from './slow-pool.js';
-import type { SeenSecret } from './upgrade-secret.js';
+import type { SeenSecret } from '../keys/upgrade-secret.js';
 
 export interface ImportedKeysParts {
   rules: ImportRules;
@@ -114,7 +114,7 @@ export class ImportedKeys implements ForeignKeys {
     const { keyId, secretNumber, upgradeAtMs } = known;
     const key = { keyId, secretNumber, text };
     const isDue = !isDry && upgradeAtMs !== null && this.parts.now() >= upgradeAtMs;
-    if (isDue) await this.upgrade(key, known);
+    if (isDue) await this.upgrade({ ...key, pepperVersion: 0 }, known);
     return key;
   }
 

@@ -27,7 +27,7 @@ import { Imports } from './imports.js';
 import { ImportsController } from './imports.controller.js';
 import { LOOKUP_POOL } from './lookup-pool.js';
 import { SlowPool } from './slow-pool.js';
-import { upgradeSecret } from './upgrade-secret.js';
+import { upgradeSecret } from '../keys/upgrade-secret.js';
 
 const CONNECTIONS = 2;
 

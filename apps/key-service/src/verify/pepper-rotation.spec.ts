@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { IssuedKey } from '#contracts';
+import type { IssuedKey, PepperReport } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -31,14 +31,77 @@ const verify = async (app: ManagementApp, key: string) => {
 const writtenWith = (version: number, { key }: IssuedKey) =>
   world.count('secret', `key_id = '${key.id}' AND pepper_version = ${version}`);
 
+const pepperOf = async ({ key }: IssuedKey): Promise<number> => {
+  const text = 'SELECT pepper_version FROM keys.secret WHERE key_id = $1';
+  const [row] = await after.postgres.owner.query<{ pepper_version: number }[]>(text, [key.id]);
+  return row!.pepper_version;
+};
+const upgradesOf = ({ key }: IssuedKey) =>
+  world.count('change_log', `target_id = '${key.id}' AND action = 'key.hash_upgraded'`);
+
+describe('a key of an earlier pepper', () => {
+  it('gets a digest of the newest one by its use, once, behind the answer, and goes on', async () => {
+    const issued = await world.issue();
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => verify(after, issued.secret)),
+    );
+    for (const { body } of answers) expect(body).toMatchObject({ valid: true });
+    while ((await pepperOf(issued)) === 1) await verify(after, issued.secret);
+    expect([await pepperOf(issued), await upgradesOf(issued)]).toEqual([2, 1]);
+    expect((await verify(after, issued.secret)).body).toMatchObject({
+      valid: true,
+      decision: { version: 2 },
+    });
+    expect((await verify(before, issued.secret)).status).toBe(503);
+  });
+
+  it('is left alone by dry runs, by refusals, and by who writes with the earlier one', async () => {
+    const [dry, refused, used] = [await world.issue(), await world.issue(), await world.issue()];
+    const token = await after.issuer.service('service-a', 'keys:verify');
+    const ask = (body: object) => after.call('post', '/v1/keys/verify', token).send(body);
+    await ask({ key: dry.secret, dryRun: true });
+    await ask({ key: refused.secret, scopes: ['reports:delete'] });
+    await verify(before, used.secret);
+    const witness = await world.issue();
+    while ((await pepperOf(witness)) === 1) await verify(after, witness.secret);
+    for (const one of [dry, refused, used]) expect(await pepperOf(one)).toBe(1);
+  });
+
+  it('opens although its upgrade fails, which is tried again', async () => {
+    const issued = await world.issue();
+    const { owner } = after.postgres;
+    await owner.query('REVOKE INSERT ON keys.change_log FROM keyward_key_service');
+    for (let i = 0; i < 3; i += 1)
+      expect((await verify(after, issued.secret)).body).toMatchObject({ valid: true });
+    await owner.query('GRANT INSERT ON keys.change_log TO keyward_key_service');
+    while ((await pepperOf(issued)) === 1) await verify(after, issued.secret);
+    expect(await upgradesOf(issued)).toBe(1);
+  }, 20_000);
+
+  it('is counted, for admins of all services, until none is left', async () => {
+    const issued = await world.issue();
+    const report = async () =>
+      (await after.call('get', '/v1/peppers', world.admin)).body as PepperReport;
+    const left = async (version: number) =>
+      (await report()).data.find((one) => one.version === version)?.keys ?? 0;
+    const [old, fresh] = [await left(1), await left(2)];
+    expect(old).toBeGreaterThan(0);
+    while ((await pepperOf(issued)) === 1) await verify(after, issued.secret);
+    expect([await left(1), await left(2)]).toEqual([old - 1, fresh + 1]);
+    expect(await report()).toMatchObject({ current: 2, data: [{ isAtHand: true }, {}] });
+    const limited = await after.issuer.person('admin', { services: ['service-a'] });
+    expect((await after.call('get', '/v1/peppers', limited)).status).toBe(404);
+  });
+});
+
 describe('a new pepper', () => {
   it('makes the digests of new keys, and keys of the old one open as before', async () => {
     const old = await world.issue();
     const fresh = await issueAfter();
     expect([await writtenWith(1, old), await writtenWith(2, fresh)]).toEqual([1, 1]);
+    expect((await verify(before, old.secret)).body).toMatchObject({ valid: true });
     for (const { secret } of [old, fresh])
       expect((await verify(after, secret)).body).toMatchObject({ valid: true });
-    expect((await verify(before, old.secret)).body).toMatchObject({ valid: true });
   });
 
   it('that a replica lacks makes it say that it cannot decide, never that there is no such key', async () => {

@@ -10,6 +10,7 @@ import type { KnownRecords } from './known-records.js';
 import type { PresentedTexts } from './presented-texts.js';
 import { RecordCache } from './record-cache.js';
 import { StoreBusy, type RecordStore } from './record-store.js';
+import type { SecretUpgrades } from './secret-upgrades.js';
 import type { Spender } from './spender.js';
 import { NO_SPENDING, type Spending, type Spent } from './spending.js';
 import { bareRefusal, busyRefusal, verdictOf, type Origin } from './verdict-of.js';
@@ -38,6 +39,7 @@ export interface VerifierParts {
   foreign: ForeignKeys;
   known: KnownRecords;
   texts: PresentedTexts;
+  upgrades: SecretUpgrades;
   material: KeyMaterial;
   log: Logger;
 }
@@ -276,12 +278,19 @@ export class Verifier {
     if (record === null || secret === null) return { opened: null, spending: NO_SPENDING };
     const decision = decide(record, secret, question, now());
     const { cost, isDry } = question;
-    const spends = decision.code === 'VALID' && cost > 0;
+    const isValid = decision.code === 'VALID';
+    if (isValid && !isDry) this.noteUse(key, secret);
+    const spends = isValid && cost > 0;
     const { rateLimits: limits, quota } = record;
     return {
       opened: { record, secret, decision },
       spending: spends ? { limits, quota, cost, isDry } : NO_SPENDING,
     };
+  }
+
+  private noteUse({ keyId, text }: PresentedKey, secret: SecretRecord): void {
+    const { number: secretNumber, pepperVersion } = secret;
+    this.parts.upgrades.used({ keyId, secretNumber, pepperVersion, text });
   }
 
   private originOf(asOfMs: number, source: Origin['source'] = 'store'): Origin {

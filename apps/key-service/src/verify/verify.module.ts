@@ -14,7 +14,8 @@ import { RecordCache } from './record-cache.js';
 import { RecordStore } from './record-store.js';
 import { Spender } from './spender.js';
 import { SwiftVerifier } from './swift-verifier.js';
-import { Verifier } from './verifier.js';
+import { SECRET_UPGRADES, type SecretUpgrades } from './secret-upgrades.js';
+import { Verifier, type VerifierParts } from './verifier.js';
 
 /** Injection token of the parts as they are wired. */
 const PARTS = Symbol('VERIFY_PARTS');
@@ -25,12 +26,12 @@ export class VerifyModule {
   static forRoot(env: KeyServiceEnv): DynamicModule {
     const parts = {
       provide: PARTS,
-      inject: [Stores, Usage, FOREIGN_KEYS, KEY_MATERIAL, LOG],
+      inject: [Stores, Usage, FOREIGN_KEYS, SECRET_UPGRADES, KEY_MATERIAL, LOG],
       useFactory: (
         stores: Stores,
         usage: Usage,
-        ...[foreign, material, log]: [ForeignKeys, KeyMaterial, Logger]
-      ) => wire(stores, env, { usage, foreign, material, log }),
+        ...[foreign, upgrades, material, log]: [ForeignKeys, SecretUpgrades, KeyMaterial, Logger]
+      ) => wire(stores, env, { usage, foreign, upgrades, material, log }),
     };
     const exported = [
       { provide: RecordStore, inject: [PARTS], useFactory: (wired: Wired) => wired.store },
@@ -47,7 +48,7 @@ type Wired = ReturnType<typeof wire>;
 function wire(
   { hotPool, link, fence }: Stores,
   { CACHE_TTL_SECONDS: ttlSeconds, GRACE_SECONDS: graceSeconds }: KeyServiceEnv,
-  options: { usage: Usage; foreign: ForeignKeys; material: KeyMaterial; log: Logger },
+  options: Pick<VerifierParts, 'foreign' | 'upgrades' | 'material' | 'log'> & { usage: Usage },
 ) {
   const { material } = options;
   const { cacheKey: macKey, now } = material;

@@ -1,12 +1,14 @@
 import { digestKey } from '#key-core';
 import type { Mutations } from '../changes/mutations.js';
 import type { KeyMaterial } from '../key-material.js';
-import { sealPortable } from '../keys/portable.js';
+import { sealPortable } from './portable.js';
 
-/** An imported secret whose text was just seen. */
+/** A secret whose text was just seen. */
 export interface SeenSecret {
   keyId: string;
   secretNumber: number;
+  /** What its digest was made with; 0 for an imported one that has none of ours. */
+  pepperVersion: number;
   text: string;
 }
 
@@ -14,14 +16,14 @@ export interface SeenSecret {
 const ITSELF = 'key-service';
 
 /**
- * Gives an imported secret a digest of our own in place of the hash it came with, if it has none yet: of several at the same
- * time one does. From then on it costs no more than any other.
+ * Gives a secret a digest of the current pepper in place of that of an earlier one, or of the hash that it was imported with, if it
+ * still has that: of several at the same time one does.
  *
  * @returns whether this call did it
  */
 export async function upgradeSecret(
   { mutations, material }: { mutations: Mutations; material: KeyMaterial },
-  { keyId, secretNumber: number, text }: SeenSecret,
+  { keyId, secretNumber: number, pepperVersion: before, text }: SeenSecret,
 ): Promise<boolean> {
   const { version: pepperVersion, bytes } = material.peppers.current;
   const digest = digestKey(bytes, text);
@@ -35,6 +37,7 @@ export async function upgradeSecret(
       pepperVersion,
       portable,
       new Date(material.now()),
+      before,
     ]);
     const upgraded = rows[0];
     if (upgraded === undefined) return { result: false, changes: [], touched: [] };
@@ -42,8 +45,8 @@ export async function upgradeSecret(
     const change = {
       ...{ actor: ITSELF, via: null, action: 'key.hash_upgraded', requestId: null, ip: null },
       ...{ targetType: 'key' as const, targetId: keyId, keyVersion, services },
-      before: null,
-      after: { secret: number },
+      before: before === 0 ? null : { secret: number, pepper: before },
+      after: before === 0 ? { secret: number } : { secret: number, pepper: pepperVersion },
     };
     return { result: true, changes: [change], touched: [{ keyId, version: keyVersion }] };
   });
@@ -60,9 +63,9 @@ const UPGRADE = `
   WITH locked AS MATERIALIZED (SELECT id FROM keys.key WHERE id = $1 FOR UPDATE),
   made AS (
     UPDATE keys.secret s SET digest = $3, pepper_version = $4, portable = $5
-    FROM locked WHERE s.key_id = locked.id AND s.number = $2 AND s.pepper_version = 0 RETURNING s.key_id
+    FROM locked WHERE s.key_id = locked.id AND s.number = $2 AND s.pepper_version = $7 RETURNING s.key_id
   ),
   dropped AS (UPDATE keys.legacy_secret l SET sealed = NULL FROM made WHERE l.key_id = made.key_id AND l.number = $2),
-  noted AS (UPDATE keys.imported_key i SET upgraded_at = $6 FROM made WHERE i.key_id = made.key_id)
+  noted AS (UPDATE keys.imported_key i SET upgraded_at = coalesce(i.upgraded_at, $6) FROM made WHERE i.key_id = made.key_id)
   UPDATE keys.key k SET version = k.version + 1, updated_at = $6 FROM made WHERE k.id = made.key_id
   RETURNING k.version, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = k.id ORDER BY service) AS services`;

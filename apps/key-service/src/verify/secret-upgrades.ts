@@ -1,0 +1,16 @@
+/** Injection token of {@link SecretUpgrades}. */
+export const SECRET_UPGRADES = Symbol('SECRET_UPGRADES');
+
+/** A secret that was just used, and what its digest was made with. */
+export interface UsedSecret {
+  keyId: string;
+  secretNumber: number;
+  pepperVersion: number;
+  text: string;
+}
+
+/** Brings digests of an older pepper to the newest one when their keys are used. */
+export interface SecretUpgrades {
+  /** Takes note of a use; nobody waits for what comes of it. */
+  used(secret: UsedSecret): void;
+}
