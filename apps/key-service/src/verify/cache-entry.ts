@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { decodeRecord, encodeRecord, type KeyRecord, type RecordParts } from '#key-core';
-import { inOnePiece } from './in-one-piece.js';
+import { inOnePiece } from './kept-texts.js';
 
 /** A record as it stands in the cache. */
 export interface CacheEntry {

@@ -6,6 +6,7 @@ import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { SpentReply } from './check-line.js';
 import type { ForeignKeys } from './foreign-keys.js';
+import { SharedTexts } from './kept-texts.js';
 import type { KnownRecords } from './known-records.js';
 import type { Opened, PresentedTexts } from './presented-texts.js';
 import { spentOf, type RecordCache } from './record-cache.js';
@@ -39,6 +40,8 @@ interface Ready {
  * {@link Verifier} does, too, which gets every other question.
  */
 export class SwiftVerifier {
+  private readonly answers = new SharedTexts();
+
   constructor(private readonly parts: SwiftVerifierParts) {}
 
   verify(question: Question, tell: OnAnswer): void {
@@ -67,7 +70,7 @@ export class SwiftVerifier {
     const { service } = question;
     if (opened.usual?.service !== service) {
       if (!isUsual(record, secret)) return null;
-      opened.usual = usualOf(entry, { ...opened, service });
+      opened.usual = usualOf(entry, { ...opened, service }, this.answers);
     }
     return { opened, decision, usual: opened.usual, asOfMs: entry.asOfMs };
   }

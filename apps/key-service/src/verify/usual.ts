@@ -2,7 +2,7 @@ import type { KeyRecord, SecretRecord } from '#key-core';
 import type { Counted } from '../usage/usage-buffer.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { CheckCall, SpentReply } from './check-line.js';
-import { inOnePiece } from './in-one-piece.js';
+import type { SharedTexts } from './kept-texts.js';
 import { callOf } from './record-cache.js';
 import { verdictOf } from './verdict-of.js';
 
@@ -18,12 +18,18 @@ export interface UsualAsk {
  * What is the same in all good answers of one unit about one secret of a key, as long as its record is: the question to
  * Redis, what to count, and the text but for what is left of the limits and the age of the record.
  */
-export interface Usual {
+export interface Usual extends AnswerTexts {
   service: string;
   entry: CacheEntry;
   call: CheckCall;
   counted: Counted;
-  /** Texts before what is left of each limit. */
+}
+
+/** An answer's text but for the id of the key, what is left of the limits, and the age of the record. */
+interface AnswerTexts {
+  /** Before the id. */
+  start: string;
+  /** Before what is left of each limit; the first begins after the id. */
   limits: readonly string[];
   /** Before the seconds that the record still lives. */
   decision: string;
@@ -39,27 +45,15 @@ export function isUsual({ quota, rateLimits }: KeyRecord, { validUntilMs }: Secr
   );
 }
 
-/** For a key and service of which the decision is VALID, where {@link isUsual}. */
-export function usualOf(entry: CacheEntry, { keyId, record, secret, service }: UsualAsk): Usual {
-  const { tag, epoch, asOfMs } = entry;
+/**
+ * For a key and service of which the decision is VALID, where {@link isUsual}.
+ *
+ * @param texts nearly all that is kept of an answer is the same for many keys, but for the id
+ */
+export function usualOf(entry: CacheEntry, ask: UsualAsk, texts: SharedTexts): Usual {
+  const { keyId, record, secret, service } = ask;
+  const { tag, epoch } = entry;
   const spending = { limits: record.rateLimits, quota: null, cost: 1, isDry: false };
-  const scopes = record.grants.find((one) => one.service === service)?.scopes ?? [];
-  const { decision, ...verdict } = verdictOf({
-    record,
-    secret,
-    decision: { code: 'VALID', scopes },
-    origin: { source: 'cache', asOfMs, ttlSeconds: 0, isStale: false },
-    spent: null,
-    cost: 1,
-    nowMs: asOfMs,
-  });
-  const start = JSON.stringify(verdict).slice(0, -1);
-  const limits = record.rateLimits.map(({ name, limit }, i) => {
-    const before = i === 0 ? `${start},"rateLimits":[` : ',';
-    return inOnePiece(`${before}{"name":${JSON.stringify(name)},"limit":${limit},"remaining":`);
-  });
-  const { source, asOf, version } = decision;
-  const before = `${limits.length === 0 ? start : ']'},"decision":{"source":"${source}","asOf":"${asOf}","ttlSeconds":`;
   const { names, args } = callOf({ keyId, tag, epoch, spending });
   return {
     service,
@@ -74,16 +68,46 @@ export function usualOf(entry: CacheEntry, { keyId, record, secret, service }: U
       code: 'VALID',
       last: undefined,
     },
+    ...answerOf(entry, ask, texts),
+  };
+}
+
+function answerOf(
+  { asOfMs }: CacheEntry,
+  { keyId, record, secret, service }: UsualAsk,
+  texts: SharedTexts,
+): AnswerTexts {
+  const scopes = record.grants.find((one) => one.service === service)?.scopes ?? [];
+  const { decision, ...verdict } = verdictOf({
+    record,
+    secret,
+    decision: { code: 'VALID', scopes },
+    origin: { source: 'cache', asOfMs, ttlSeconds: 0, isStale: false },
+    spent: null,
+    cost: 1,
+    nowMs: asOfMs,
+  });
+  const told = JSON.stringify(verdict).slice(0, -1);
+  const idAt = told.indexOf(keyId);
+  const afterId = told.slice(idAt + keyId.length);
+  const limits = record.rateLimits.map(({ name, limit }, i) => {
+    const before = i === 0 ? `${afterId},"rateLimits":[` : ',';
+    return texts.of(`${before}{"name":${JSON.stringify(name)},"limit":${limit},"remaining":`);
+  });
+  const { source, asOf, version } = decision;
+  const before = limits.length === 0 ? afterId : ']';
+  return {
+    start: texts.of(told.slice(0, idAt)),
     limits,
-    decision: inOnePiece(before),
-    end: inOnePiece(`,"version":${version}}}`),
+    decision: texts.of(`${before},"decision":{"source":"${source}","asOf":"${asOf}","ttlSeconds":`),
+    end: texts.of(`,"version":${version}}}`),
   };
 }
 
 /** The text of an answer, after what was spent. */
 export function usualText(usual: Usual, reply: SpentReply, ttlSeconds: number): string {
-  const { limits, decision, end } = usual;
-  let text = '';
+  const { start, counted, limits, decision, end } = usual;
+  let text = start + counted.keyId;
   for (let i = 0; i < limits.length; i += 1)
     text += `${limits[i]}${reply[3 + 2 * i]},"resetSeconds":${Math.ceil(reply[4 + 2 * i]! / 1_000)}}`;
   return `${text}${decision}${ttlSeconds}${end}`;
