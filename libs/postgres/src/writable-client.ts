@@ -1,4 +1,5 @@
 import { Client, type ClientConfig } from 'pg';
+import { endWhenLate } from './end-when-late.js';
 import { Primary, takesNoWrites } from './primary.js';
 import type { Server } from './server-list.js';
 import { WriteWatch } from './write-watch.js';
@@ -46,6 +47,7 @@ class WritableClient extends Client {
     config?: ClientConfig,
   ) {
     super(config);
+    endWhenLate(this);
   }
 
   override connect(): Promise<Client>;

@@ -10,6 +10,7 @@ import { ConfigError } from './load-config.js';
 import { nestLogger } from './logging.js';
 import { createOpenApi, type OpenApiOptions } from './openapi.js';
 import { ProblemFilter } from './problem.filter.js';
+import { ReadDeadlineInterceptor } from './read-deadline.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
 import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
@@ -50,6 +51,8 @@ export interface AppOptions {
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
   /** What operators should know of it while it serves, told by `/health/ready`: names no place and no secret. */
   noteOf?: (app: NestFastifyApplication) => string | null;
+  /** How long a `GET` of a controller may take as a whole, in milliseconds, before it is answered 503; unbounded by default. */
+  readsWithinMs?: number;
   /** Routes outside Nest, registered before it listens. */
   routes?: (app: NestFastifyApplication, fastify: FastifyInstance) => void;
 }
@@ -71,6 +74,8 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
+  if (options.readsWithinMs !== undefined)
+    app.useGlobalInterceptors(new ReadDeadlineInterceptor(options.readsWithinMs));
   http.health(
     async () => (await options.isReady?.(app)) ?? true,
     () => options.noteOf?.(app) ?? null,

@@ -57,6 +57,34 @@ test('what is of many keys has longer', async () => {
   });
 }, 60_000);
 
+test('a read that is slow statement by statement is 503 as a whole, as one that finds no free connection', async () => {
+  const { owner } = management.postgres;
+  const { key } = await world.issue();
+  const read = () => management.call('get', `/v1/keys/${key.id}`, world.admin);
+  await owner.query(`CREATE FUNCTION keys.dawdle_at(id text) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN IF id = '${key.id}' THEN PERFORM pg_sleep(2.2); END IF; RETURN true; END $$`);
+  const tables = { key: 'id', key_grant: 'key_id', secret: 'key_id' };
+  for (const [table, id] of Object.entries(tables)) {
+    await owner.query(`ALTER TABLE keys.${table} ENABLE ROW LEVEL SECURITY`);
+    await owner.query(`CREATE POLICY dawdle ON keys.${table} USING (keys.dawdle_at(${id}))`);
+  }
+  const late = await read();
+  expect(problemIn(late)).toEqual({ status: 503, code: 'SERVICE_UNAVAILABLE' });
+  expect(Number(late.headers['retry-after'])).toBeGreaterThan(0);
+  for (const table of Object.keys(tables))
+    await owner.query(`ALTER TABLE keys.${table} DISABLE ROW LEVEL SECURITY`);
+  await owner.query('DROP FUNCTION keys.dawdle_at CASCADE');
+
+  const { db } = management.app.get(Stores);
+  const held = Array.from({ length: 10 }, () => db.createQueryRunner());
+  await Promise.all(held.map((one) => one.connect()));
+  const answers = await Promise.all([read(), read(), post('/v1/keys', keyBody())]);
+  for (const one of answers)
+    expect(problemIn(one)).toEqual({ status: 503, code: 'SERVICE_UNAVAILABLE' });
+  await Promise.all(held.map((one) => one.release()));
+  expect((await read()).status).toBe(200);
+}, 60_000);
+
 test('a transaction whose replica is silent in the middle of it is rolled back, and others go on', async () => {
   const { key } = await world.issue();
   const runner = management.app.get(Stores).db.createQueryRunner();
