@@ -1,3 +1,4 @@
+import '#server/limited-heap';
 import { createLogger, startApp } from '#server';
 import { appOptions } from './app-options.js';
 import { loadLoginConfig } from './config.js';

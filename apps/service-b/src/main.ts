@@ -1,3 +1,4 @@
+import '#server/limited-heap';
 import { createLogger, loadConfig, startApp } from '#server';
 import { appOptions } from './app-options.js';
 import { serviceBEnv } from './config.js';
