@@ -6,7 +6,7 @@ import type { BenchOptions } from './options.js';
 import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, startGuarded, type Server } from './servers.js';
-import { runSlice, type Target } from './slices.js';
+import { runSlice, type Slice, type Target } from './slices.js';
 
 const REVOCATIONS = 60;
 const CUTS = 5;
@@ -107,18 +107,28 @@ async function measureRoutes(
     requests: requests.map((one) => one(path)),
     expected: ['Opening balance'],
   });
-  const [open, under] = [target('/open'), target('/guarded')];
-  for (const one of [open, under]) await runSlice(one, { ...options, sliceMs: options.warmUpMs });
+  const [open, nodded, under] = [target('/open'), target('/nodded'), target('/guarded')];
+  const all = [open, nodded, under];
+  for (const one of all) await runSlice(one, { ...options, sliceMs: options.warmUpMs });
   for (let round = 0; round < options.rounds; round += 1) {
-    const theirs = await runSlice(open, options);
-    const ours = await runSlice(under, options);
-    const spoilt = theirs.spoiltBy ?? ours.spoiltBy;
-    if (spoilt !== undefined) throw new Error(`A bad answer: ${spoilt.slice(0, 300)}`);
+    const seen = new Map<Target, Slice>();
+    for (const one of round % 2 === 0 ? all : all.toReversed())
+      seen.set(one, await runSlice(one, options));
+    const [theirs, least, ours] = all.map((one) => seen.get(one)!) as [Slice, Slice, Slice];
+    refuseSpoilt(theirs, least, ours);
     results.figure('guard: guarded route, requests/s', ours.perSecond);
     const name = 'guarded route / the same without a guard';
     results.ratio(name, ours.perSecond / theirs.perSecond, { atLeast: 0.9 });
     results.ratio(`${name}, CPU`, theirs.cpuUs / ours.cpuUs);
+    const leastName = 'route under a guard that does nothing / the same without a guard';
+    results.ratio(leastName, least.perSecond / theirs.perSecond);
+    results.ratio(`${leastName}, CPU`, theirs.cpuUs / least.cpuUs);
   }
+}
+
+function refuseSpoilt(...slices: Slice[]): void {
+  for (const { spoiltBy } of slices)
+    if (spoiltBy !== undefined) throw new Error(`A bad answer: ${spoiltBy.slice(0, 300)}`);
 }
 
 async function measureRevocations(ground: Ground, results: Results): Promise<void> {

@@ -1,13 +1,21 @@
 import 'reflect-metadata';
-import { Controller, Get, Module, UseGuards } from '@nestjs/common';
+import { Controller, Get, Injectable, Module, UseGuards, type CanActivate } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { KeyGuard, KeyGuardModule, RequireScope } from '#key-guard';
 
-// A NestJS server on Fastify with the same route twice: under the key guard, and open.
+// A NestJS server on Fastify with the same route thrice: under the key guard, under one that lets all pass, and open.
 const [port = '0', keyService = '', token = ''] = process.argv.slice(2);
 
 const answer = { data: [{ id: 'rpt_1', title: 'Opening balance' }], nextCursor: null };
+
+/** The least that a guard of NestJS can do. */
+@Injectable()
+class Nodding implements CanActivate {
+  canActivate(): boolean {
+    return true;
+  }
+}
 
 @Controller()
 class Routes {
@@ -15,6 +23,12 @@ class Routes {
   @UseGuards(KeyGuard)
   @RequireScope('reports:read')
   guarded() {
+    return answer;
+  }
+
+  @Get('nodded')
+  @UseGuards(Nodding)
+  nodded() {
     return answer;
   }
 

@@ -83,7 +83,7 @@ export async function startBare(
   });
 }
 
-/** Starts a NestJS server with the same route under the key guard, `/guarded`, and open, `/open`. */
+/** Starts a NestJS server with the same route under the key guard, `/guarded`, under one that lets all pass, `/nodded`, and open, `/open`. */
 export async function startGuarded(bed: Bed, keyService: string, token: string): Promise<Server> {
   const port = await freePort();
   return start(bed, {

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import type { KeyRequest } from './checks.js';
 import { type Decision, decide, decideForHolder, explainDecision } from './decide.js';
+import { decidedUntilMs } from './decided-until.js';
 import { inRanges } from './ip-ranges.js';
 import type { KeyRecord, SecretRecord } from './record.js';
 import { satisfies } from './scopes.js';
@@ -293,5 +294,34 @@ describe('decideForHolder', () => {
     const ended = exampleSecret({ validUntilMs: NOW_MS });
     expect(decideForHolder(exampleRecord(), null, clientIp, NOW_MS)).toBe('NOT_FOUND');
     expect(decideForHolder(exampleRecord(), ended, clientIp, NOW_MS)).toBe('SUPERSEDED');
+  });
+});
+
+describe('decidedUntilMs', () => {
+  it('is a time before which nothing else is decided', () => {
+    const someMs = fc.integer({ min: NOW_MS - 6, max: NOW_MS + 6 });
+    fc.assert(
+      fc.property(
+        fc.tuple(fc.oneof(someRecord, nearlyUsableRecord), fc.option(someSecret), someRequest),
+        fc.tuple(someMs, fc.nat({ max: 12 })),
+        ([record, secret, request], [atMs, laterMs]) => {
+          const untilMs = decidedUntilMs(record, secret, atMs);
+          expect(untilMs).toBeGreaterThan(atMs);
+          const lastMs = Math.min(atMs + laterMs, untilMs - 1);
+          const now = decide(record, secret, request, atMs);
+          expect(decide(record, secret, request, lastMs)).toEqual(now);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('is the end of the key, its beginning or that of its secret, whichever comes next', () => {
+    const record = exampleRecord({ notBeforeMs: NOW_MS - 1, expiresAtMs: NOW_MS + 3 });
+    expect(decidedUntilMs(record, exampleSecret(), NOW_MS)).toBe(NOW_MS + 3);
+    expect(decidedUntilMs(record, exampleSecret(), NOW_MS - 2)).toBe(NOW_MS - 1);
+    const secret = exampleSecret({ validUntilMs: NOW_MS + 2 });
+    expect(decidedUntilMs(record, secret, NOW_MS)).toBe(NOW_MS + 2);
+    expect(decidedUntilMs(record, secret, NOW_MS + 3)).toBe(Infinity);
   });
 });

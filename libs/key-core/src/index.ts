@@ -1,6 +1,7 @@
 export type { RecordCheckName, DecisionCode, KeyRequest } from './checks.js';
 export * from './checksum.js';
 export * from './decide.js';
+export * from './decided-until.js';
 export * from './derive-key.js';
 export * from './digest.js';
 export * from './export/index.js';

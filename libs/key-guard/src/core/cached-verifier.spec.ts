@@ -31,6 +31,7 @@ describe('a guard whose feed is proven', () => {
   let keyService: StubServer;
   let other: StubServer | undefined;
   let guard: KeyGuardCore;
+  let tellFeed: (name: string, data: object) => void = () => undefined;
 
   const start = async (options: Partial<KeyGuardOptions> = {}) => {
     guard = createKeyGuard({
@@ -45,8 +46,8 @@ describe('a guard whose feed is proven', () => {
   /** Answers questions like this from now on, after a pause. */
   const answer = (status: number, body: unknown, pauseMs = 0) =>
     keyService.answer(({ path }, response) => {
-      if (path === '/v1/changes') return serveFeed(response);
-      void wait(pauseMs).then(() => json(response, status, body));
+      if (path === '/v1/changes') tellFeed = serveFeed(response);
+      else void wait(pauseMs).then(() => json(response, status, body));
     });
   const tell = async (): Promise<Verdict | '503'> => {
     try {
@@ -152,5 +153,95 @@ describe('a guard whose feed is proven', () => {
     expect(told.map((one) => one.code).slice(1, 3)).toEqual(['VALID', 'INSUFFICIENT_SCOPE']);
     const asked = keyService.seen.filter(({ path }) => path.startsWith('/v1/keys/'));
     expect(asked).toHaveLength(1);
+  });
+
+  describe('and a key that was just let through', () => {
+    const request = { headers: { 'x-api-key': 'kw_live_x' }, ip: '203.0.113.9' };
+    const scopes = ['reports:read'];
+    /** The answer without a word to the key service; null where it is asked. */
+    const own = (wanted = scopes) => {
+      const told = guard.check(request, wanted);
+      if (!(told instanceof Promise)) return told;
+      told.catch(() => undefined);
+      return null;
+    };
+    const letThrough = async (told: Verdict = valid) => {
+      answer(200, told);
+      await start();
+      while (own()?.allowed !== true) await wait(20);
+      expect(own()).toEqual(own());
+    };
+
+    it('is decided anew for other scopes, also where the same list was changed', async () => {
+      await letThrough();
+      const list = ['reports:read'];
+      expect(own(list)?.allowed).toBe(true);
+      list[0] = 'reports:delete';
+      expect(own(list)).toMatchObject({ status: 403, verdict: { code: 'INSUFFICIENT_SCOPE' } });
+      expect(own(['reports:read', 'reports:delete'])?.allowed).toBe(false);
+      expect(own()?.allowed).toBe(true);
+    });
+
+    it('ends with its time to the moment, without a question', async () => {
+      const inMs = 5_000;
+      const expiresAt = new Date(Date.now() + inMs).toISOString();
+      await letThrough({ ...valid, expiresAt });
+      const endMs = performance.now() + 2 * inMs;
+      let last = own();
+      while (last?.allowed !== false && performance.now() < endMs) {
+        await turn();
+        last = own();
+      }
+      expect(last).toMatchObject({ status: 403, verdict: { code: 'EXPIRED' } });
+    }, 30_000);
+
+    it('is asked about as soon as a change of it is told', async () => {
+      await letThrough();
+      answer(200, { valid: false, code: 'REVOKED', decision: { ...valid.decision, version: 2 } });
+      tellFeed('change', { seq: 2, keyId: valid.keyId, version: 2 });
+      const endMs = performance.now() + 5_000;
+      while (own() !== null && performance.now() < endMs) await turn();
+      expect(await guard.check(request, scopes)).toMatchObject({ status: 403 });
+    }, 30_000);
+
+    it('is asked about as soon as the feed is not proven', async () => {
+      await letThrough();
+      keyService.answer((_seen, response) => json(response, 503, {}));
+      keyService.closeConnections();
+      while (guard.state().isProven) expect(own()?.allowed).toBe(true);
+      expect(own()).toBeNull();
+    }, 30_000);
+
+    it('is decided anew by the address where that counts', async () => {
+      const lease = { ...valid.lease!, ipAllowlist: ['203.0.113.0/24'] };
+      await letThrough({ ...valid, lease });
+      const elsewhere = guard.check({ ...request, ip: '198.51.100.1' }, scopes);
+      expect(elsewhere).toMatchObject({ status: 403, verdict: { code: 'IP_NOT_ALLOWED' } });
+    }, 30_000);
+
+    it('is counted each time', async () => {
+      const reports: UsageBatch[] = [];
+      await letThrough();
+      keyService.answer(({ path, body }, response) => {
+        if (path === '/v1/usage') reports.push(JSON.parse(body) as UsageBatch);
+        if (path === '/v1/changes') serveFeed(response);
+        else json(response, 200, { accepted: 1, ignored: 0 });
+      });
+      const before = keyService.seen.filter(({ path }) => path === '/v1/usage');
+      for (let i = 0; i < 500; i += 1) expect(own()?.allowed).toBe(true);
+      await guard.close();
+      const counts = [...before.map(({ body }) => JSON.parse(body) as UsageBatch), ...reports];
+      const sum = counts.flatMap((one) => one.entries).reduce((all, one) => all + one.count, 0);
+      expect(sum).toBeGreaterThanOrEqual(500);
+    });
+
+    it('has a verdict that nobody can change for the next one', async () => {
+      await letThrough();
+      const { verdict } = own() as { verdict: Verdict };
+      expect(() => verdict.scopes!.push('reports:delete')).toThrow(TypeError);
+      expect(() => (verdict.code = 'REVOKED')).toThrow(TypeError);
+      expect(() => (verdict.metadata!.owner = 'me')).toThrow(TypeError);
+      expect(own(['reports:delete'])?.allowed).toBe(false);
+    });
   });
 });

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Verdict } from '#contracts';
+import type { ScopeRequirement, Verdict } from '#contracts';
 import type { Batcher } from './batcher.js';
 import type { Feed } from './feed.js';
 import type { KeyCache } from './key-cache.js';
@@ -7,6 +7,7 @@ import { decideOn, knownKeyOf, verdictOn, type KnownKey } from './known-key.js';
 import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
 import { isFull } from './read-verdict.js';
+import type { Recent, RecentTexts } from './recent-texts.js';
 import type { Terms } from './terms.js';
 import { Contradiction, OthersLeft, VerificationUnavailable } from './unavailable.js';
 import type { UsageReport } from './usage-report.js';
@@ -18,7 +19,8 @@ export interface CachedParts {
   cache: KeyCache;
   feed: Pick<Feed, 'provenAtMs' | 'clock'>;
   terms: Terms;
-  usage: Pick<UsageReport, 'count'>;
+  usage: Pick<UsageReport, 'count' | 'again'>;
+  texts: RecentTexts;
 }
 
 /** A question about a key that others may wait for as well. */
@@ -67,16 +69,36 @@ export class CachedVerifier {
     const nowMs = performance.now();
     const digest = hash('sha256', question.key, 'binary');
     if (!this.isProven(nowMs)) return this.askAlone(question, digest);
-    const { cache, usage } = this.parts;
-    const known = cache.get(digest);
-    if (known !== undefined && cache.isCurrent(known, nowMs)) {
+    const known = this.parts.cache.get(digest);
+    if (known !== undefined && this.parts.cache.isCurrent(known, nowMs)) {
       const verdict = this.decide(known, question, nowMs);
-      if (verdict !== null) {
-        known.tally = usage.count(verdict, nowMs, known.tally);
-        return verdict;
-      }
+      if (verdict !== null) return this.tell(known, question, { verdict, nowMs });
     }
     return this.askWithOthers(question, digest);
+  }
+
+  /**
+   * How the key was let through for the same scopes just now, where that still holds; it is counted like any other. Null where it
+   * is to be decided anew.
+   */
+  recall(key: string, scopes: ScopeRequirement): Recent | null {
+    const nowMs = performance.now();
+    const recent = this.parts.texts.find(key, scopes, nowMs);
+    if (recent === null || !this.isProven(nowMs)) return null;
+    return this.parts.usage.again(recent, nowMs) ? recent : null;
+  }
+
+  private tell(
+    known: KnownKey,
+    { key, scopes }: KeyQuestion,
+    { verdict, nowMs }: { verdict: Verdict; nowMs: number },
+  ): Verdict {
+    const { usage, texts, feed } = this.parts;
+    const tally = usage.count(verdict, nowMs, known.tally);
+    known.tally = tally;
+    const theirMs = feed.clock.theirsAt(nowMs);
+    texts.keep(key, known, { scopes, verdict, tally, nowMs, theirMs });
+    return verdict;
   }
 
   /** Whether what is known may be used now. */

@@ -28,6 +28,15 @@ export type GuardAnswer =
 /** Says whether a key may pass; at once where it is known. @throws VerificationUnavailable */
 export type Verify = (question: KeyQuestion) => Verdict | Promise<Verdict>;
 
+type LetThrough = Omit<GuardAnswer & { allowed: true }, 'allowed'>;
+
+/** Who decides on keys. */
+export interface Decider {
+  verify: Verify;
+  /** How a key was let through for the same scopes just now, where that still holds; null where it is to be decided anew. */
+  recall?: (key: string, scopes: ScopeRequirement) => LetThrough | null;
+}
+
 /** More than any key has, imported ones included. */
 const MAX_KEY_CHARACTERS = 1_024;
 
@@ -37,12 +46,22 @@ const MAX_KEY_CHARACTERS = 1_024;
  * are two: which of two principals calls must not be a guess.
  */
 export function checkRequest(
-  verify: Verify,
+  { verify, recall }: Decider,
   request: GuardedRequest,
   scopes: ScopeRequirement,
 ): GuardAnswer | Promise<GuardAnswer> {
-  const key = request.headers['x-api-key'];
-  if (key !== undefined && request.headers.authorization !== undefined)
+  const key = keyIn(request.headers);
+  if (typeof key !== 'string') return key;
+  const recent = recall?.(key, scopes) ?? null;
+  if (recent !== null) return { allowed: true, verdict: recent.verdict, headers: recent.headers };
+  const verdict = verify({ key, scopes, clientIp: addressOf(request.ip), from: request });
+  return verdict instanceof Promise ? verdict.then(answerOf, unavailable) : answerOf(verdict);
+}
+
+/** The one key that a request comes with, or the answer where that is not what it does. */
+function keyIn(headers: GuardedRequest['headers']): string | GuardAnswer {
+  const key = headers['x-api-key'];
+  if (key !== undefined && headers.authorization !== undefined)
     return refused(problemWith('INVALID_HEADER', 'Send x-api-key or Authorization, not both'));
   if (isSeveral(key))
     return refused(problemWith('INVALID_HEADER', 'Send one key in x-api-key, once'));
@@ -51,9 +70,7 @@ export function checkRequest(
     return refused(problem, { 'WWW-Authenticate': 'ApiKey' });
   }
   // Longer than any key can be: junk, which costs no question.
-  if (key.length > MAX_KEY_CHARACTERS) return refused(refusalOf('MALFORMED'));
-  const verdict = verify({ key, scopes, clientIp: addressOf(request.ip), from: request });
-  return verdict instanceof Promise ? verdict.then(answerOf, unavailable) : answerOf(verdict);
+  return key.length > MAX_KEY_CHARACTERS ? refused(refusalOf('MALFORMED')) : key;
 }
 
 /** Node joins headers of one name by a comma, which is in no key; other servers may give a list. */

@@ -12,6 +12,8 @@ export interface FeedListener {
   change: (keyId: string, version: number) => void;
   /** Terms of the service's policy that were told before are void. */
   policy: () => void;
+  /** The key service's time was told. */
+  hello: () => void;
   /** The feed begins anew: changes before now may have gone untold. */
   restart: () => void;
 }
@@ -133,6 +135,7 @@ export class Feed {
     switch (name) {
       case 'hello':
         this.clock.hello(sentAtMs, Date.parse(EVENTS.hello.parse(JSON.parse(data)).now));
+        this.listener.hello();
         // what is told from now on leaves a gap, unless it goes on after a number
         if (this.lastSeq === null) this.listener.restart();
         return;

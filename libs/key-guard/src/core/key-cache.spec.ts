@@ -1,10 +1,13 @@
+import type { Lease, Verdict } from '#contracts';
 import { Breaker } from './breaker.js';
 import { FeedClock } from './feed-clock.js';
 import { KeyCache } from './key-cache.js';
-import { knownKeyOf, type KnownKey } from './known-key.js';
+import { knownKeyOf, verdictOn, type KnownKey } from './known-key.js';
+import { RecentTexts } from './recent-texts.js';
 import { EventCutter } from './sse.js';
 import { Terms } from './terms.js';
 
+const NOW_MS = Date.parse('2027-01-31T12:00:00Z');
 const lease = {
   notBefore: null,
   ipAllowlist: [],
@@ -14,7 +17,12 @@ const lease = {
   graceSeconds: 60,
   sensitiveScopes: ['reports:delete'],
 };
-const known = (digest: string, version: number, era: number | null = 1): KnownKey =>
+const known = (
+  digest: string,
+  version: number,
+  era: number | null = 1,
+  given: Lease = lease,
+): KnownKey =>
   knownKeyOf(
     {
       valid: true,
@@ -26,10 +34,21 @@ const known = (digest: string, version: number, era: number | null = 1): KnownKe
       scopes: ['reports:read'],
       decision: { source: 'store', asOf: '2027-01-31T12:00:00.000Z', ttlSeconds: 60, version },
     },
-    lease,
+    given,
     { digest, service: 'service-a', sentAtMs: 0, lifeMs: 60_000, era },
   );
 const keyId = 'key_3kTMd7QpXvB2nYcF';
+const letThrough = (
+  texts: RecentTexts,
+  one: KnownKey,
+  scopes: string[],
+  code: Verdict['code'] = 'VALID',
+) => {
+  const verdict = verdictOn(one, code, { ttlSeconds: 55, isStale: false });
+  const row = { keyId, secretNumber: 1, superseded: false, code, minute: '', count: 1 };
+  const at = { nowMs: 4_500, theirMs: NOW_MS };
+  texts.keep('text', one, { scopes, verdict, tally: { row, turn: 1 }, ...at });
+};
 
 describe('KeyCache', () => {
   const started = (most = 10) => {
@@ -80,6 +99,25 @@ describe('KeyCache', () => {
     expect(cache.isCurrent(late, 9_000)).toBe(false);
   });
 
+  it('lets nothing go on as before of a key that it drops, replaces or forgets', () => {
+    const ends: ((cache: KeyCache) => void)[] = [
+      (cache) => cache.drop('a'),
+      (cache) => cache.change(keyId, 2, 5_000),
+      (cache) => cache.put(known('a', 2)),
+      (cache) => cache.restart(5_000),
+    ];
+    for (const end of ends) {
+      const [cache, texts, one] = [started(), new RecentTexts(), known('a', 1)];
+      cache.put(one);
+      const { scopes } = one.record.grants[0]!;
+      const found = () => texts.find('text', scopes, 4_600);
+      for (const wanted of [['reports:write'], scopes]) letThrough(texts, one, wanted);
+      expect([found(), texts.find('text', ['reports:write'], 4_600)]).not.toContain(null);
+      end(cache);
+      expect([found(), texts.find('text', ['reports:write'], 4_600)]).toEqual([null, null]);
+    }
+  });
+
   it('holds so many keys and no more; those not used for longest go', () => {
     const cache = started(3);
     for (const digest of ['a', 'b', 'c']) cache.put(known(digest, 1));
@@ -99,6 +137,39 @@ describe('KeyCache', () => {
     for (let n = 0; n <= 100_000; n += 1) cache.change(idOf(n), 1, 5_000);
     expect(cache.eraAt(10_000)).toBeNull();
     expect(cache.eraAt(5_000 + 600_000)).toBe(1);
+  });
+});
+
+describe('RecentTexts', () => {
+  it('finds a text for the scopes that it was let through for, until it forgets', () => {
+    const [texts, one] = [new RecentTexts(), known('a', 1)];
+    for (let i = 0; i < 9; i += 1) letThrough(texts, one, [`reports:read${i}`]);
+    letThrough(texts, one, ['reports:read']);
+    expect(texts.find('text', ['reports:read'], 4_600)).toMatchObject({ row: { keyId } });
+    expect(texts.find('other', ['reports:read'], 4_600)).toBeNull();
+    expect(texts.find('text', ['reports:read', 'reports:read8'], 4_600)).toBeNull();
+    expect(texts.find('text', { anyOf: ['reports:read'] }, 4_600)).toBeNull();
+    texts.forget();
+    expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
+  });
+
+  it('takes no refusal, and no key whose limits or address count', () => {
+    const texts = new RecentTexts();
+    const refused = known('a', 1);
+    letThrough(texts, refused, ['reports:read'], 'INSUFFICIENT_SCOPE');
+    const limited = { ...lease, hasQuota: true };
+    const addressed = { ...lease, ipAllowlist: ['10.0.0.0/8'] };
+    for (const one of [limited, addressed])
+      letThrough(texts, known('a', 1, 1, one), ['reports:read']);
+    expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
+  });
+
+  it('says no longer than it is true how many seconds a verdict lasts', () => {
+    const [texts, one] = [new RecentTexts(), known('a', 1)];
+    letThrough(texts, one, ['reports:read']);
+    // kept at 5,000 of 60,000: 55 seconds are left until 5,000 is over
+    expect(texts.find('text', ['reports:read'], 4_999)).not.toBeNull();
+    expect(texts.find('text', ['reports:read'], 5_001)).toBeNull();
   });
 });
 

@@ -1,5 +1,6 @@
 import { Floors } from './floors.js';
 import type { KnownKey } from './known-key.js';
+import { endRecent } from './recent-texts.js';
 
 /**
  * After the feed began anew, changes from before may still be on their way to the key service's own caches: it tells of them
@@ -60,7 +61,7 @@ export class KeyCache {
     if (this.isOld(record.keyId, record.version)) return false;
     const before = this.known.get(digest);
     if (before !== undefined && before.record.version > record.version) return false;
-    if (before !== undefined) this.known.delete(digest);
+    if (before !== undefined) this.take(before);
     this.known.set(digest, known);
     this.link(record.keyId, digest);
     if (this.known.size > this.most) this.drop(this.known.keys().next().value!);
@@ -71,7 +72,7 @@ export class KeyCache {
   drop(digest: string): void {
     const found = this.known.get(digest);
     if (found === undefined) return;
-    this.known.delete(digest);
+    this.take(found);
     const { keyId } = found.record;
     const digests = this.byKey.get(keyId);
     digests?.delete(digest);
@@ -90,8 +91,14 @@ export class KeyCache {
   restart(nowMs: number): void {
     this.era += 1;
     this.settledAtMs = nowMs + SETTLE_MS;
-    this.known.clear();
+    for (const known of this.known.values()) this.take(known);
     this.byKey.clear();
+  }
+
+  /** From now on nobody goes by it. */
+  private take(known: KnownKey): void {
+    this.known.delete(known.digest);
+    endRecent(known);
   }
 
   private link(keyId: string, digest: string): void {

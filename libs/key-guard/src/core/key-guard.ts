@@ -1,7 +1,13 @@
 import type { ScopeRequirement, Verdict } from '#contracts';
 import { Batcher } from './batcher.js';
 import { CachedVerifier } from './cached-verifier.js';
-import { checkRequest, type GuardAnswer, type GuardedRequest, type Verify } from './check.js';
+import {
+  checkRequest,
+  type Decider,
+  type GuardAnswer,
+  type GuardedRequest,
+  type Verify,
+} from './check.js';
 import { Faults } from './faults.js';
 import { Feed } from './feed.js';
 import { FreeKeys } from './free-keys.js';
@@ -9,6 +15,7 @@ import { KeyCache } from './key-cache.js';
 import { KeyService } from './key-service.js';
 import { readOptions, type GuardSettings, type KeyGuardOptions } from './options.js';
 import type { KeyQuestion } from './question.js';
+import { RecentTexts } from './recent-texts.js';
 import { Terms } from './terms.js';
 import { UsageReport } from './usage-report.js';
 
@@ -52,11 +59,16 @@ export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
   const parts = mode === 'cached' ? startCached(settings, { keyService, batcher, faults }) : null;
   const askEveryTime: Verify = async (question) =>
     (await batcher.ask({ question, permits: null })).verdict;
-  const verify: Verify =
-    parts === null ? askEveryTime : (question) => parts.verifier.verify(question);
+  const decider: Decider =
+    parts === null
+      ? { verify: askEveryTime }
+      : {
+          verify: (question) => parts.verifier.verify(question),
+          recall: (key, scopes) => parts.verifier.recall(key, scopes),
+        };
   return {
-    check: (request, scopes) => checkRequest(verify, request, scopes),
-    verify,
+    check: (request, scopes) => checkRequest(decider, request, scopes),
+    verify: decider.verify,
     state: () => ({
       mode,
       isProven: parts?.verifier.isProvenNow ?? false,
@@ -65,6 +77,7 @@ export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
     }),
     close: async () => {
       parts?.feed.stop();
+      parts?.texts.stop();
       await parts?.usage.stop();
       keyService.close();
     },
@@ -74,7 +87,7 @@ export function createKeyGuard(options: KeyGuardOptions): KeyGuardCore {
 /** A guard that decides by a function of one's own instead of asking the key service, for services that manage their own keys. */
 export function createOwnGuard(verify: Verify): KeyGuardCore {
   return {
-    check: (request, scopes) => checkRequest(verify, request, scopes),
+    check: (request, scopes) => checkRequest({ verify }, request, scopes),
     verify,
     state: () => ({ mode: 'strict', isProven: false, known: 0, isBroken: false }),
     close: async () => undefined,
@@ -86,10 +99,12 @@ function startCached(
   { keyService, batcher, faults }: { keyService: KeyService; batcher: Batcher; faults: Faults },
 ) {
   const cache = new KeyCache(settings.cacheSize);
+  const texts = new RecentTexts();
   const terms = new Terms(settings.graceSeconds);
   const feed = new Feed(settings, {
     change: (keyId, version) => cache.change(keyId, version, performance.now()),
     policy: () => terms.forget(performance.now()),
+    hello: () => texts.forget(),
     restart: () => cache.restart(performance.now()),
   });
   const usage = new UsageReport({
@@ -97,8 +112,7 @@ function startCached(
     theirNowMs: () => feed.clock.theirsAt(performance.now()),
     onFault: (error) => faults.tell(error),
   });
-  const verifier = new CachedVerifier({ settings, batcher, cache, feed, terms, usage });
-  feed.start();
-  usage.start();
-  return { cache, feed, usage, verifier };
+  const verifier = new CachedVerifier({ settings, batcher, cache, feed, terms, usage, texts });
+  for (const part of [feed, usage, texts]) part.start();
+  return { cache, feed, usage, texts, verifier };
 }

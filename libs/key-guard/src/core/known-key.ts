@@ -2,6 +2,7 @@ import type { Lease, Verdict } from '#contracts';
 import { decide, type DecisionCode, type KeyRecord, type SecretRecord } from '#key-core';
 import { permitsOf, type Permits } from './permits.js';
 import type { FullVerdict } from './read-verdict.js';
+import type { Recent } from './recent-texts.js';
 import type { Tally } from './usage-report.js';
 
 /** What a guard knows of one secret of one key, from one answer of the key service. */
@@ -26,6 +27,8 @@ export interface KnownKey {
   permits: Permits | null;
   /** Where its last use was counted. */
   tally: Tally | null;
+  /** How it was let through lately. */
+  recent: Recent | null;
 }
 
 /** What is asked of a known key. */
@@ -68,10 +71,11 @@ export function knownKeyOf(
     supersededSince: verdict.rotation?.since ?? null,
     permits: permitsOf({ verdict, lease, sentAtMs }, lifeMs),
     tally: null,
+    recent: null,
   };
 }
 
-/** The record as the key service has it, as far as it concerns this service. */
+/** The record as the key service has it, as far as it concerns this service. Every verdict on the key shares what is frozen of it. */
 function recordOf(
   { keyId, consumer, environment, scopes, decision, expiresAt, metadata }: FullVerdict,
   lease: Lease,
@@ -86,11 +90,11 @@ function recordOf(
     state: 'active',
     notBeforeMs: timeOf(lease.notBefore),
     expiresAtMs: timeOf(expiresAt),
-    grants: [{ service, scopes }],
+    grants: [{ service, scopes: frozen(scopes) }],
     rateLimits: lease.rateLimits,
     quota: null,
     ipAllowlist: lease.ipAllowlist,
-    metadata: metadata ?? lease.metadata ?? {},
+    metadata: frozen(metadata ?? lease.metadata ?? {}),
     secrets: [secret],
   };
 }
@@ -132,6 +136,13 @@ export function verdictOn(
 function rotationOn(since: string | null, untilMs: number): NonNullable<Verdict['rotation']> {
   const rotation = { superseded: true, validUntil: new Date(untilMs).toISOString() } as const;
   return since === null ? rotation : { ...rotation, since };
+}
+
+/** So that nobody who is handed it gives the key more than it has. */
+function frozen<T extends object>(value: T): T {
+  for (const part of Object.values(value) as unknown[])
+    if (typeof part === 'object' && part !== null) frozen(part);
+  return Object.freeze(value);
 }
 
 const NO_DIGEST = '';

@@ -61,6 +61,13 @@ export class UsageReport {
     return last;
   }
 
+  /** Counts one more where another was counted. @returns whether it could: else it is not counted yet */
+  again(last: Tally, nowMs: number): boolean {
+    if (last.turn !== this.turns || nowMs >= this.minuteEndsMs) return false;
+    last.row.count += 1;
+    return true;
+  }
+
   private countNew({ keyId, secretNumber, rotation, code }: Verdict, nowMs: number): Tally | null {
     if (keyId === undefined) return null;
     if (nowMs >= this.minuteEndsMs) this.turn(nowMs);

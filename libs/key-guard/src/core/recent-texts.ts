@@ -1,0 +1,121 @@
+import type { ScopeRequirement, UsageEntry, Verdict } from '#contracts';
+import { decidedUntilMs } from '#key-core';
+import type { KnownKey } from './known-key.js';
+import { ScopeLists } from './scope-lists.js';
+import type { Tally } from './usage-report.js';
+import { headersOf } from './verdict-headers.js';
+
+const TURN_MS = 1_000;
+const MOST_TEXTS = 10_000;
+/** Routes that a key may call in turn; where there are more, they are remembered anew. */
+const MOST_ROUTES = 4;
+
+/** How a request was let through, for those that ask the same. All that one needs is in here: what lies elsewhere costs more. */
+export interface Recent {
+  scopes: readonly string[];
+  /** By `performance.now()`; in the past once the key is no longer what it was. */
+  untilMs: number;
+  verdict: Verdict;
+  headers: Readonly<Record<string, string>>;
+  /** Where it is counted, and as long as what of the report lasts. */
+  row: UsageEntry;
+  turn: number;
+  /** The same key for other scopes. */
+  next: Recent | null;
+}
+
+/** How a known key was let through. */
+export interface LetThrough {
+  scopes: ScopeRequirement | undefined;
+  verdict: Verdict;
+  tally: Tally | null;
+  nowMs: number;
+  /** The key service's time. */
+  theirMs: number;
+}
+
+/**
+ * Keys that have just been used, by their text, and how they were let through: for a second at most, until a time comes that the
+ * rules look at, and until anything at all is told of the key. Keys whose limits or addresses count are not among them.
+ *
+ * Only texts that are a known key are taken, never a guess, and they are kept no longer than the requests they came with may
+ * be found in memory. How long a look-up takes tells nothing of them: a text is compared only with one of the same hash under
+ * the seed of this process, and nobody can make that for a text they do not know.
+ */
+export class RecentTexts {
+  private texts = new Map<string, Recent>();
+  private readonly lists = new ScopeLists();
+  private timer: NodeJS.Timeout | undefined;
+
+  start(): void {
+    this.timer = setInterval(() => this.forget(), TURN_MS);
+    this.timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.forget();
+  }
+
+  /** Also where the key service's time is told anew. */
+  forget(): void {
+    if (this.texts.size > 0) this.texts = new Map();
+  }
+
+  /** How the key was let through for the same scopes, if it still is. */
+  find(text: string, scopes: ScopeRequirement, nowMs: number): Recent | null {
+    let recent = this.texts.get(text) ?? null;
+    if (recent === null) return null;
+    const list = this.lists.of(scopes);
+    while (recent !== null && recent.scopes !== list) recent = recent.next;
+    return recent !== null && nowMs < recent.untilMs ? recent : null;
+  }
+
+  /** Remembers a verdict on a key that is known, if it will do for others; it is theirs too then, and frozen. */
+  keep(text: string, known: KnownKey, through: LetThrough): void {
+    const { verdict, tally } = through;
+    const list = this.lists.of(through.scopes);
+    const isPlain = known.permits === null && known.record.ipAllowlist.length === 0;
+    if (verdict.code !== 'VALID' || !isPlain || list === null || tally === null) return;
+    const before = this.texts.get(text) ?? null;
+    if (before === null && this.texts.size >= MOST_TEXTS) return;
+    const recent = {
+      scopes: list,
+      untilMs: untilMs(known, through),
+      verdict: frozen(verdict),
+      headers: headersOf(verdict),
+      ...tally,
+      next: othersThan(list, before),
+    };
+    this.texts.set(text, recent);
+    known.recent = recent;
+  }
+}
+
+/** Nothing is let through as before any more: what is known of the key has changed, or is no longer known. */
+export function endRecent(known: KnownKey): void {
+  for (let one = known.recent; one !== null; one = one.next) one.untilMs = -Infinity;
+  known.recent = null;
+}
+
+/** Until its own time is over, the rules may say otherwise, or it would tell too many seconds that are left. */
+function untilMs(known: KnownKey, { verdict, nowMs, theirMs }: LetThrough): number {
+  const rulesMs = decidedUntilMs(known.record, known.secret, theirMs);
+  const secondMs = known.untilMs - verdict.decision.ttlSeconds * 1_000;
+  return Math.min(known.untilMs, secondMs, nowMs + (rulesMs - theirMs));
+}
+
+/** Those before without the one of the same scopes; none of them where they are many. */
+function othersThan(list: readonly string[], before: Recent | null): Recent | null {
+  const others = [];
+  for (let one = before; one !== null; one = one.next) if (one.scopes !== list) others.push(one);
+  if (others.length >= MOST_ROUTES) return null;
+  return others.reduceRight<Recent | null>((next, one) => ({ ...one, next }), null);
+}
+
+/** Its scopes and metadata are frozen already: those of the known key. */
+function frozen(verdict: Verdict): Verdict {
+  Object.freeze(verdict.decision);
+  Object.freeze(verdict.rotation);
+  return Object.freeze(verdict);
+}
