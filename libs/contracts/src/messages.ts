@@ -38,6 +38,6 @@ export const plainMessages: z.core.$ZodErrorMap = (issue) => {
 
 function boundOf(issue: Issue, word: string, bound: number | bigint): string {
   const origin = 'origin' in issue ? issue.origin : undefined;
-  const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '';
-  return `Use ${word} ${bound}${unit}`;
+  const noun = origin === 'string' ? ' character' : origin === 'array' ? ' item' : '';
+  return `Use ${word} ${bound}${noun}${noun !== '' && Number(bound) !== 1 ? 's' : ''}`;
 }

@@ -32,12 +32,18 @@ export const NO_SECRET =
 /** Whether a text may be kept: it holds no key, token or client secret. */
 export const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
 
-/** What a person reads: 1 to 128 characters, none of them a control character. */
+/**
+ * What a person reads: 1 to 128 characters, none of them a control character, nor one that makes the text around it look like another
+ * (U+202E and its kin).
+ */
 export const displayName = z
   .string()
   .min(1)
   .regex(/^.{0,128}$/su, 'Use at most 128 characters')
-  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'Leave out control characters and line breaks')
+  .regex(
+    /^[^\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]+$/u,
+    'Leave out control characters, those that turn the direction of text, and line breaks',
+  )
   .regex(/\S/u, 'Use at least one visible character')
   .refine(holdsNoSecret, NO_SECRET);
 
@@ -45,7 +51,10 @@ export const displayName = z
 export const remark = z
   .string()
   .max(1_000)
-  .regex(/^[^\p{Cc}]*(?:[\n\t][^\p{Cc}]*)*$/u, 'Leave out control characters')
+  .regex(
+    /^[^\p{Cc}\u202A-\u202E\u2066-\u2069]*(?:[\n\t][^\p{Cc}\u202A-\u202E\u2066-\u2069]*)*$/u,
+    'Leave out control characters, also those that turn the direction of text',
+  )
   .refine(holdsNoSecret, NO_SECRET);
 
 /** RFC 3339 date-time with `Z` or an offset, years 2000 to 2200. */

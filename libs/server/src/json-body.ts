@@ -2,7 +2,9 @@ import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
 import type { FastifyInstance } from 'fastify';
 import { checkBody } from './body-rules.js';
-import { ProblemException } from './problem-exception.js';
+import { pointerOf } from './pointer.js';
+import { invalidField, ProblemException } from './problem-exception.js';
+import { repeatedMember } from './repeated-member.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -59,8 +61,9 @@ export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
   // then no text in it can hold NUL or a lone surrogate
   const isPlain = isAscii(bytes) && !bytes.includes(BACKSLASH);
   let value: unknown;
+  let text: string;
   try {
-    const text = isPlain ? bytes.toString('latin1') : utf8.decode(bytes);
+    text = isPlain ? bytes.toString('latin1') : utf8.decode(bytes);
     if (text.startsWith(BYTE_ORDER_MARK))
       throw new SyntaxError('JSON begins without a byte order mark');
     value = parseSafely(text);
@@ -75,7 +78,14 @@ export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
     });
   }
   checkBody(value, { mayHoldKeys, isPlain });
+  if (!mayHoldKeys) refuseRepeated(text);
   return value;
+}
+
+/** Not where keys are asked about: there it would cost more than the rest of the reading. */
+function refuseRepeated(json: string): void {
+  const path = repeatedMember(json);
+  if (path !== null) throw invalidField(pointerOf(path), 'Name this property once');
 }
 
 function readForm(text: string, mayHoldKeys: boolean): Record<string, string> {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { holdsSecret, maskSecrets, maskUrl } from '#contracts';
-import { ProblemException } from './problem-exception.js';
+import { pointerOf } from './pointer.js';
+import { invalidField, ProblemException } from './problem-exception.js';
 
 const MAX_HEADERS = 100;
 /** Headers that may come once, each with a bit of its own. */
@@ -24,7 +25,7 @@ const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
 /**
  * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
  * a list, bytes that are not visible ASCII in `x-api-key`, a key or token in the address, a cookie, or `idempotency-key`, which
- * is kept, NUL in the address, a compressed body; no host or several, or a transfer coding that Node does not read: then it
+ * is kept, NUL or bad percent-encoding in the query, a compressed body; no host or several, or a transfer coding that Node does not read: then it
  * cannot be told where the request ends, and the connection is closed.
  *
  * @throws ProblemException INVALID_HEADER, KEY_IN_WRONG_PLACE, INVALID_REQUEST or UNSUPPORTED_MEDIA_TYPE
@@ -74,12 +75,34 @@ function checkIdempotencyKey(name: string | string[] | undefined): void {
 function checkUrl(url: string): void {
   const start = url.indexOf('?');
   if (start < 0 && !url.includes('%') && url.length < SHORTEST_SECRET) return;
-  if (url.includes('%00')) throw new ProblemException('INVALID_REQUEST', 'Text may not hold NUL');
   if ((start >= 0 && KEY_PARAMETER.test(url.slice(start))) || maskUrl(url) !== url) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
       'Send keys and tokens in headers; treat the one in this address as leaked and replace it',
     );
+  }
+  if (url.includes('%')) checkEncoding(start < 0 ? url : url.slice(0, start), url.slice(start + 1));
+}
+
+/** Node and Fastify read bad percent-encoding as it stands, and so would find something else than was meant. */
+function checkEncoding(path: string, query: string): void {
+  if (path.includes('%00')) throw new ProblemException('INVALID_REQUEST', NO_NUL);
+  for (const part of query.split('&')) {
+    const [name = '', value = ''] = part.split('=').map(decoded);
+    if (name === null) throw new ProblemException('INVALID_REQUEST', `Query: ${BAD_ENCODING}`);
+    if (value === null) throw invalidField(pointerOf([name]), BAD_ENCODING);
+    if (`${name}${value}`.includes('\0')) throw invalidField(pointerOf([name]), NO_NUL);
+  }
+}
+
+const NO_NUL = 'Text may not hold NUL';
+const BAD_ENCODING = 'Percent-encode text in UTF-8';
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
   }
 }
 

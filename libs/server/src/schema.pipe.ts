@@ -1,7 +1,8 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { core, z, ZodType } from 'zod';
-import { maskSecrets, type FieldError } from '#contracts';
+import type { FieldError } from '#contracts';
 import './plain-messages.js';
+import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 
 /**
@@ -13,7 +14,9 @@ export class SchemaPipe implements PipeTransform {
   transform(value: unknown, { schema, type, data }: ArgumentMetadata): unknown {
     if (schema === undefined || type === 'custom') return value;
     if (type === 'query') refuseRepeated(value as Record<string, unknown>);
-    const result = (schema as unknown as ZodType).safeParse(value);
+    // of a body that was not sent each missing property is named
+    const given = type === 'body' && value === undefined ? {} : value;
+    const result = (schema as unknown as ZodType).safeParse(given);
     if (result.success) return result.data;
     throw invalidRequest(result.error.issues, data === undefined ? [] : [data]);
   }
@@ -43,12 +46,25 @@ function invalidRequest(
   issues: readonly core.$ZodIssue[],
   place: readonly string[],
 ): ProblemException {
-  const all = issues.flatMap((issue) => toFieldErrors(issue, place));
+  const told = issues.filter((one) => !isOfAllNumbers(one) || !issues.some(isNearer(one)));
+  const all = told.flatMap((issue) => toFieldErrors(issue, place));
   const errors = all
     .filter((one, i) => all.findIndex((other) => other.pointer === one.pointer) === i)
     .slice(0, 20);
   const detail = errors.map((one) => `${one.pointer || 'body'}: ${one.detail}`).join('; ');
   return new ProblemException('INVALID_REQUEST', detail.slice(0, 1_000), { errors });
+}
+
+/** The bound of every whole number that a double holds exactly: true, and of no use where the place has one of its own. */
+function isOfAllNumbers(issue: core.$ZodIssue): boolean {
+  const bound =
+    issue.code === 'too_big' ? issue.maximum : issue.code === 'too_small' && issue.minimum;
+  return typeof bound === 'number' && Math.abs(bound) === Number.MAX_SAFE_INTEGER;
+}
+
+function isNearer(far: core.$ZodIssue): (other: core.$ZodIssue) => boolean {
+  const place = JSON.stringify(far.path);
+  return (other) => !isOfAllNumbers(other) && JSON.stringify(other.path) === place;
 }
 
 /** Codes of field errors; those of zod that say nothing to a caller are `INVALID`. */
@@ -67,11 +83,4 @@ function toFieldErrors(issue: core.$ZodIssue, place: readonly string[]): FieldEr
   const paths =
     issue.code === 'unrecognized_keys' ? issue.keys.map((name) => [...path, name]) : [path];
   return paths.map((one) => ({ pointer: pointerOf(one), code, detail: issue.message }));
-}
-
-function pointerOf(path: readonly PropertyKey[]): string {
-  const parts = path.map((part) =>
-    String(part).slice(0, 128).replaceAll('~', '~0').replaceAll('/', '~1'),
-  );
-  return maskSecrets(parts.map((part) => `/${part}`).join(''));
 }

@@ -11,10 +11,15 @@ export function checkVersion(ifMatch: string | undefined, version: number): void
   if (!tags.every((tag) => /^(?:W\/)?"[\x21\x23-\x7e]{0,64}"$/.test(tag)))
     throw new ProblemException('INVALID_HEADER', 'Send If-Match as the ETag was given, quotes too');
   if (tags.includes(tagOf(version))) return;
-  throw new ProblemException(
-    'VERSION_MISMATCH',
-    'Read it again and repeat the change on what it is now',
-  );
+  throw new ProblemException('VERSION_MISMATCH', tags.some(isOurs) ? CHANGED : NOT_OURS);
+}
+
+const CHANGED = 'Read it again and repeat the change on what it is now';
+const NOT_OURS = 'No ETag of this service looks so; send the one of the last answer, such as "3"';
+
+/** Weak ones are made by proxies, and match nothing here. */
+function isOurs(tag: string): boolean {
+  return /^"[1-9]\d*"$/.test(tag);
 }
 
 /** The entity tag of a version. */

@@ -36,7 +36,7 @@ export function createDeliveryTargets(settings: TargetSettings): DeliveryTargets
   return {
     placeFor: ({ provider, path, field }, key) => {
       const target = targets.get(provider);
-      if (!target) throw invalidField('/deliverTo/provider', 'There is no such provider here');
+      if (!target) throw invalidField('/deliverTo/provider', noProvider(settings, key));
       if (!isAllowed(target.setting, path, key))
         throw invalidField('/deliverTo/path', `This key may not be put there in ${provider}`);
       if (field !== undefined && target.setting.type === 'file')
@@ -46,13 +46,25 @@ export function createDeliveryTargets(settings: TargetSettings): DeliveryTargets
   };
 }
 
+/** Names those that keys of the same services may use: others are not the caller's to know. */
+function noProvider(settings: TargetSettings, key: Pick<Key, 'grants'>): string {
+  const names = Object.keys(settings).filter((name) => isForServices(settings[name]!, key));
+  if (names.length === 0) return 'There is no provider for this key here (DELIVERY_TARGETS)';
+  return `There is no such provider here; use one of ${names.join(', ')}`;
+}
+
+function isForServices({ services }: TargetSetting, { grants }: Pick<Key, 'grants'>): boolean {
+  return services === undefined || grants.every((one) => services.includes(one.service));
+}
+
 function isAllowed(
-  { allow, services }: TargetSetting,
+  target: TargetSetting,
   path: string,
-  { consumer, grants }: Pick<Key, 'consumer' | 'grants'>,
+  key: Pick<Key, 'consumer' | 'grants'>,
 ): boolean {
-  if (services && !grants.every((one) => services.includes(one.service))) return false;
-  return allow
+  if (!isForServices(target, key)) return false;
+  const { consumer } = key;
+  return target.allow
     .map((one) => one.replaceAll('{consumer}', consumer))
     .some((one) => (one.endsWith('/') ? path.startsWith(one) : path === one));
 }

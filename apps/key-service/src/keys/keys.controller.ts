@@ -116,7 +116,11 @@ export class KeysController {
   @HttpCode(200)
   @Managed()
   @UseInterceptors(TaggedInterceptor)
-  @ApiOperation({ summary: 'Revoke a key for good' })
+  @ApiOperation({
+    summary: 'Revoke a key for good',
+    description:
+      'One that is revoked already stays as it was: the answer shows the reason that was given first.',
+  })
   @ApiResponse({ status: 200, standardSchema: changedKey })
   revoke(
     @Param('id', { schema: keyId }) id: string,

@@ -81,7 +81,11 @@ export class ProvisioningController {
 
   @Post(':id/revoke')
   @HttpCode(200)
-  @ApiOperation({ summary: 'End a key for good' })
+  @ApiOperation({
+    summary: 'End a key for good',
+    description:
+      'One that is revoked already stays as it was: the answer shows the reason that was given first.',
+  })
   @ApiResponse({ status: 200, standardSchema: changedKey })
   async revoke(
     @Param('id', { schema: keyId }) id: string,

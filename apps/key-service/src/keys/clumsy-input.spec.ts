@@ -1,0 +1,107 @@
+import type { ChangedKey, Problem } from '#contracts';
+import { startManagement, type ManagementApp } from '../testing/management-app.js';
+import { keyBody, seed, type Seed } from '../testing/seed.js';
+
+let management: ManagementApp;
+let world: Seed;
+
+beforeAll(async () => {
+  management = await startManagement();
+  world = await seed(management);
+}, 60_000);
+afterAll(() => management?.stop());
+
+type Answer = { status: number; body: unknown };
+const faults = ({ status, body }: Answer) => [
+  status,
+  ...((body as Problem).errors ?? []).map((one) => `${one.pointer}: ${one.detail}`),
+];
+const list = (query: string) => management.call('get', `/v1/keys?${query}`, world.admin);
+const create = (body: object | string) =>
+  management
+    .call('post', '/v1/keys', world.admin)
+    .set('content-type', 'application/json')
+    .send(body);
+
+describe('clumsy input is refused by its name, with what would be right', () => {
+  it.each([
+    ['q=%E0%A4%A', '/q: Percent-encode text in UTF-8'],
+    ['limit=5&q=%zz', '/q: Percent-encode text in UTF-8'],
+    ['q=a%00b', '/q: Text may not hold NUL'],
+  ])('a query %s', async (query, fault) => {
+    expect(faults(await list(query))).toEqual([400, fault]);
+  });
+
+  it('a query that is well encoded is none', async () => {
+    expect(await list('q=100%25+%E2%82%AC')).toMatchObject({ status: 200 });
+  });
+
+  it('a property that is named twice, at any depth, before it is known which one counts', async () => {
+    const twice = JSON.stringify(keyBody()).replace('{', '{"name":"one",');
+    expect(faults(await create(twice))).toEqual([400, '/name: Name this property once']);
+    const inner = JSON.stringify(keyBody()).replace(
+      '"scopes"',
+      '"scopes":["reports:delete"],"scopes"',
+    );
+    expect(faults(await create(inner))).toEqual([400, '/grants/0/scopes: Name this property once']);
+  });
+
+  it.each(['\u202e', '\u2066', '\u202a'])(
+    'a name that turns the direction of the text around it: %j',
+    async (character) => {
+      const body = { ...keyBody(), name: `pdf${character}exe` };
+      const detail =
+        'Leave out control characters, those that turn the direction of text, and line breaks';
+      expect(faults(await create(body))).toEqual([400, `/name: ${detail}`]);
+    },
+  );
+
+  it('a name from right to left is none', async () => {
+    expect((await create({ ...keyBody(), name: 'مفتاح المستودع' })).status).toBe(201);
+  });
+
+  it.each([
+    [{ expiresInSeconds: 1e300 }, '/expiresInSeconds: Use at most 315360000'],
+    [{ expiresInSeconds: -1e300 }, '/expiresInSeconds: Use at least 1'],
+    [{ grants: [] }, '/grants: Use at least 1 item'],
+    [
+      { deliverTo: { provider: 'nowhere', path: 'a/b' } },
+      '/deliverTo/provider: There is no provider for this key here (DELIVERY_TARGETS)',
+    ],
+  ])('%j', async (part, fault) => {
+    expect(faults(await create({ ...keyBody(), ...part }))).toEqual([400, fault]);
+  });
+
+  it('a revocation without a body', async () => {
+    const { key } = await world.issue();
+    const answer = await management.call('post', `/v1/keys/${key.id}/revoke`, world.admin);
+    expect(faults(answer)).toEqual([400, '/reason: This is required']);
+  });
+
+  it('an If-Match that no answer ever gave', async () => {
+    const { key } = await world.issue();
+    const patch = async (tag: string) =>
+      (
+        await management
+          .call('patch', `/v1/keys/${key.id}`, world.admin)
+          .set('if-match', tag)
+          .send({ name: 'other' })
+      ).body as Problem;
+    const unlike = 'No ETag of this service looks so; send the one of the last answer, such as "3"';
+    expect(await patch('"zz"')).toMatchObject({ status: 412, detail: unlike });
+    expect(await patch('W/"1"')).toMatchObject({ status: 412, detail: unlike });
+    expect((await patch('"2"')).detail).toMatch(/^Read it again/);
+  });
+});
+
+it('a second revocation changes nothing, and shows the reason that stays', async () => {
+  const { key } = await world.issue();
+  const revoke = async (reason: string) => {
+    const path = `/v1/keys/${key.id}/revoke`;
+    return (await management.call('post', path, world.admin).send({ reason })).body as ChangedKey;
+  };
+  const first = await revoke('leaked');
+  const second = await revoke('retired');
+  expect(second.key).toEqual(first.key);
+  expect(second.key.revocationReason).toBe('leaked');
+});
