@@ -23,6 +23,8 @@ export const keyServiceEnv = serverEnv
     TOKEN_ISSUER: z.string().min(1).optional(),
     /** Path of a JSON file that describes where secrets may be delivered to; nowhere by default. */
     DELIVERY_TARGETS: z.string().min(1).optional(),
+    /** Most keys that one person may make in a minute, at each replica. */
+    KEY_CREATIONS_PER_MINUTE: z.coerce.number().int().min(1).max(1_000_000).default(20_000),
     /** Longest life of a cache entry, in seconds. */
     CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
     /** How long known keys go on while PostgreSQL does not answer, in seconds. */

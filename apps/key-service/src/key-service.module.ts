@@ -34,7 +34,7 @@ export class KeyServiceModule {
         AccessModule,
         DeliveryModule.forRoot(env),
         CatalogModule,
-        KeysModule,
+        KeysModule.forRoot(env),
         UsageModule.forRoot(env),
         PeppersModule,
         MigrationModule.forRoot(env),

@@ -8,6 +8,7 @@ import {
   Patch,
   Post,
   Query,
+  UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
@@ -37,6 +38,7 @@ import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
 import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 import { SentBy, type Sender } from '../idempotency/once.js';
+import { CreationRateGuard } from './creation-rate.guard.js';
 import { Keys } from './keys.js';
 import { LocatedInterceptor } from '../catalog/located.interceptor.js';
 
@@ -47,6 +49,8 @@ export class KeysController {
   constructor(private readonly keys: Keys) {}
 
   @Post()
+  // guards run from below: it needs to know who asks
+  @UseGuards(CreationRateGuard)
   @Managed()
   @Repeatable()
   @UseInterceptors(

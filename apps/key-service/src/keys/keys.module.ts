@@ -1,6 +1,8 @@
-import { Module } from '@nestjs/common';
+import { Module, type DynamicModule } from '@nestjs/common';
 import { AccessModule } from '../access/access.module.js';
+import type { KeyServiceEnv } from '../config.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
+import { CreationRate } from './creation-rate.js';
 import { Deliveries } from './deliveries.js';
 import { Keys } from './keys.js';
 import { KeysController } from './keys.controller.js';
@@ -9,10 +11,17 @@ import { RotationController } from './rotation.controller.js';
 import { Rotations } from './rotations.js';
 
 /** The life of keys. */
-@Module({
-  imports: [AccessModule, IdempotencyModule],
-  controllers: [KeysController, RevokeKeysController, RotationController],
-  providers: [Deliveries, Keys, Rotations],
-  exports: [Keys],
-})
-export class KeysModule {}
+@Module({})
+export class KeysModule {
+  static forRoot({ KEY_CREATIONS_PER_MINUTE: perMinute }: KeyServiceEnv): DynamicModule {
+    const rate = { provide: CreationRate, useValue: new CreationRate(perMinute) };
+    return {
+      module: KeysModule,
+      global: true,
+      imports: [AccessModule, IdempotencyModule],
+      controllers: [KeysController, RevokeKeysController, RotationController],
+      providers: [Deliveries, rate, Keys, Rotations],
+      exports: [Keys],
+    };
+  }
+}

@@ -1,6 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { Attempts } from '../attempts.js';
-import { KeysModule } from '../keys/keys.module.js';
 import { HOLDER_ATTEMPTS, HolderGuard } from './holder.guard.js';
 import { SelfController } from './self.controller.js';
 
@@ -15,7 +14,7 @@ export class SelfModule {
     };
     return {
       module: SelfModule,
-      imports: [KeysModule, verifying],
+      imports: [verifying],
       controllers: [SelfController],
       providers: [HolderGuard, attempts],
     };
