@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { Cluster, Command, type Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { createRedisClient, type RedisClient } from '#redis-client';
 import { Patience } from './patience.js';
+import { ScriptCommand, wireOf, type Wire } from './redis-wire.js';
 
 const COMMAND_TIMEOUT_MS = 50;
 /** When the client itself gives a command up; whoever waits has long gone on. */
@@ -30,6 +31,9 @@ export type Script = <T>(
   keys: readonly string[],
   args: readonly (string | number)[],
 ) => Promise<Answered<T> | null>;
+
+/** The same for many questions in one: what was prepared of each is put together. Texts in its answer are bytes. */
+export type Bundle = <T>(wire: Wire) => Promise<Answered<T> | null>;
 
 /** Number of keys, keys, arguments. */
 type Call = (args: (string | number)[]) => Promise<unknown>;
@@ -112,22 +116,24 @@ export class RedisLink {
 
   /**
    * Makes a script known; it is sent once and called by its digest from then on. Its calls go out together with the other
-   * commands of the moment; a call of a bundle, which is many in one already, at once. `patienceMs`: for its answers, 50 by
-   * default.
+   * commands of the moment. `patienceMs`: for its answers, 50 by default.
    */
-  script(lua: string, { isBundle = false, patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
-    const whole = ONLY_ADMITTED + lua;
+  script(lua: string, { patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
     const patience = new Patience(patienceMs);
-    const call =
-      isBundle && !(this.client instanceof Cluster)
-        ? callerOf(this.client, whole)
-        : this.define(whole);
+    const call = this.define(ONLY_ADMITTED + lua);
     return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
       this.use(
         () =>
           call([keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '']) as Promise<T>,
         patience,
       );
+  }
+
+  /** The same for a script whose calls go out at once, each many in one already; not on a cluster. */
+  bundle(lua: string): Bundle {
+    if (this.client instanceof Cluster) throw new Error('A bundle is of keys of several slots');
+    const call = callerOf(this.client, ONLY_ADMITTED + lua);
+    return <T>(wire: Wire) => this.use(() => call(wire) as Promise<T>);
   }
 
   private define(lua: string): Call {
@@ -191,18 +197,20 @@ export class RedisLink {
   }
 }
 
+/** No node to be named, as a single server needs none. */
+const NO_NODES = wireOf(['']);
+
 /** Calls a script by its digest in a command of its own, and sends it where the server does not know it. */
-function callerOf(client: Redis, lua: string): Call {
+function callerOf(client: Redis, lua: string): (wire: Wire) => Promise<unknown> {
   const digest = createHash('sha1').update(lua).digest('hex');
-  const send = (name: string, script: string, args: readonly (string | number)[]) =>
-    client.sendCommand(
-      new Command(name, [script, ...args], { replyEncoding: 'utf8' }),
-    ) as Promise<unknown>;
-  return (args) =>
-    send('evalsha', digest, args).catch((error: Error) => {
+  return ({ keys, keyCount, args, argCount }) => {
+    const wire = { keys, keyCount, args: args + NO_NODES, argCount: argCount + 1 };
+    const sent = client.sendCommand(new ScriptCommand('evalsha', digest, wire)) as Promise<unknown>;
+    return sent.catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error;
-      return send('eval', lua, args);
+      return client.sendCommand(new ScriptCommand('eval', lua, wire));
     });
+  };
 }
 
 async function serversOf(client: RedisClient): Promise<Omit<Servers, 'connection'>> {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { RedisLink, Script } from '../redis-link.js';
+import type { Answered, Bundle, RedisLink, Script } from '../redis-link.js';
+import { wireOf, type Wire } from '../redis-wire.js';
+import { inOnePiece } from './kept-texts.js';
 
 const TOKEN_TTL_MS = 5_000;
 /** Redis serves nobody else while a script runs: about a millisecond for so many. */
@@ -12,10 +14,16 @@ export interface CheckCall {
   args: readonly (string | number)[];
 }
 
+/** A call as it is sent: to a single server as text, to a cluster as it is. */
+export type PreparedCall = Wire | CheckCall;
+
 export type SpentReply = [1, number, number, ...number[]];
 
 /** What the script answers for one: an entry's text, what was spent, or the right to fill. */
 export type CheckReply = string | SpentReply | [0, string];
+
+/** The same as it comes, or that Redis refused it. */
+type RawReply = string | Buffer | SpentReply | [0, string | Buffer] | Error;
 
 /** Called once, with null where Redis is not to be used, or refused, or did not answer in time. */
 export type OnCheckReply = (reply: CheckReply | null) => void;
@@ -24,8 +32,7 @@ export type OnCheckReply = (reply: CheckReply | null) => void;
 interface Load {
   /** Of the servers that were admitted when the first was asked. */
   runs: readonly string[];
-  names: string[];
-  args: (string | number)[];
+  calls: PreparedCall[];
   waiting: OnCheckReply[];
 }
 
@@ -34,7 +41,10 @@ interface Load {
  * little. On a cluster, where a command is about one slot, each goes in its own.
  */
 export class CheckLine {
-  private readonly script: Script;
+  private readonly sendAll: (
+    calls: readonly PreparedCall[],
+    token: string,
+  ) => Promise<Answered<RawReply[]> | null>;
   private readonly mostTogether: number;
   private readonly tokenPrefix = randomBytes(12).toString('base64url');
   private loads = 0;
@@ -42,40 +52,74 @@ export class CheckLine {
 
   constructor(private readonly link: RedisLink) {
     const lua = readFileSync(new URL('./check.lua', import.meta.url), 'utf8');
-    this.script = link.script(lua, { isBundle: true });
+    this.sendAll = link.isCluster ? toCluster(link.script(lua)) : toServer(link.bundle(lua));
     this.mostTogether = link.isCluster ? 1 : MOST_TOGETHER;
   }
 
+  /** A call that is asked again and again. */
+  prepare({ names, args }: CheckCall): PreparedCall {
+    // copies have no room to grow
+    if (this.link.isCluster) return { names: names.slice(), args: args.slice() };
+    const wire = wireOfCall({ names, args });
+    return { ...wire, keys: inOnePiece(wire.keys), args: inOnePiece(wire.args) };
+  }
+
   /** Asks servers with these run ids, or nobody. */
-  ask({ names, args }: CheckCall, runs: readonly string[], done: OnCheckReply): void {
+  ask(call: PreparedCall, runs: readonly string[], done: OnCheckReply): void {
     let load = this.open;
     if (load === null || load.runs !== runs || load.waiting.length >= this.mostTogether)
       load = this.begin(runs);
-    for (const name of names) load.names.push(name);
-    for (const arg of args) load.args.push(arg);
+    load.calls.push(call);
     load.waiting.push(done);
   }
 
   private begin(runs: readonly string[]): Load {
-    this.loads += 1;
-    // unlike any token of another process, and any other of this one
-    const args = [`${this.tokenPrefix}${this.loads}`, TOKEN_TTL_MS];
-    const load = { runs, names: [], args, waiting: [] };
+    const load = { runs, calls: [], waiting: [] };
     this.open = load;
     setImmediate(() => void this.send(load));
     return load;
   }
 
   private async send(load: Load): Promise<void> {
-    const { runs, names, args, waiting } = load;
+    const { runs, calls, waiting } = load;
     if (this.open === load) this.open = null;
-    const done =
-      this.link.runs === runs ? await this.script<(CheckReply | Error)[]>(names, args) : null;
+    this.loads += 1;
+    // unlike any token of another process, and any other of this one
+    const token = `${this.tokenPrefix}${this.loads}`;
+    const done = this.link.runs === runs ? await this.sendAll(calls, token) : null;
     for (let i = 0; i < waiting.length; i += 1) waiting[i]!(this.replyOf(done?.answer[i]));
   }
 
-  private replyOf(reply: CheckReply | Error | undefined): CheckReply | null {
+  private replyOf(reply: RawReply | undefined): CheckReply | null {
     if (reply instanceof Error) this.link.noteRefusal(reply);
-    return reply === undefined || reply instanceof Error ? null : reply;
+    if (reply === undefined || reply instanceof Error) return null;
+    if (typeof reply === 'string' || Buffer.isBuffer(reply)) return reply.toString();
+    return reply[0] === 0 ? [0, reply[1].toString()] : reply;
   }
+}
+
+function toCluster(script: Script): CheckLine['sendAll'] {
+  return ([call], token) => {
+    const { names, args } = call as CheckCall;
+    return script(names, [token, TOKEN_TTL_MS, ...args]);
+  };
+}
+
+function toServer(bundle: Bundle): CheckLine['sendAll'] {
+  return (calls, token) => {
+    const all = { keys: '', keyCount: 0, args: wireOf([token, TOKEN_TTL_MS]), argCount: 2 };
+    for (const call of calls) {
+      const one = 'keys' in call ? call : wireOfCall(call);
+      all.keys += one.keys;
+      all.keyCount += one.keyCount;
+      all.args += one.args;
+      all.argCount += one.argCount;
+    }
+    return bundle(all);
+  };
+}
+
+function wireOfCall({ names, args }: CheckCall): Wire {
+  const [keyCount, argCount] = [names.length, args.length];
+  return { keys: wireOf(names), keyCount, args: wireOf(args), argCount };
 }

@@ -5,7 +5,13 @@ import { LEASE_TTL_MS, leaseName } from '../quota/lease.js';
 import type { Taken } from '../quota/quota-balance.js';
 import type { RedisLink, Script } from '../redis-link.js';
 import { openEntry, sealEntry, type CacheEntry } from './cache-entry.js';
-import { CheckLine, type CheckCall, type CheckReply, type SpentReply } from './check-line.js';
+import {
+  CheckLine,
+  type CheckCall,
+  type CheckReply,
+  type PreparedCall,
+  type SpentReply,
+} from './check-line.js';
 import { NO_SPENDING, type Spending, type Spent, sharedName, type Sharing } from './spending.js';
 
 const NEGATIVE_TTL_MS = 1_000;
@@ -78,11 +84,16 @@ export class RecordCache {
     });
   }
 
+  /** A question to be asked again and again with {@link RecordCache.spendFor}; of no quota. */
+  prepare(ask: Ask): PreparedCall {
+    return this.line.prepare(callOf(ask));
+  }
+
   /**
-   * Spends for who knows the entry and has prepared the call, see {@link callOf}. `done` has what was spent, or null where
+   * Spends for who knows the entry and has prepared the call. `done` has what was spent, or null where
    * that is not the entry any more, or Redis is away: {@link RecordCache.check} says more.
    */
-  spendFor(call: CheckCall, done: (reply: SpentReply | null) => void): void {
+  spendFor(call: PreparedCall, done: (reply: SpentReply | null) => void): void {
     const { runs } = this.link;
     if (runs === null) return done(null);
     this.line.ask(call, runs, (reply) => done(isSpent(reply) ? reply : null));
@@ -157,7 +168,7 @@ function isShort(reply: CheckReply): boolean {
 }
 
 /** What is sent for a question; a quota needs the name of its lease besides. */
-export function callOf(ask: Ask): CheckCall & { names: string[] } {
+function callOf(ask: Ask): CheckCall & { names: string[] } {
   const { record, fill } = cacheNames(ask.keyId);
   const names = [record, fill];
   for (const { name } of ask.spending.limits) names.push(`kw:{${ask.keyId}}:rl:${name}`);

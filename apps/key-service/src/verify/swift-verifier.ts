@@ -70,7 +70,8 @@ export class SwiftVerifier {
     const { service } = question;
     if (opened.usual?.service !== service) {
       if (!isUsual(record, secret)) return null;
-      opened.usual = usualOf(entry, { ...opened, service }, this.answers);
+      const ask = { ...opened, service, cache: this.parts.cache! };
+      opened.usual = usualOf(entry, ask, this.answers);
     }
     return { opened, decision, usual: opened.usual, asOfMs: entry.asOfMs };
   }

@@ -1,13 +1,14 @@
 import type { KeyRecord, SecretRecord } from '#key-core';
 import type { Counted } from '../usage/usage-buffer.js';
 import type { CacheEntry } from './cache-entry.js';
-import type { CheckCall, SpentReply } from './check-line.js';
+import type { PreparedCall, SpentReply } from './check-line.js';
 import type { SharedTexts } from './kept-texts.js';
-import { callOf } from './record-cache.js';
+import type { RecordCache } from './record-cache.js';
 import { verdictOf } from './verdict-of.js';
 
 /** A service that asks about a secret of an entry's key. */
 export interface UsualAsk {
+  cache: Pick<RecordCache, 'prepare'>;
   keyId: string;
   record: KeyRecord;
   secret: SecretRecord;
@@ -21,7 +22,7 @@ export interface UsualAsk {
 export interface Usual extends AnswerTexts {
   service: string;
   entry: CacheEntry;
-  call: CheckCall;
+  call: PreparedCall;
   counted: Counted;
 }
 
@@ -51,15 +52,13 @@ export function isUsual({ quota, rateLimits }: KeyRecord, { validUntilMs }: Secr
  * @param texts nearly all that is kept of an answer is the same for many keys, but for the id
  */
 export function usualOf(entry: CacheEntry, ask: UsualAsk, texts: SharedTexts): Usual {
-  const { keyId, record, secret, service } = ask;
+  const { cache, keyId, record, secret, service } = ask;
   const { tag, epoch } = entry;
   const spending = { limits: record.rateLimits, quota: null, cost: 1, isDry: false };
-  const { names, args } = callOf({ keyId, tag, epoch, spending });
   return {
     service,
     entry,
-    // copies have no room to grow
-    call: { names: names.slice(), args: args.slice() },
+    call: cache.prepare({ keyId, tag, epoch, spending }),
     counted: {
       keyId,
       secretNumber: secret.number,
