@@ -4,7 +4,7 @@ import type { BenchOptions } from './options.js';
 import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, startBare, type Server } from './servers.js';
-import { runSlice, spreadOf, type Slice, type Target } from './slices.js';
+import { runSlice, spreadOf, warmUp, type Slice, type Target } from './slices.js';
 
 const BATCH = 100;
 const STARTS = 3;
@@ -37,9 +37,7 @@ export async function measureHotPath(
       runtimeUrl: database.runtimeUrl,
     });
     stopped.push(...targets.bare);
-    for (const target of targets.all) {
-      await runSlice(target, { ...options, sliceMs: options.warmUpMs });
-    }
+    for (const target of targets.all) await warmUp(target, options);
     if (options.profileDir !== null) service.tell('start');
     await runRounds(targets, options, results);
     if (options.profileDir !== null) {

@@ -5,7 +5,7 @@ import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, SERVER_CORE, SECOND_CORE, startBare, type Server } from './servers.js';
 import { cpuUsOf, cpuUsOfFamily } from './process-stat.js';
-import { runSlice, type Target } from './slices.js';
+import { runSlice, warmUp, type Target } from './slices.js';
 import { verifications } from './targets.js';
 
 /** The same requests for one process and for another on a core of its own. */
@@ -33,8 +33,7 @@ export async function measureReplicas(
       ...{ name, port, pids: [pid] },
       requests: verify[i]!.requests.map((one) => rerouted(one)),
     })) as Two;
-    for (const target of [...verify, ...bare])
-      await runSlice(target, { ...options, sliceMs: options.warmUpMs });
+    for (const target of [...verify, ...bare]) await warmUp(target, options);
     for (let round = 0; round < options.rounds; round += 1) {
       process.stdout.write(`\rround ${round + 1} of ${options.rounds} `);
       const inTurn = round % 2 === 0 ? [verify, bare] : [bare, verify];

@@ -2,6 +2,8 @@ import type { BenchOptions } from './options.js';
 import { load } from './load.js';
 import { cpuUsOf } from './process-stat.js';
 
+const WARM_TIMES = 3;
+
 /** A server's route with the requests to send to it. */
 export interface Target {
   name: string;
@@ -57,6 +59,19 @@ export async function runSlice(
     p99Ms: result.p99Ms,
     spoiltBy: result.goodShare < 0.99 ? result.firstOther : undefined,
   };
+}
+
+/**
+ * Load that is not measured, for the time of a warm-up and until each request was sent some times: the first time a key is read
+ * from the store, and its answer is prepared at the second.
+ */
+export async function warmUp(target: Target, options: BenchOptions): Promise<void> {
+  const { keysEach = 1, requests } = target;
+  const slice = { ...options, sliceMs: options.warmUpMs };
+  for (let sent = 0; sent < WARM_TIMES * requests.length;) {
+    const { perSecond } = await runSlice(target, slice);
+    sent += (perSecond * slice.sliceMs) / 1_000 / keysEach;
+  }
 }
 
 /** Median, least and greatest of some figures. */
