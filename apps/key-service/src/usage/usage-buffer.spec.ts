@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { UsageBuffer, type Counted } from './usage-buffer.js';
 
 const NOON_MS = Date.parse('2027-01-31T12:00:00Z');
@@ -66,6 +67,48 @@ describe('UsageBuffer', () => {
       return buffer.take(100).map(({ count }) => count);
     });
     expect(taken).toEqual([[6], [6]]);
+  });
+
+  it('counts as much as was counted, whoever counts, in whatever order, with whatever taken in between', () => {
+    const step = fc.record({
+      who: fc.nat(5),
+      afterMs: fc.constantFrom(0, 1, 700, 2_500, 60_000),
+      take: fc.constantFrom(0, 0, 0, 1, 3, 100),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 200 }),
+        fc.constantFrom(4, 100_000),
+        (steps, most) => {
+          const buffer = new UsageBuffer(most);
+          const uses = [0, 1, 2, 3, 4, 5].map((n) =>
+            use({
+              keyId: `key_${n % 3}`,
+              service: `service-${n % 2}`,
+              secretNumber: n < 4 ? 1 : 2,
+            }),
+          );
+          let [nowMs, taken] = [NOON_MS, 0];
+          const took = (limit: number) => {
+            const counts = buffer.take(limit);
+            const kinds = counts.map((one) => JSON.stringify({ ...one, count: 0, lastMs: 0 }));
+            expect(new Set(kinds).size).toBe(counts.length);
+            taken += counts.reduce((sum, { count }) => sum + count, 0);
+          };
+          for (const { who, afterMs, take } of steps) {
+            buffer.count(
+              who < 3 ? uses[who]! : { ...uses[who]!, last: undefined },
+              (nowMs += afterMs),
+            );
+            took(take);
+          }
+          took(1_000);
+          expect([buffer.total(), buffer.isEmpty]).toEqual([0, true]);
+          expect(taken + buffer.lost).toBe(steps.length);
+        },
+      ),
+      { numRuns: 500 },
+    );
   });
 
   it('gives out no more than is asked for, and nothing twice', () => {

@@ -24,8 +24,9 @@ export interface Counted extends Omit<UsageCount, 'minute' | 'count' | 'lastMs'>
 }
 
 /**
- * A count, whether it is in the buffer now, and the next of the same key there. One that was taken out is used again for what it
- * counted before: made anew every second, each would be old enough by then to wait for a collection of the whole heap.
+ * A count, whether it holds anything that is not taken out, and the next of the same key that does. One that was taken out is
+ * used again for what it counted before: made anew every second, each would be old enough by then to wait for a collection of
+ * the whole heap.
  */
 interface HeldCount extends UsageCount {
   isHeld: boolean;
@@ -33,15 +34,18 @@ interface HeldCount extends UsageCount {
 }
 
 const MINUTE_MS = 60_000;
+/** How long the place of a key is kept that is not used: as long as most that are in use rest. */
+const SPARE_MS = 2_000;
 
 /**
  * Counts that are not written yet. Holds at most `capacity` of them: when it is full the minutes of what is otherwise alike
  * are merged into their latest, and only what then still finds no place is lost, and counted as that.
  */
 export class UsageBuffer {
-  /** The latest count of each key. */
+  /** The latest count of each key; one that was taken out is alone, and keeps the place. */
   private readonly byKey = new Map<string, HeldCount>();
   private size = 0;
+  private latestMs = 0;
   /** Whether merging would free enough to be worth it. */
   private mayMerge = true;
   /** Verifications that found no place since the start. */
@@ -62,6 +66,7 @@ export class UsageBuffer {
     if (one === undefined) return;
     one.count += 1;
     one.lastMs = nowMs;
+    this.latestMs = nowMs;
     what.last = one;
   }
 
@@ -70,12 +75,16 @@ export class UsageBuffer {
     const taken: UsageCount[] = [];
     for (const [keyId, first] of this.byKey) {
       if (taken.length >= limit) break;
+      if (!first.isHeld) {
+        if (first.lastMs < this.latestMs - SPARE_MS) this.byKey.delete(keyId);
+        continue;
+      }
       let one: HeldCount | undefined = first;
       for (; one !== undefined && taken.length < limit; one = one.next) {
         taken.push(copyOf(one));
         one.isHeld = false;
       }
-      if (one === undefined) this.byKey.delete(keyId);
+      if (one === undefined) first.next = undefined;
       else this.byKey.set(keyId, one);
     }
     this.size -= taken.length;
@@ -87,8 +96,7 @@ export class UsageBuffer {
   total(): number {
     let total = 0;
     for (const first of this.byKey.values())
-      for (let one: HeldCount | undefined = first; one !== undefined; one = one.next)
-        total += one.count;
+      for (let one: HeldCount | undefined = first; one?.isHeld; one = one.next) total += one.count;
     return total;
   }
 
@@ -105,13 +113,13 @@ export class UsageBuffer {
   }
 
   private begin(what: Counted, minute: number): HeldCount {
-    const { last } = what;
-    const one = last === undefined || last.isHeld ? newCount(what) : last;
+    const first = this.byKey.get(what.keyId);
+    const one = spareOf(what.last, what) ?? spareOf(first, what) ?? newCount(what);
     one.minute = minute;
     one.count = 0;
     one.isHeld = true;
-    one.next = this.byKey.get(what.keyId);
-    this.byKey.set(what.keyId, one);
+    one.next = first?.isHeld && first !== one ? first : undefined;
+    if (one !== first) this.byKey.set(what.keyId, one);
     this.size += 1;
     return one;
   }
@@ -125,7 +133,7 @@ export class UsageBuffer {
   private merge(): void {
     this.size = 0;
     for (const first of this.byKey.values()) {
-      for (let one: HeldCount | undefined = first; one !== undefined; one = one.next) {
+      for (let one: HeldCount | undefined = first; one?.isHeld; one = one.next) {
         this.size += 1;
         mergeAlike(one);
       }
@@ -149,6 +157,11 @@ function newCount({ keyId, secretNumber, superseded, service, code }: Counted): 
   };
 }
 
+/** The count itself where it is free and of the same thing. */
+function spareOf(one: HeldCount | undefined, what: Counted): HeldCount | undefined {
+  return one !== undefined && !one.isHeld && isAlike(one, what) ? one : undefined;
+}
+
 function copyOf(one: HeldCount): UsageCount {
   const { keyId, secretNumber, superseded, service, code, minute, count, lastMs } = one;
   return { keyId, secretNumber, superseded, service, code, minute, count, lastMs };
@@ -156,10 +169,9 @@ function copyOf(one: HeldCount): UsageCount {
 
 /** The first of a key's counts, from `first` on, that is of something, in this minute or, without one, in any. */
 function find(first: HeldCount | undefined, what: Counted, minute?: number): HeldCount | undefined {
-  let one = first;
-  while (one !== undefined && !(isAlike(one, what) && (minute ?? one.minute) === one.minute))
-    one = one.next;
-  return one;
+  for (let one = first; one?.isHeld; one = one.next)
+    if (isAlike(one, what) && (minute ?? one.minute) === one.minute) return one;
+  return undefined;
 }
 
 /** Merges all later ones of the same thing into a count. */
