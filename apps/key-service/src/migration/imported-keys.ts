@@ -60,7 +60,7 @@ const MAX_REMEMBERED = 50_000;
  * for good, as a secret never changes its text, a bad one for a second. Whether the key may be used is not decided here.
  *
  * A text that an import's shape excludes costs nothing, one that no row is kept for a look-up that it shares with others, and only
- * the right locator costs a slow hash; of those each source has a few, and all of them share threads of their own.
+ * the right locator costs a slow hash; of those each source has a few, and all of them share processes of their own.
  */
 export class ImportedKeys implements ForeignKeys {
   private readonly found = new Map<string, Remembered>();

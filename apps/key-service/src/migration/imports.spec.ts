@@ -15,6 +15,7 @@ import type {
 import { makeKeyText } from '#key-core';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
+import { SlowPool } from './slow-pool.js';
 import { foreignText, importerOf, itemOf, SALTED, sha256 } from './testing.js';
 
 let replicas: Replicas;
@@ -739,6 +740,20 @@ describe('slow hashes', () => {
       code: 'VALID',
     });
   });
+
+  it('are neither right nor wrong where their process ends over them, and the next are compared', async () => {
+    const text = foreignText('killed');
+    const items = [{ ...itemOf(text, hashSync(text, 10)), locator: 'old_killed' }];
+    await importKeys({ source: 'killed', scheme: { algorithm: 'bcrypt', ...SALTED }, items });
+    const pool = replicas.apps[0]!.get(SlowPool);
+    const killing = setInterval(() => {
+      for (const pid of pool.pids) process.kill(pid, 'SIGKILL');
+    }, 2);
+    const { status, body } = await replicas.ask(0, { key: text });
+    clearInterval(killing);
+    expect({ status, code: body.code }).toEqual({ status: 503, code: 'VERIFICATION_UNAVAILABLE' });
+    await expect(codeOf(text)).resolves.toBe('VALID');
+  }, 20_000);
 
   it('are not even looked up for a source that has no guess left', async () => {
     await post('/v1/services', { slug: 'service-slow', scopes: ['things:read'] });

@@ -81,7 +81,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
   async onApplicationShutdown(): Promise<void> {
     this.unsubscribe();
     this.rules.stop();
-    await this.slowPool.close();
+    this.slowPool.close();
     await this.pool.end();
   }
 }

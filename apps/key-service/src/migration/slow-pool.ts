@@ -1,13 +1,17 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import type { SlowQuestion } from '#key-core/legacy';
+import { SlowProcess } from './slow-process.js';
 
 /** So many that the last one still has its answer within seconds. */
 const MAX_WAITING = 16;
 /** A processor is left to requests. */
-const THREADS = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** A thread rests for as long as a hash took, so that it never has more than half of a processor. */
+const PROCESSES = Math.max(1, Math.min(2, availableParallelism() - 1));
+/** A process rests for as long as a hash took, so that it never has more than half of a processor. */
 const REST = 1;
+/** One that ended over a hash is not replaced sooner. */
+const REST_OF_THE_DEAD_MS = 250;
+/** A process that had nothing to do for so long ends: where nothing is imported there is none. */
+const IDLE_MS = 60_000;
 
 interface Job {
   question: SlowQuestion;
@@ -16,13 +20,13 @@ interface Job {
 }
 
 /**
- * Compares salted hashes in threads of their own, of low priority, one at a time each. They are started when they are first
- * needed.
+ * Compares salted hashes in processes of their own, of low priority, one at a time each. They are started when they are needed
+ * and end when they no longer are.
  */
 export class SlowPool {
   private readonly waiting: Job[] = [];
-  private readonly idle: Worker[] = [];
-  private readonly workers = new Set<Worker>();
+  private idle: SlowProcess[] = [];
+  private readonly processes = new Set<SlowProcess>();
   private isClosed = false;
 
   /** Whether one more would have to wait too long. */
@@ -30,56 +34,54 @@ export class SlowPool {
     return this.waiting.length >= MAX_WAITING;
   }
 
-  /** @throws Error where a thread died over it, or the pool is closed or full */
+  /** Of the processes that there are now. */
+  get pids(): number[] {
+    return [...this.processes].flatMap(({ isOver, pid }) => (isOver ? [] : (pid ?? [])));
+  }
+
+  /** @throws Error where a process ended over it or took too long, or the pool is closed or full */
   matches(question: SlowQuestion): Promise<boolean> {
-    if (this.isClosed || this.isFull) return Promise.reject(new Error('No thread is to be had'));
+    if (this.isClosed || this.isFull) return Promise.reject(new Error('No process is to be had'));
     return new Promise((resolve, reject) => {
       this.waiting.push({ question, resolve, reject });
       this.next();
     });
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.isClosed = true;
     for (const job of this.waiting.splice(0)) job.reject(new Error('The service stops'));
-    await Promise.all([...this.workers].map((worker) => worker.terminate()));
+    for (const process of this.processes) process.end();
   }
 
   private next(): void {
     if (this.isClosed || this.waiting.length === 0) return;
-    const worker = this.idle.pop() ?? (this.workers.size < THREADS ? this.start() : null);
-    if (worker !== null) this.ask(worker, this.waiting.shift()!);
+    const process = this.free();
+    if (process !== null) void this.ask(process, this.waiting.shift()!);
   }
 
-  private ask(worker: Worker, job: Job): void {
+  private free(): SlowProcess | null {
+    for (const process of this.idle) if (process.isOver) this.processes.delete(process);
+    this.idle = this.idle.filter((process) => !process.isOver);
+    const idle = this.idle.pop();
+    if (idle !== undefined) return idle;
+    if (this.processes.size >= PROCESSES) return null;
+    const process = new SlowProcess();
+    this.processes.add(process);
+    return process;
+  }
+
+  private async ask(process: SlowProcess, { question, resolve, reject }: Job): Promise<void> {
     const begunMs = performance.now();
-    const onMessage = (matches: boolean): void => {
-      worker.off('error', onError).off('exit', onExit);
-      job.resolve(matches);
-      const restMs = (performance.now() - begunMs) * REST;
-      setTimeout(() => this.rested(worker), restMs).unref();
-    };
-    const onError = (error: unknown): void => {
-      worker.off('message', onMessage);
-      this.workers.delete(worker);
-      job.reject(error);
-      this.next();
-    };
-    const onExit = (): void => onError(new Error('The thread has ended'));
-    worker.once('message', onMessage).once('error', onError).once('exit', onExit);
-    worker.postMessage(job.question);
+    await process.matches(question).then(resolve, reject);
+    const tookMs = (performance.now() - begunMs) * REST;
+    const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
+    setTimeout(() => this.rested(process), restMs).unref();
   }
 
-  private rested(worker: Worker): void {
-    if (!this.workers.has(worker)) return;
-    this.idle.push(worker);
+  private rested(process: SlowProcess): void {
+    this.idle.push(process);
+    process.retireIn(IDLE_MS);
     this.next();
-  }
-
-  private start(): Worker {
-    const worker = new Worker(new URL('./slow-hash.worker.js', import.meta.url));
-    worker.unref();
-    this.workers.add(worker);
-    return worker;
   }
 }

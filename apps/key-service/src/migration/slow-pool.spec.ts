@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import * as argon2 from 'argon2';
+import { hashSync } from 'bcryptjs';
+import type { SlowQuestion } from '#key-core/legacy';
+import { SlowPool } from './slow-pool.js';
+
+const PART = 'Zm9vYmFyYmF6cXV4cXV1eA';
+const asked = (hash: string, part = PART): SlowQuestion => ({ algorithm: 'bcrypt', hash, part });
+const quick = asked(hashSync(PART, 8));
+/** Seconds of work, with a hash of nothing. */
+const endless = asked(`$2b$14$${'.'.repeat(53)}`);
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return false;
+  }
+};
+const untilDead = async (pid: number): Promise<void> => {
+  while (isAlive(pid)) await wait(20);
+};
+
+describe('SlowPool', () => {
+  let pool: SlowPool;
+  beforeEach(() => (pool = new SlowPool()));
+  afterEach(() => pool.close());
+
+  it('has no process until there is a hash to compare', async () => {
+    expect(pool.pids).toEqual([]);
+    await expect(pool.matches(quick)).resolves.toBe(true);
+    await expect(pool.matches({ ...quick, part: 'guess' })).resolves.toBe(false);
+    expect(pool.pids).toHaveLength(1);
+  });
+
+  it('says neither yes nor no where a process ends over a hash, and goes on with the next', async () => {
+    const under = pool.matches(endless);
+    const [pid] = pool.pids as [number];
+    const waiting = pool.matches(quick);
+    process.kill(pid, 'SIGKILL');
+    await expect(under).rejects.toThrow('has ended');
+    await expect(waiting).resolves.toBe(true);
+  }, 20_000);
+
+  it('replaces a process that was ended while it had nothing to do', async () => {
+    await pool.matches(quick);
+    const [pid] = pool.pids as [number];
+    process.kill(pid, 'SIGKILL');
+    await untilDead(pid);
+    await expect(pool.matches(quick)).resolves.toBe(true);
+  }, 20_000);
+
+  it('takes only so many that wait, and says neither yes nor no to the others', async () => {
+    const all = Array.from({ length: 40 }, () => pool.matches(endless));
+    const ended = Promise.allSettled(all);
+    expect(pool.isFull).toBe(true);
+    await expect(all.at(-1)).rejects.toThrow('No process is to be had');
+    pool.close();
+    const ends = await ended;
+    expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
+  }, 20_000);
+
+  it('compares below everything else, argon2 too', async () => {
+    const hash = await argon2.hash(PART, { memoryCost: 1_024, timeCost: 1, parallelism: 2 });
+    await expect(pool.matches({ algorithm: 'argon2id', hash, part: PART })).resolves.toBe(true);
+    if (process.platform !== 'linux') return;
+    const [pid] = pool.pids as [number];
+    const nice = readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16];
+    });
+    expect(new Set(nice)).toEqual(new Set(['19']));
+  });
+
+  it('is told nothing but the question: no setting of the service reaches it', async () => {
+    await pool.matches(quick);
+    if (process.platform !== 'linux') return;
+    const environment = readFileSync(`/proc/${pool.pids[0]}/environ`, 'utf8');
+    const names = environment.split('\0').map((one) => one.split('=')[0]);
+    expect(names.filter((name) => name !== '' && !name!.startsWith('NODE_CHANNEL_'))).toEqual([]);
+  });
+
+  it('ends with the process that started it, however that ends', async () => {
+    const code = `
+      const { SlowPool } = await import(${JSON.stringify(new URL('./slow-pool.js', import.meta.url).href)});
+      setInterval(() => undefined, 1_000);
+      const pool = new SlowPool();
+      await pool.matches(${JSON.stringify(quick)});
+      console.log(pool.pids[0]);`;
+    const args = ['--input-type=module', '--eval', code];
+    const owner = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const told = await new Promise<Buffer>((resolve) => owner.stdout.once('data', resolve));
+    const pid = Number(told.toString());
+    expect(isAlive(pid)).toBe(true);
+    owner.kill('SIGKILL');
+    await untilDead(pid);
+  }, 20_000);
+});

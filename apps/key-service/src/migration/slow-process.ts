@@ -1,0 +1,79 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { SlowQuestion } from '#key-core/legacy';
+import type { SlowAnswer } from './slow-hash.process.js';
+
+const ENTRY = fileURLToPath(new URL('./slow-hash.process.js', import.meta.url));
+/** Of the time that a hash may take; the dearest that is taken needs a second. */
+const ANSWER_WITHIN_MS = 10_000;
+/** It holds one question, and argon2's memory is not in its heap. */
+const HEAP = ['--max-old-space-size=64', '--max-semi-space-size=1'];
+
+/**
+ * A process that compares salted hashes, one at a time, at the lowest priority: bcrypt in its own thread, argon2 in others, and
+ * none of them in one of ours. It knows nothing but the question, and ends when this process does, however that ends.
+ */
+export class SlowProcess {
+  /** Once it has ended, by itself or not. */
+  isOver = false;
+  private readonly child: ChildProcess;
+  private readonly up: Promise<unknown>;
+  private fail: (error: Error) => void = () => undefined;
+  private retiring: NodeJS.Timeout | undefined;
+
+  constructor() {
+    this.child = fork(ENTRY, [], {
+      execArgv: HEAP,
+      env: {},
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
+    this.child.unref();
+    this.child.channel?.unref();
+    this.up = new Promise((resolve) => this.child.once('message', resolve));
+    const onEnd = (): void => {
+      this.isOver = true;
+      this.fail(new Error('The process that compares hashes has ended'));
+    };
+    this.child.on('exit', onEnd).on('error', onEnd);
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** @throws Error where it ended over it, could not compute it, or took too long, which ends it */
+  async matches(question: SlowQuestion): Promise<boolean> {
+    clearTimeout(this.retiring);
+    const failed = new Promise<never>((_, reject) => (this.fail = reject));
+    const timer = setTimeout(() => this.end(), ANSWER_WITHIN_MS).unref();
+    try {
+      if (this.isOver) throw new Error('The process that compares hashes has ended');
+      await Promise.race([this.up, failed]);
+      const answered = this.answer();
+      this.child.send(question);
+      const { matches } = await Promise.race([answered, failed]);
+      if (matches === null) throw new Error('A hash could not be computed');
+      return matches;
+    } finally {
+      clearTimeout(timer);
+      this.fail = () => undefined;
+    }
+  }
+
+  /** Ends it, unless it is asked before. */
+  retireIn(ms: number): void {
+    this.retiring = setTimeout(() => this.end(), ms).unref();
+  }
+
+  end(): void {
+    clearTimeout(this.retiring);
+    this.isOver = true;
+    this.child.kill('SIGKILL');
+  }
+
+  private answer(): Promise<SlowAnswer> {
+    return new Promise((resolve) =>
+      this.child.once('message', (told) => resolve(told as SlowAnswer)),
+    );
+  }
+}
