@@ -113,7 +113,8 @@ async function start(bed: Bed, options: StartOptions): Promise<Server> {
   const child = fork(fileURLToPath(new URL(entry, import.meta.url)), args, {
     ...(canPin && { execPath: 'taskset' }),
     execArgv: canPin ? ['-c', String(core), process.execPath] : [],
-    env: { PATH: process.env.PATH, ...env },
+    // malloc as in the Dockerfile, for all servers
+    env: { PATH: process.env.PATH, MALLOC_ARENA_MAX: '2', ...env },
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
   });

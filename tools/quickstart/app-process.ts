@@ -35,7 +35,8 @@ export function startAppProcess(options: AppProcessOptions): AppProcess {
   if (existsSync(logFile)) renameSync(logFile, `${logFile}.1`);
   const log = openSync(logFile, 'a', 0o600);
   const child = fork(entry, args, {
-    env,
+    // malloc as in the Dockerfile
+    env: { MALLOC_ARENA_MAX: '2', ...env },
     execArgv: ['--enable-source-maps'],
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
