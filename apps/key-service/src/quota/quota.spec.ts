@@ -63,6 +63,29 @@ describe('quota', () => {
     );
   });
 
+  it.each([
+    {
+      every: 'day',
+      refills: (at: Date) => Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate() + 3),
+    },
+    {
+      every: 'month',
+      refills: (at: Date) => Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 3, 1),
+    },
+  ] as const)(
+    'names the $every by which as much has come back as is asked for, not the next one',
+    async ({ every, refills }) => {
+      const quota = { limit: 100, refill: { amount: 10, every } };
+      const { secret } = await seeded.issue({ quota });
+      await replicas.ask(0, { key: secret, cost: 95 });
+      const { body } = await replicas.ask(1, { key: secret, cost: 35 });
+      const now = new Date();
+      expect(body).toMatchObject({ code: 'QUOTA_EXCEEDED', quota: { remaining: 5 } });
+      const named = now.getTime() + body.retryAfterSeconds! * 1_000;
+      expect(Math.abs(refills(now) - named)).toBeLessThan(60_000);
+    },
+  );
+
   it('is not spent by what is refused, nor by a dry run', async () => {
     const { key, secret } = await seeded.issue({
       quota: { limit: 10 },

@@ -1,4 +1,4 @@
-import type { Verdict } from '#contracts';
+import type { Quota, Verdict } from '#contracts';
 import { exceedsLimits, type Decision } from '#key-core';
 import type { KeyRecord, SecretRecord, Superseded } from '#key-core';
 import { nextRefillMs } from '../quota/next-refill.js';
@@ -83,18 +83,25 @@ function limitsOf(basis: Basis, spent: Spent): Partial<Verdict> {
     const resetsAt = refillMs === null ? null : iso(refillMs);
     told.quota = { limit: quota.limit, remaining: spent.quotaLeft, resetsAt };
   }
-  return spent.refusal === null ? told : { ...told, ...waitOf(basis, spent, refillMs) };
+  return spent.refusal === null ? told : { ...told, ...waitOf(basis, spent) };
 }
 
 /** What is said of when the same call may pass; nothing where that is never certain. */
-function waitOf(
-  { record, cost, nowMs }: Basis,
-  { refusal, retryMs }: Spent,
-  refillMs: number | null,
-): Partial<Verdict> {
+function waitOf({ record, cost, nowMs }: Basis, spent: Spent): Partial<Verdict> {
   if (exceedsLimits(cost, record)) return { costExceedsLimit: true };
-  const waitMs = refusal === 'QUOTA_EXCEEDED' ? refillMs && refillMs - nowMs : retryMs;
+  const { refusal, retryMs, quotaLeft } = spent;
+  const waitMs =
+    refusal === 'QUOTA_EXCEEDED' && record.quota !== null
+      ? quotaWaitMs(record.quota, cost - (quotaLeft ?? 0), nowMs)
+      : retryMs;
   return waitMs === null ? {} : { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)) };
+}
+
+/** Until as many refills have come as the units that are missing take; null for a quota that is not refilled. */
+function quotaWaitMs(quota: Quota, missing: number, nowMs: number): number | null {
+  const refills = Math.max(1, Math.ceil(missing / (quota.refill?.amount ?? Infinity)));
+  const refillMs = nextRefillMs(quota, nowMs, refills);
+  return refillMs === null ? null : refillMs - nowMs;
 }
 
 function decisionOf(
