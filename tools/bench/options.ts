@@ -39,7 +39,7 @@ export const USAGE = `npm run bench -- [options]
   --many N         how many those are (1000000)
   --replicas       two processes on two cores against one, ours and the bare ones
   --guard          the key guard: a check, a guarded route, a revocation on its way
-  --flood          others during 500 wrong secrets a second on imported bcrypt hashes
+  --flood          others during 500 wrong secrets a second on imported slow hashes
   --soak MINUTES   memory at full load
   --profile DIR    write a CPU profile of the key service there
   --out FILE       where the results go (bench-results.json)`;
