@@ -183,6 +183,8 @@ export class ImportedKeys implements ForeignKeys {
     { rule, part, digest }: Trace,
     given: ForeignText,
   ): Promise<boolean | 'busy'> {
+    // what nobody can compare now need not be opened
+    if (digest === null && this.parts.pool.isFull) return 'busy';
     const hash = sealed && openHash(rule.secrets, sealed, { importId, keyId, lookup });
     if (hash === null) {
       this.parts.log.error({ keyId }, 'an imported hash was not sealed here: it opens nothing');
