@@ -40,8 +40,8 @@ describe('decodeRecord', () => {
 
   it('reads what this version of Keyward writes', () => {
     expect(encodeRecord(exampleRecord())).toBe(
-      '[3,"key_3kTMd7QpXvB2nYcF",1,"service-b",1,"live","active",null,null,' +
-        '[["service-a",["reports:read"]]],[],null,[],{},' +
+      '[4,"key_3kTMd7QpXvB2nYcF",1,"service-b",1,"live","active",null,null,' +
+        '[["service-a",["reports:read"]]],[],null,[],{},null,' +
         '[[1,"UNhY4JhezH9gQYqvDMWrWH9CwlcKiECVqejMrND2VFw=",1,1801396799000,null,0]]]',
     );
   });
@@ -49,13 +49,13 @@ describe('decodeRecord', () => {
   it.each(['', 'null', '{}', '[]', '[1]', '1', '"x"', '[1,"key_3kTMd7QpXvB2nYcF"]'])(
     'refuses %j, without repeating it',
     (text) => {
-      expect(() => decodeRecord(text)).toThrow(new Error('Not a key record of format 3'));
+      expect(() => decodeRecord(text)).toThrow(new Error('Not a key record of format 4'));
     },
   );
 
   it('refuses a record of another format', () => {
-    const later = encodeRecord(exampleRecord()).replace('[3,', '[4,');
-    expect(() => decodeRecord(later)).toThrow(new Error('Not a key record of format 3'));
+    const later = encodeRecord(exampleRecord()).replace('[4,', '[5,');
+    expect(() => decodeRecord(later)).toThrow(new Error('Not a key record of format 4'));
   });
 
   it('refuses a record cut at any length', () => {

@@ -3,7 +3,7 @@ import type { KeyRecord, KeyState, QuotaRecord } from './record.js';
 import { RecordParts, type PackedGrant, type PackedLimit } from './record-parts.js';
 
 /** First number of the array: raised when its members change, so that an older entry is read as none at all. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 type Packed = [
   format: typeof FORMAT,
@@ -20,6 +20,7 @@ type Packed = [
   quota: QuotaRecord | null,
   ipAllowlist: string[],
   metadata: Record<string, unknown>,
+  importId: string | null,
   secrets: [
     number: number,
     digest: string,
@@ -29,7 +30,7 @@ type Packed = [
     isEnded: 0 | 1,
   ][],
 ];
-const PACKED_LENGTH = 15;
+const PACKED_LENGTH = 16;
 
 /** A record as short JSON, for the cache. It holds digests: whoever keeps it must keep others from writing it. */
 export function encodeRecord(record: KeyRecord): string {
@@ -53,6 +54,7 @@ export function encodeRecord(record: KeyRecord): string {
     record.quota,
     record.ipAllowlist,
     record.metadata,
+    record.importId,
     record.secrets.map((one) => [
       one.number,
       one.digest,
@@ -88,7 +90,8 @@ export function decodeRecord(text: string, parts = new RecordParts()): KeyRecord
     quota: packed[11],
     ipAllowlist: parts.addresses.of(packed[12]),
     metadata: parts.metadata(packed[13]),
-    secrets: packed[14].map(
+    importId: packed[14],
+    secrets: packed[15].map(
       ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
         number,
         digest,

@@ -42,6 +42,8 @@ export interface KeyRecord {
   /** Addresses and CIDR blocks it may be used from; empty for everywhere. */
   ipAllowlist: string[];
   metadata: Record<string, unknown>;
+  /** Import that it came with, null where it was issued here: never changes. */
+  importId: string | null;
   /** The current one and those that a rotation left to run out. */
   secrets: SecretRecord[];
 }

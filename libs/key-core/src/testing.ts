@@ -46,6 +46,7 @@ export function exampleRecord(changed: Partial<KeyRecord> = {}): KeyRecord {
     quota: null,
     ipAllowlist: [],
     metadata: {},
+    importId: null,
     secrets: [exampleSecret()],
     ...changed,
   };
@@ -81,6 +82,7 @@ export const someRecord: fc.Arbitrary<KeyRecord> = fc.record({
   consumerEnabled: fc.boolean(),
   environment: fc.constantFrom('live', 'test'),
   state: fc.constantFrom('active', 'disabled', 'revoked'),
+  importId: fc.option(fc.stringMatching(/^imp_[0-9A-Za-z]{16}$/)),
   notBeforeMs: someTime,
   expiresAtMs: someTime,
   grants: fc.uniqueArray(

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { digestKey, sameDigest, UnknownPepper, type Peppers } from '#key-core';
+import { digestKey, sameDigest, UnknownPepper, type KeyRecord, type Peppers } from '#key-core';
 import {
   fastDigest,
   fitsShape,
@@ -13,7 +13,7 @@ import {
 import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
 import type { Attempts } from '../attempts.js';
 import type { Candidate, Candidates } from './candidates.js';
-import type { HeldKeys } from './held-keys.js';
+import { isHeldBack, mayBeHeldBack } from './held-keys.js';
 import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import type { SlowPool } from './slow-pool.js';
@@ -22,7 +22,6 @@ import type { SeenSecret } from '../keys/upgrade-secret.js';
 export interface ImportedKeysParts {
   rules: ImportRules;
   candidates: Candidates;
-  held: HeldKeys;
   attempts: Attempts;
   pool: SlowPool;
   peppers: Peppers;
@@ -79,11 +78,11 @@ export class ImportedKeys implements ForeignKeys {
   }
 
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean {
-    return this.parts.held.mayBe(given);
+    return mayBeHeldBack(given.text, this.parts.rules.of(given.service));
   }
 
-  isHeld(keyId: string, service: string): Promise<boolean> {
-    return this.parts.held.is(keyId, service);
+  isHeld({ importId }: Pick<KeyRecord, 'importId'>, service: string): boolean {
+    return isHeldBack(importId, this.parts.rules.of(service));
   }
 
   async find(given: ForeignText): Promise<Found> {

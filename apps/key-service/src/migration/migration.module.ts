@@ -20,7 +20,6 @@ import { FOREIGN_KEYS } from '../verify/foreign-keys.js';
 import { Candidates } from './candidates.js';
 import { Exports } from './exports.js';
 import { ExportsController } from './exports.controller.js';
-import { HeldKeys } from './held-keys.js';
 import { ImportedKeys } from './imported-keys.js';
 import { ImportRules } from './import-rules.js';
 import { Imports } from './imports.js';
@@ -95,7 +94,6 @@ function importedKeysOf(
     rules,
     pool: slowPool,
     candidates: new Candidates(pool),
-    held: new HeldKeys({ rules, pool }),
     attempts: new Attempts({ burst: 10, perSecond: 2 }),
     peppers: material.peppers,
     upgrade: (seen) => upgradeSecret({ mutations, material }, seen),

@@ -7,7 +7,7 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { PROBLEM_OF_REFUSAL, problemOf, type Refusal } from '#contracts';
+import { PROBLEM_OF_REFUSAL, problemOf, type Grant, type Refusal } from '#contracts';
 import { decideForHolder, parseKeyText, type KeyRecord } from '#key-core';
 import { ProblemException } from '#server';
 import { setPrincipal } from '../access/by.js';
@@ -98,17 +98,16 @@ export class HolderGuard implements CanActivate {
   private async readOwn(key: PresentedKey) {
     const own = await this.read(key);
     if (own.record === null) return null;
-    const isHeld = own.secret !== null && (await this.isHeld(key.text, own.record));
+    const isHeld = own.secret !== null && this.isHeld(key.text, own.record);
     return isHeld ? null : { ...own, record: own.record };
   }
 
   /** Whether all services that a key is for go by their old side. */
-  private async isHeld(text: string, { keyId, grants }: KeyRecord): Promise<boolean> {
-    for (const { service } of grants) {
-      if (!this.foreign.mayBeHeld({ text, service })) return false;
-      if (!(await this.foreign.isHeld(keyId, service))) return false;
-    }
-    return grants.length > 0;
+  private isHeld(text: string, record: KeyRecord): boolean {
+    const { grants } = record;
+    const isHeldBy = ({ service }: Grant) =>
+      this.foreign.mayBeHeld({ text, service }) && this.foreign.isHeld(record, service);
+    return grants.length > 0 && grants.every(isHeldBy);
   }
 
   private async read(key: PresentedKey) {

@@ -1,3 +1,5 @@
+import type { KeyRecord } from '#key-core';
+
 /** Injection token of {@link ForeignKeys}. */
 export const FOREIGN_KEYS = Symbol('FOREIGN_KEYS');
 
@@ -31,6 +33,6 @@ export interface ForeignKeys {
   find(given: ForeignText): Promise<PresentedKey | null | 'busy'>;
   /** Whether a text may be a key that is held back from a service, as its old side alone counts for it; from memory. */
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean;
-  /** Whether a key that is there is held back: for the service it is none, but in dry runs. @throws as {@link find} */
-  isHeld(keyId: string, service: string): Promise<boolean>;
+  /** Whether a key that is there is held back: for the service it is none, but in dry runs; from memory. */
+  isHeld(record: Pick<KeyRecord, 'importId'>, service: string): boolean;
 }

@@ -23,6 +23,7 @@ function recordOf({ keyId, text }: { keyId: string; text: string }, number = 1):
     quota: null,
     ipAllowlist: [],
     metadata: {},
+    importId: null,
     secrets: [{ ...secret, digest: secret.digest.toString('base64'), isEnded: false }],
   };
 }

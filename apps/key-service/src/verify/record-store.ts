@@ -25,6 +25,7 @@ interface Row {
   quota: QuotaRecord | null;
   ip_allowlist: string[];
   metadata: Record<string, unknown>;
+  import_id: string | null;
   grants: [string, string[]][] | null;
   secrets: [number, string, number, number, number | null, boolean][] | null;
 }
@@ -35,6 +36,7 @@ const SELECT_RECORDS = {
       floor(extract(epoch FROM k.not_before) * 1000)::float8 AS not_before_ms,
       floor(extract(epoch FROM k.expires_at) * 1000)::float8 AS expires_at_ms,
       k.rate_limits, k.quota, k.ip_allowlist, k.metadata,
+      (SELECT i.import_id FROM keys.imported_key i WHERE i.key_id = k.id) AS import_id,
       (SELECT json_agg(json_build_array(g.service, g.scopes) ORDER BY g.service)
          FROM keys.key_grant g WHERE g.key_id = k.id) AS grants,
       (SELECT json_agg(json_build_array(s.number, encode(s.digest, 'base64'), s.pepper_version,
@@ -186,6 +188,7 @@ function recordOf(keyId: string, row: Row): KeyRecord {
     quota: row.quota,
     ipAllowlist: row.ip_allowlist,
     metadata: row.metadata,
+    importId: row.import_id,
     secrets: (row.secrets ?? []).map(
       ([number, digest, pepperVersion, issuedAtMs, validUntilMs, isEnded]) => ({
         number,

@@ -21,7 +21,7 @@ export interface SwiftVerifierParts {
   fence: Pick<Fence, 'trustedEpoch'>;
   known: KnownRecords;
   texts: PresentedTexts;
-  foreign: Pick<ForeignKeys, 'mayBeHeld'>;
+  foreign: Pick<ForeignKeys, 'isHeld'>;
   usage: Pick<Usage, 'add' | 'count'>;
   material: Pick<KeyMaterial, 'now'>;
 }
@@ -62,9 +62,10 @@ export class SwiftVerifier {
 
   private readyFor(question: Question): Ready | null {
     const found = isForOneUnit(question) ? this.openedBy(question.text) : null;
-    if (found === null || this.parts.foreign.mayBeHeld(question)) return null;
+    if (found === null) return null;
     const { opened, entry } = found;
     const { record, secret } = opened;
+    if (this.parts.foreign.isHeld(record, question.service)) return null;
     const decision = decide(record, secret, question, this.parts.material.now());
     if (decision.code !== 'VALID') return null;
     const { service } = question;

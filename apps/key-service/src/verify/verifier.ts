@@ -130,11 +130,10 @@ export class Verifier {
     return this.asOurs(key, question, isDry);
   }
 
-  /** A key that is held back is none: nothing is taken from its limits. */
+  /** A key that is held back is none: nothing is taken from its limits, and it is not used. */
   private async unlessHeld(key: PresentedKey, question: Question): Promise<Answer | 'busy' | null> {
-    const { opened, origin } = await this.answer(key, { ...question, cost: 0 });
-    const isHeld =
-      opened !== null && (await this.parts.foreign.isHeld(key.keyId, question.service));
+    const { opened, origin } = await this.answer(key, { ...question, cost: 0, isDry: true });
+    const isHeld = opened !== null && this.parts.foreign.isHeld(opened.record, question.service);
     return isHeld ? { opened: null, spent: null, origin } : this.asOurs(key, question, false);
   }
 

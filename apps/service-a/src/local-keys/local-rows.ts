@@ -95,6 +95,7 @@ export function recordOf(row: LocalRow): KeyRecord {
     quota: null,
     ipAllowlist: row.ip_allowlist,
     metadata: row.metadata,
+    importId: null,
     secrets: row.secrets.map((secret) => ({
       number: secret.number,
       digest: secret.digest,

@@ -95,6 +95,7 @@ function recordOf(
     quota: null,
     ipAllowlist: lease.ipAllowlist,
     metadata: frozen(metadata ?? lease.metadata ?? {}),
+    importId: null,
     secrets: [secret],
   };
 }
