@@ -22,7 +22,10 @@ export async function readPepperUse(
   };
 }
 
-/** Revoked and expired keys, and secrets that have ended, open by no pepper. An import is sealed with the one that it began with. */
+/**
+ * Revoked keys, and secrets that have ended, open by no pepper any more; one that has expired does when it is given a later end. An
+ * import is sealed with the one that it began with.
+ */
 const COUNT = `
   SELECT version, sum(keys)::int AS keys, sum(secrets)::int AS secrets, sum(imports)::int AS imports FROM (
     SELECT $2::int AS version, 0 AS keys, 0 AS secrets, 0 AS imports
@@ -30,7 +33,7 @@ const COUNT = `
     SELECT s.pepper_version, count(DISTINCT s.key_id), count(*), 0
     FROM keys.secret s JOIN keys.key k ON k.id = s.key_id
     WHERE s.pepper_version > 0 AND NOT s.ended AND (s.valid_until IS NULL OR s.valid_until > $1)
-      AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > $1)
+      AND k.state <> 'revoked'
     GROUP BY 1
     UNION ALL
     SELECT pepper_version, 0, 0, count(*) FROM keys.import GROUP BY 1

@@ -27,11 +27,13 @@ export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put' | 'head';
  * Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis.
  *
  * @param beside another one, on whose database it runs: to be stopped after it
+ * @param log where a test reads it; silent by default
  */
 export async function startManagement(
   redisUrl?: string,
   more: Record<string, string> = {},
   beside?: ManagementApp,
+  log = createLogger('key-service', 'silent'),
 ): Promise<ManagementApp> {
   const [postgres, issuer] = beside
     ? [beside.postgres, beside.issuer]
@@ -46,7 +48,7 @@ export async function startManagement(
     ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
     ...more,
   });
-  const options = appOptions(env, createLogger('key-service', env.LOG_LEVEL));
+  const options = appOptions(env, log);
   const app = await createApp({ ...options, docs: false });
   return {
     app,

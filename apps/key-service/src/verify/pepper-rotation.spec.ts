@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { IssuedKey, PepperReport } from '#contracts';
+import { pino } from 'pino';
+import type { IssuedKey, Key, PepperReport } from '#contracts';
+import { makeKeyText } from '#key-core';
+import { importerOf, itemOf } from '../migration/testing.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -9,11 +12,15 @@ const pepper = (version: number) => `${version}:${randomBytes(32).toString('base
 let before: ManagementApp;
 let after: ManagementApp;
 let world: Seed;
+/** What the latter warned of. */
+const warnings: { keyId?: string; msg: string }[] = [];
 
 beforeAll(async () => {
   const old = pepper(1);
+  const write = (line: string) => warnings.push(JSON.parse(line) as (typeof warnings)[0]);
+  const log = pino({ level: 'warn' }, { write });
   before = await startManagement(undefined, { KEY_PEPPERS: old });
-  after = await startManagement(undefined, { KEY_PEPPERS: `${old},${pepper(2)}` }, before);
+  after = await startManagement(undefined, { KEY_PEPPERS: `${old},${pepper(2)}` }, before, log);
   world = await seed(before);
 }, 60_000);
 
@@ -31,7 +38,7 @@ const verify = async (app: ManagementApp, key: string) => {
 const writtenWith = (version: number, { key }: IssuedKey) =>
   world.count('secret', `key_id = '${key.id}' AND pepper_version = ${version}`);
 
-const pepperOf = async ({ key }: IssuedKey): Promise<number> => {
+const pepperOf = async ({ key }: { key: Pick<Key, 'id'> }): Promise<number> => {
   const text = 'SELECT pepper_version FROM keys.secret WHERE key_id = $1';
   const [row] = await after.postgres.owner.query<{ pepper_version: number }[]>(text, [key.id]);
   return row!.pepper_version;
@@ -67,12 +74,37 @@ describe('a key of an earlier pepper', () => {
     for (const one of [dry, refused, used]) expect(await pepperOf(one)).toBe(1);
   });
 
+  it('is left alone where it came with an import whose old side alone counts again', async () => {
+    const { text, keyId: id } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+    const { import: made } = await importerOf(
+      before,
+      world.admin,
+    )({
+      scheme: { algorithm: 'sha256' },
+      items: [{ ...itemOf(text), id }],
+    });
+    expect((await verify(before, text)).body).toMatchObject({ valid: true });
+    await before.call('patch', `/v1/imports/${made.id}`, world.admin).send({ mode: 'shadow' });
+    const token = await after.issuer.service('service-a', 'keys:verify');
+    const modeAfter = async () =>
+      ((await after.call('get', '/v1/migration', token)).body as { mode: string | null }).mode;
+    while ((await modeAfter()) !== 'shadow');
+    for (let i = 0; i < 3; i += 1)
+      expect((await verify(after, text)).body).toMatchObject({ code: 'NOT_FOUND' });
+    const witness = await world.issue();
+    while ((await pepperOf(witness)) === 1) await verify(after, witness.secret);
+    expect(await pepperOf({ key: { id } })).toBe(1);
+  });
+
   it('opens although its upgrade fails, which is tried again', async () => {
     const issued = await world.issue();
     const { owner } = after.postgres;
     await owner.query('REVOKE INSERT ON keys.change_log FROM keyward_key_service');
-    for (let i = 0; i < 3; i += 1)
+    const hasFailed = () => warnings.some((one) => one.keyId === issued.key.id);
+    while (!hasFailed())
       expect((await verify(after, issued.secret)).body).toMatchObject({ valid: true });
+    expect((await verify(after, issued.secret)).body).toMatchObject({ valid: true });
+    expect(await pepperOf(issued)).toBe(1);
     await owner.query('GRANT INSERT ON keys.change_log TO keyward_key_service');
     while ((await pepperOf(issued)) === 1) await verify(after, issued.secret);
     expect(await upgradesOf(issued)).toBe(1);
@@ -91,6 +123,24 @@ describe('a key of an earlier pepper', () => {
     expect(await report()).toMatchObject({ current: 2, data: [{ isAtHand: true }, {}] });
     const limited = await after.issuer.person('admin', { services: ['service-a'] });
     expect((await after.call('get', '/v1/peppers', limited)).status).toBe(404);
+  });
+});
+
+describe('a key that has expired', () => {
+  it('is counted on, as a later expiry brings it back; one that is revoked is not', async () => {
+    const { key } = await world.issue();
+    const left = async () => {
+      const { body } = await after.call('get', '/v1/peppers', world.admin);
+      return (body as PepperReport).data.find((one) => one.version === 1)!.keys;
+    };
+    const all = await left();
+    await after.postgres.owner.query(
+      `UPDATE keys.key SET expires_at = now() - interval '1 second' WHERE id = $1`,
+      [key.id],
+    );
+    expect(await left()).toBe(all);
+    await after.call('post', `/v1/keys/${key.id}/revoke`, world.admin).send({ reason: 'retired' });
+    expect(await left()).toBe(all - 1);
   });
 });
 
