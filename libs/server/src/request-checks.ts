@@ -88,7 +88,9 @@ function checkUrl(url: string): void {
 function checkEncoding(path: string, query: string): void {
   if (path.includes('%00')) throw new ProblemException('INVALID_REQUEST', NO_NUL);
   for (const part of query.split('&')) {
-    const [name = '', value = ''] = part.split('=').map(decoded);
+    const end = part.indexOf('=');
+    const name = decoded(end < 0 ? part : part.slice(0, end));
+    const value = decoded(end < 0 ? '' : part.slice(end + 1));
     if (name === null) throw new ProblemException('INVALID_REQUEST', `Query: ${BAD_ENCODING}`);
     if (value === null) throw invalidField(pointerOf([name]), BAD_ENCODING);
     if (`${name}${value}`.includes('\0')) throw invalidField(pointerOf([name]), NO_NUL);

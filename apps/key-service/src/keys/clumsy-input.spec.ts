@@ -28,6 +28,8 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     ['q=%E0%A4%A', '/q: Percent-encode text in UTF-8'],
     ['limit=5&q=%zz', '/q: Percent-encode text in UTF-8'],
     ['q=a%00b', '/q: Text may not hold NUL'],
+    ['q=a=%zz', '/q: Percent-encode text in UTF-8'],
+    ['q=a=b=%00', '/q: Text may not hold NUL'],
   ])('a query %s', async (query, fault) => {
     expect(faults(await list(query))).toEqual([400, fault]);
   });
