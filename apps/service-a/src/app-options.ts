@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { AppOptions } from '#server';
 import type { ServiceAConfig } from './config.js';
-import { UntoldModule } from './local-keys/untold.module.js';
 import { OWN_VERIFY_PATH } from './local-keys/validation.controller.js';
 import { ServiceAModule } from './service-a.module.js';
 
@@ -22,7 +21,6 @@ export function appOptions(config: ServiceAConfig, log: Logger): AppOptions {
     port: config.SERVICE_A_PORT,
     portVariable: 'SERVICE_A_PORT',
     http: { keyPaths: config.SERVICE_A_KEYS === 'central' ? [] : [OWN_VERIFY_PATH] },
-    noteOf: (app) => app.get(UntoldModule).note,
     openApi: {
       title: 'Keyward service-a',
       description: `A resource service: reports behind API keys. Forwards logins to login${KEYS_ARE[config.SERVICE_A_KEYS]}`,

@@ -36,8 +36,8 @@ export interface Http {
   fastify: FastifyInstance;
   /** Methods that a path answers to; none where nothing is there. */
   methodsOf: (path: string) => string[];
-  /** Registers `/health/live` and `/health/ready`, which tells the note while it is ready. */
-  health: (isReady: () => Promise<boolean>, noteOf: () => string | null) => void;
+  /** Registers `/health/live` and `/health/ready`. */
+  health: (isReady: () => Promise<boolean>) => void;
 }
 
 declare module 'fastify' {
@@ -87,8 +87,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   return {
     fastify,
     methodsOf: (path) => routes.filter((one) => one.pattern.test(path)).map((one) => one.method),
-    health: (isReady, noteOf) =>
-      registerHealth(fastify, async () => !draining && (await isReady()), noteOf),
+    health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
   };
 }
 
@@ -130,18 +129,13 @@ function accessOf(request: FastifyRequest, status: number, elapsedMs: number) {
   };
 }
 
-function registerHealth(
-  fastify: FastifyInstance,
-  isReady: () => Promise<boolean>,
-  noteOf: () => string | null,
-): void {
+function registerHealth(fastify: FastifyInstance, isReady: () => Promise<boolean>): void {
   fastify.get('/health/live', { logLevel: 'warn' }, (_request, reply) =>
     reply.send({ status: 'ok' }),
   );
   fastify.get('/health/ready', { logLevel: 'warn' }, async (request, reply) => {
     const ready = await isReady().catch(() => false);
-    const note = noteOf();
-    if (ready) return reply.send({ status: 'ok', ...(note !== null && { note }) });
+    if (ready) return reply.send({ status: 'ok' });
     sendProblem(request, reply, {
       code: 'SERVICE_UNAVAILABLE',
       detail: 'Not ready to serve; try again shortly',

@@ -49,8 +49,6 @@ export interface AppOptions {
   docs?: boolean;
   /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
-  /** What operators should know of it while it serves, told by `/health/ready`: names no place and no secret. */
-  noteOf?: (app: NestFastifyApplication) => string | null;
   /** How long a `GET` of a controller may take as a whole, in milliseconds, before it is answered 503; unbounded by default. */
   readsWithinMs?: number;
   /** Routes outside Nest, registered before it listens. */
@@ -76,10 +74,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   app.useGlobalPipes(new SchemaPipe());
   if (options.readsWithinMs !== undefined)
     app.useGlobalInterceptors(new ReadDeadlineInterceptor(options.readsWithinMs));
-  http.health(
-    async () => (await options.isReady?.(app)) ?? true,
-    () => options.noteOf?.(app) ?? null,
-  );
+  http.health(async () => (await options.isReady?.(app)) ?? true);
   options.routes?.(app, http.fastify);
   serveOpenApi(app, http.fastify, options);
   await app.init();

@@ -26,6 +26,7 @@ export class UntoldModule implements OnApplicationBootstrap, OnApplicationShutdo
   private readonly log = new Logger('LocalKeys');
   private looking: Promise<void> | undefined;
   private repeated: Repetition | undefined;
+  /** What was warned of last; null where there is nothing. */
   private text: string | null = null;
 
   constructor(
@@ -37,11 +38,6 @@ export class UntoldModule implements OnApplicationBootstrap, OnApplicationShutdo
     const { SERVICE_A_DATABASE_URL: databaseUrl, SERVICE_A_KEYS: keys } = config;
     const providers = [{ provide: SETTINGS, useValue: { databaseUrl, keys } }];
     return { module: UntoldModule, providers };
-  }
-
-  /** What operators should know; null where there is nothing. */
-  get note(): string | null {
-    return this.text;
   }
 
   onApplicationBootstrap(): void {
