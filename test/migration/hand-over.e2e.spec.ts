@@ -104,6 +104,7 @@ describe('handing over', () => {
     );
     await expect(world.moveByTool('cutover')).rejects.toThrow('Nothing was moved');
     await expect(trialOf(secret)).resolves.toBe('REVOKED');
+    await expect(world.centralCode(secret)).resolves.toBe('NOT_FOUND');
     await world.own.query(
       `UPDATE service_a.key SET consumer = 'service-b' WHERE id = '${odd.key.id}'`,
     );
