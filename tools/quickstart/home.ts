@@ -21,6 +21,8 @@ export function openHome(path: string): Home {
   const home = resolve(path);
   mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
   chmodSync(home, 0o700);
+  // Its secrets belong in no repository, whatever the folder is called.
+  writeFileSync(join(home, '.gitignore'), '*\n');
   const at = (...names: string[]) => join(home, ...names);
   const { release, heldBy } = lockFile(at('lock'));
   if (heldBy !== undefined) {
