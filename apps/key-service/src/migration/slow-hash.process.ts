@@ -7,11 +7,21 @@ export interface SlowAnswer {
   matches: boolean | null;
 }
 
-/** Below everything that answers requests: each thread there is, and those that argon2 and libuv make from now on. */
-if (process.platform === 'linux')
-  for (const thread of readdirSync('/proc/self/task'))
-    setPriority(Number(thread), constants.priority.PRIORITY_LOW);
-else setPriority(0, constants.priority.PRIORITY_LOW);
+/** Each thread there is, from which those that argon2 and libuv make from now on have it; 0 is the one that asks. */
+function threads(): number[] {
+  try {
+    return readdirSync('/proc/self/task').map(Number);
+  } catch {
+    return [0];
+  }
+}
+
+for (const thread of threads())
+  try {
+    setPriority(thread, constants.priority.PRIORITY_LOW);
+  } catch {
+    // it has ended meanwhile
+  }
 
 // who started it ends it, and so does its death; a signal for both would only cost an answer
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);

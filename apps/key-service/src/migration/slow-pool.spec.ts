@@ -24,6 +24,25 @@ const untilDead = async (pid: number): Promise<void> => {
   while (isAlive(pid)) await wait(20);
 };
 
+/** A process that has a pool, and what it does with it. */
+const startOwner = (does: string) => {
+  const code = `
+    const { SlowPool } = await import(${JSON.stringify(new URL('./slow-pool.js', import.meta.url).href)});
+    setInterval(() => undefined, 1_000);
+    const pool = new SlowPool();
+    const quick = ${JSON.stringify(quick)};
+    ${does}`;
+  const args = ['--input-type=module', '--eval', code];
+  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+};
+const ownerOf = async (does: string): Promise<{ stdout: string; code: number | null }> => {
+  const owner = startOwner(does);
+  let stdout = '';
+  owner.stdout.on('data', (piece: Buffer) => (stdout += piece.toString()));
+  const code = await new Promise<number | null>((resolve) => owner.on('close', resolve));
+  return { stdout, code };
+};
+
 describe('SlowPool', () => {
   let pool: SlowPool;
   beforeEach(() => (pool = new SlowPool()));
@@ -83,15 +102,27 @@ describe('SlowPool', () => {
     expect(names.filter((name) => name !== '' && !name!.startsWith('NODE_CHANNEL_'))).toEqual([]);
   });
 
+  it('tells those who wait where no process can be started, and goes on when one can', async () => {
+    const { stdout, code } = await ownerOf(`
+      await pool.matches(quick);
+      const { execPath } = process;
+      // what no system starts: fork throws
+      process.execPath = '\\0';
+      const waiting = [pool.matches(quick), pool.matches(quick), pool.matches(quick)];
+      process.kill(pool.pids[0], 'SIGKILL');
+      const ends = await Promise.allSettled([...waiting, pool.matches(quick)]);
+      process.execPath = execPath;
+      const after = await pool.matches(quick);
+      console.log(JSON.stringify([ends.map((one) => one.status), after]));
+      process.exit();`);
+    expect(code).toBe(0);
+    const [ends, after] = JSON.parse(stdout) as [string[], boolean];
+    expect(ends).toContain('rejected');
+    expect(after).toBe(true);
+  }, 20_000);
+
   it('ends with the process that started it, however that ends', async () => {
-    const code = `
-      const { SlowPool } = await import(${JSON.stringify(new URL('./slow-pool.js', import.meta.url).href)});
-      setInterval(() => undefined, 1_000);
-      const pool = new SlowPool();
-      await pool.matches(${JSON.stringify(quick)});
-      console.log(pool.pids[0]);`;
-    const args = ['--input-type=module', '--eval', code];
-    const owner = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const owner = startOwner('await pool.matches(quick); console.log(pool.pids[0]);');
     const told = await new Promise<Buffer>((resolve) => owner.stdout.once('data', resolve));
     const pid = Number(told.toString());
     expect(isAlive(pid)).toBe(true);

@@ -50,7 +50,7 @@ export class SlowPool {
 
   close(): void {
     this.isClosed = true;
-    for (const job of this.waiting.splice(0)) job.reject(new Error('The service stops'));
+    this.rejectAll(new Error('The service stops'));
     for (const process of this.processes) process.end();
   }
 
@@ -66,9 +66,24 @@ export class SlowPool {
     const idle = this.idle.pop();
     if (idle !== undefined) return idle;
     if (this.processes.size >= PROCESSES) return null;
-    const process = new SlowProcess();
-    this.processes.add(process);
-    return process;
+    return this.start();
+  }
+
+  /** Where the system has no room for a process, those who wait have to wait for another, or are told. */
+  private start(): SlowProcess | null {
+    try {
+      const process = new SlowProcess();
+      this.processes.add(process);
+      return process;
+    } catch (cause) {
+      if (this.processes.size === 0)
+        this.rejectAll(new Error('No process is to be had', { cause }));
+      return null;
+    }
+  }
+
+  private rejectAll(error: Error): void {
+    for (const job of this.waiting.splice(0)) job.reject(error);
   }
 
   private async ask(process: SlowProcess, { question, resolve, reject }: Job): Promise<void> {
