@@ -11,19 +11,18 @@ import {
   type SlowAlgorithm,
 } from '#key-core/legacy';
 import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
-import type { Attempts } from '../attempts.js';
 import type { Candidate, Candidates } from './candidates.js';
 import { isHeldBack, mayBeHeldBack } from './held-keys.js';
 import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
-import type { SlowPool } from './slow-pool.js';
+import { inTime } from './in-time.js';
+import type { SlowGuesses } from './slow-guesses.js';
 import type { SeenSecret } from '../keys/upgrade-secret.js';
 
 export interface ImportedKeysParts {
   rules: ImportRules;
   candidates: Candidates;
-  attempts: Attempts;
-  pool: SlowPool;
+  guesses: SlowGuesses;
   peppers: Peppers;
   /** Gives a secret a digest of our own; may fail. */
   upgrade: (seen: SeenSecret) => Promise<unknown>;
@@ -50,6 +49,8 @@ interface Remembered {
   upgradeAtMs: number | null;
 }
 
+/** Who asks has an answer, or none, by then: slow hashes take long where much else goes on. */
+const FOUND_WITHIN_MS = 10_000;
 const REFUSED_MS = 1_000;
 const UPGRADE_AGAIN_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
@@ -59,7 +60,8 @@ const MAX_REMEMBERED = 50_000;
  * for good, as a secret never changes its text, a bad one for a second. Whether the key may be used is not decided here.
  *
  * A text that an import's shape excludes costs nothing, one that no row is kept for a look-up that it shares with others, and only
- * the right locator costs a slow hash; of those each source has a few, and all of them share processes of their own.
+ * the right locator costs a slow hash; of those each source has a few, and all of them share processes of their own. What takes
+ * longer than the one who asked waits is found out all the same, for the next time.
  */
 export class ImportedKeys implements ForeignKeys {
   private readonly found = new Map<string, Remembered>();
@@ -98,15 +100,12 @@ export class ImportedKeys implements ForeignKeys {
       search = this.search(given, rules, name).finally(() => this.underWay.delete(name));
       this.underWay.set(name, search);
     }
-    return search;
+    return inTime(search, FOUND_WITHIN_MS);
   }
 
   /** A source that has guessed too often is not even looked up for, where all that could be found costs a slow hash. */
   private isHopeless(given: ForeignText, rules: readonly ImportRule[]): boolean {
-    const { attempts, now } = this.parts;
-    const isTold = given.clientIp !== undefined;
-    if (!isTold || rules.some(({ scheme }) => isFast(scheme))) return false;
-    return attempts.isSpent(sourceOf(given), now());
+    return !rules.some(({ scheme }) => isFast(scheme)) && this.parts.guesses.isSpent(given);
   }
 
   private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
@@ -183,31 +182,20 @@ export class ImportedKeys implements ForeignKeys {
     given: ForeignText,
   ): Promise<boolean | 'busy'> {
     // what nobody can compare now need not be opened
-    if (digest === null && this.parts.pool.isFull) return 'busy';
+    if (digest === null && this.parts.guesses.areFull) return 'busy';
     const hash = sealed && openHash(rule.secrets, sealed, { importId, keyId, lookup });
     if (hash === null) {
       this.parts.log.error({ keyId }, 'an imported hash was not sealed here: it opens nothing');
       return false;
     }
     const { scheme } = rule;
-    if (digest === null) return this.isSlowHash(hash, { rule, part }, given);
+    if (digest === null) {
+      const algorithm = scheme.algorithm as SlowAlgorithm;
+      const question = { algorithm, hash, part, preHashed: scheme.preHashed };
+      return this.parts.guesses.isRight(given, question);
+    }
     const kept = isFast(scheme) ? readFastDigest(scheme, hash) : null;
     return kept !== null && sameDigest(kept, digest);
-  }
-
-  private async isSlowHash(
-    hash: string,
-    { rule: { scheme }, part }: Pick<Trace, 'rule' | 'part'>,
-    given: ForeignText,
-  ): Promise<boolean | 'busy'> {
-    const { attempts, pool, now } = this.parts;
-    const source = sourceOf(given);
-    if (pool.isFull || !attempts.take(source, now())) return 'busy';
-    const algorithm = scheme.algorithm as SlowAlgorithm;
-    const { preHashed } = scheme;
-    const matches = await pool.matches({ algorithm, hash, part, preHashed });
-    if (matches) attempts.giveBack(source);
-    return matches;
   }
 
   private async upgrade(seen: SeenSecret, known: Remembered): Promise<void> {
@@ -218,11 +206,6 @@ export class ImportedKeys implements ForeignKeys {
       log.warn({ err: error, keyId: seen.keyId }, 'an imported hash could not be upgraded');
     });
   }
-}
-
-/** Who guesses. Callers that do not say where a request comes from share one allowance. */
-function sourceOf({ service, clientIp = '' }: ForeignText): string {
-  return `${service} ${clientIp}`;
 }
 
 function traceOf(rule: ImportRule, text: string): Trace | null {

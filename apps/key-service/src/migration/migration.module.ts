@@ -25,6 +25,7 @@ import { ImportRules } from './import-rules.js';
 import { Imports } from './imports.js';
 import { ImportsController } from './imports.controller.js';
 import { LOOKUP_POOL } from './lookup-pool.js';
+import { SlowGuesses } from './slow-guesses.js';
 import { SlowPool } from './slow-pool.js';
 import { upgradeSecret } from '../keys/upgrade-secret.js';
 
@@ -92,9 +93,12 @@ function importedKeysOf(
 ): ImportedKeys {
   return new ImportedKeys({
     rules,
-    pool: slowPool,
     candidates: new Candidates(pool),
-    attempts: new Attempts({ burst: 10, perSecond: 2 }),
+    guesses: new SlowGuesses({
+      attempts: new Attempts({ burst: 10, perSecond: 2 }),
+      pool: slowPool,
+      now: () => material.now(),
+    }),
     peppers: material.peppers,
     upgrade: (seen) => upgradeSecret({ mutations, material }, seen),
     now: () => material.now(),

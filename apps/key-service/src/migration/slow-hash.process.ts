@@ -1,11 +1,14 @@
 import { readdirSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
+import { constants, getPriority, setPriority } from 'node:os';
 import { matchesSlowHash, type SlowQuestion } from '#key-core/legacy';
 
 /** What the process says of a question; null where it could not be computed. */
 export interface SlowAnswer {
   matches: boolean | null;
 }
+
+/** A tenth of what others get of a processor: less, and a good key would wait for ever where all are busy. */
+const NICE = constants.priority.PRIORITY_BELOW_NORMAL;
 
 /** Each thread there is, from which those that argon2 and libuv make from now on have it; 0 is the one that asks. */
 function threads(): number[] {
@@ -18,7 +21,7 @@ function threads(): number[] {
 
 for (const thread of threads())
   try {
-    setPriority(thread, constants.priority.PRIORITY_LOW);
+    setPriority(thread, Math.max(NICE, getPriority(thread)));
   } catch {
     // it has ended meanwhile
   }

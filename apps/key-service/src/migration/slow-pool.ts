@@ -8,6 +8,8 @@ const MAX_WAITING = 16;
 const PROCESSES = Math.max(1, Math.min(2, availableParallelism() - 1));
 /** A process rests for as long as a hash took, so that it never has more than half of a processor. */
 const REST = 1;
+/** Where it took longer than the dearest hash needs, it was others who had the processor. */
+const LONGEST_REST_MS = 5_000;
 /** One that ended over a hash is not replaced sooner. */
 const REST_OF_THE_DEAD_MS = 250;
 /** A process that had nothing to do for so long ends: where nothing is imported there is none. */
@@ -89,7 +91,7 @@ export class SlowPool {
   private async ask(process: SlowProcess, { question, resolve, reject }: Job): Promise<void> {
     const begunMs = performance.now();
     await process.matches(question).then(resolve, reject);
-    const tookMs = (performance.now() - begunMs) * REST;
+    const tookMs = Math.min((performance.now() - begunMs) * REST, LONGEST_REST_MS);
     const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
     setTimeout(() => this.rested(process), restMs).unref();
   }
