@@ -17,7 +17,8 @@ const HOUR_MS = 3_600_000;
  * - the new secret has been used since, or the old one never was: a job that runs once a night says nothing in five minutes
  * - every process that counts has written its counts within the last minute; one that has been silent for the grace and those
  *   five minutes has none left that could matter. What a guard has decided by itself and not reported is not known.
- * - nothing that was written is older than a minute and not yet among the keys' last uses
+ * - nothing that was written is older than a minute and not yet among the keys' last uses; where PostgreSQL's clock was set back,
+ *   what is from the future is older, too
  *
  * @param graceSeconds how long a process may go on verifying while PostgreSQL does not answer
  * @throws NotFoundException as {@link findKey}
@@ -33,17 +34,18 @@ export async function rotationStatus(
   const [current, previous] = await lastSecrets(work, id);
   if (!current || !previous) return { previous: null, safeToRetire: true };
   const nowMs = work.material.now();
+  const usesSinceRotation = await usesSince(work, current, previous);
   return {
     previous: {
       validUntil: previous.validUntil!.toISOString(),
       lastUsedAt: previous.lastUsedAt?.toISOString() ?? null,
-      usesSinceRotation: await usesSince(work, current, previous),
+      usesSinceRotation,
     },
     safeToRetire:
       hasEnded(previous, nowMs) ||
       (isWritten &&
         current.createdAt.getTime() <= nowMs - QUIET_MS &&
-        (current.lastUsedAt !== null || previous.lastUsedAt === null) &&
+        (current.lastUsedAt !== null || !(await wasUsed(work, previous, usesSinceRotation))) &&
         !(await isInUse(work, previous, nowMs))),
   };
 }
@@ -64,12 +66,27 @@ async function usesSince(
 
 async function isAllWritten({ manager }: Work, graceSeconds: number): Promise<boolean> {
   const [row] = await manager.query<{ written: boolean | null }[]>(
-    `SELECT bool_and(counted_to > clock_timestamp() - make_interval(secs => $1)) AND NOT EXISTS (
-       SELECT FROM keys.usage_journal WHERE at < clock_timestamp() - make_interval(secs => $1)) AS written
+    `SELECT bool_and(counted_to BETWEEN clock_timestamp() - make_interval(secs => $1) AND clock_timestamp()) AND NOT EXISTS (
+       SELECT FROM keys.usage_journal
+       WHERE at NOT BETWEEN clock_timestamp() - make_interval(secs => $1) AND clock_timestamp()) AS written
      FROM keys.usage_writer WHERE counted_to > clock_timestamp() - make_interval(secs => $2)`,
     [LATE_SECONDS, graceSeconds + QUIET_MS / 1_000],
   );
   return row!.written === true;
+}
+
+/** Whether a secret was ever used. What was reported late may be among the counts and not yet among the last uses. */
+async function wasUsed(
+  { manager }: Work,
+  previous: SecretEntity,
+  usesSinceRotation: number,
+): Promise<boolean> {
+  if (previous.lastUsedAt !== null || usesSinceRotation > 0) return true;
+  const [row] = await manager.query<{ found: boolean }[]>(
+    `SELECT EXISTS (SELECT FROM keys.usage_by_minute WHERE key_id = $1 AND secret = $2 AND code = 'VALID') AS found`,
+    [previous.keyId, previous.number],
+  );
+  return row!.found;
 }
 
 async function isInUse({ manager }: Work, previous: SecretEntity, nowMs: number): Promise<boolean> {

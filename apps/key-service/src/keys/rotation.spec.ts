@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { ChangedKey, Key, RotatedKey, RotationStatus, Verdict } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
@@ -33,6 +34,11 @@ const statusOf = async (id: string) => {
   await management.app.get(Usage).fold();
   return readStatus(id);
 };
+/** Nobody folds the journal by itself for now. */
+const leaveJournal = () =>
+  management.postgres.owner.query(
+    `UPDATE keys.usage_fold SET next_at = now() + interval '20 seconds'`,
+  );
 const readStatus = async (id: string) => {
   const { body } = await management.call('get', `/v1/keys/${id}/rotation`, world.admin);
   return body as RotationStatus;
@@ -136,19 +142,44 @@ describe('the status of a rotation', () => {
     expect((await statusOf(id)).safeToRetire).toBe(true);
   });
 
-  test('is never safe while something that was written is not yet among the last uses', async () => {
+  test.each([
+    ['for long', -61],
+    ['from before PostgreSQL’s clock was set back', 3_600],
+  ])('is never safe while something %s is not yet among the last uses', async (_what, seconds) => {
     const { id } = await rotated(3_600);
     laterBy(600_000);
     expect((await statusOf(id)).safeToRetire).toBe(true);
-    const { owner } = management.postgres;
-    await owner.query(`UPDATE keys.usage_fold SET next_at = now() + interval '1 hour'`);
-    await owner.query(
+    await leaveJournal();
+    await management.postgres.owner.query(
       `INSERT INTO keys.usage_journal (at, minutes, services, secrets, superseded, codes, kinds, key_ids, counts, lasts)
-       VALUES (now() - interval '61 seconds', '{1}', '{service-a}', '{1}', '{f}', '{VALID}', '{1}', '{key_of_another}', '{1}', '{0}')`,
+       VALUES (now() + $1 * interval '1 second', '{1}', '{service-a}', '{1}', '{f}', '{VALID}', '{1}', '{key_of_another}', '{1}', '{0}')`,
+      [seconds],
     );
     expect((await readStatus(id)).safeToRetire).toBe(false);
     expect((await statusOf(id)).safeToRetire).toBe(true);
   });
+
+  test.each([
+    ['since the rotation', 120_000, true, 1],
+    ['before it', -120_000, false, 0],
+  ])(
+    'is not safe after a use of the old secret alone %s that a guard reports only now',
+    async (_when, atMs, superseded, usesSinceRotation) => {
+      const { id } = await rotated(3_600);
+      laterBy(900_000);
+      expect((await statusOf(id)).safeToRetire).toBe(true);
+      await leaveJournal();
+      const minute = new Date(now() + atMs).toISOString();
+      const use = { keyId: id, code: 'VALID', minute, count: 1, secretNumber: 1, superseded };
+      const token = await management.issuer.service('service-a', 'keys:verify');
+      const report = management.call('post', '/v1/usage', token);
+      const { body } = await report.send({ batchId: randomUUID(), entries: [use] });
+      expect(body).toEqual({ accepted: 1, ignored: 0 });
+      const previous = { lastUsedAt: null, usesSinceRotation };
+      expect(await readStatus(id)).toMatchObject({ previous, safeToRetire: false });
+      expect((await statusOf(id)).safeToRetire).toBe(false);
+    },
+  );
 });
 
 test('a key that is to end earlier takes its old secret with it, for good', async () => {
