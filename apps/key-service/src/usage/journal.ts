@@ -21,11 +21,14 @@ const APPENDED = `
     FROM fresh WHERE cardinality($6::int[]) > 0 RETURNING id
   )`;
 
-/** Of all processes the first that finds the journal due, and not empty, takes the turn. */
+/**
+ * Of all processes the first that finds the journal due, and not empty, takes the turn. It is due, too, where the time that is
+ * set is further ahead than anyone sets it: PostgreSQL's clock was set back.
+ */
 const TURN = `
   turn AS (
     UPDATE keys.usage_fold SET next_at = clock_timestamp() + interval '${FOLD_EVERY_SECONDS} seconds'
-    WHERE next_at <= clock_timestamp()
+    WHERE (next_at <= clock_timestamp() OR next_at > clock_timestamp() + interval '${FOLD_EVERY_SECONDS} seconds')
       AND (EXISTS (SELECT FROM appended) OR EXISTS (SELECT FROM keys.usage_journal)) RETURNING next_at
   )`;
 

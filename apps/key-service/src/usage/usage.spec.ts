@@ -147,7 +147,7 @@ describe('the journal', () => {
       `SELECT k.last_used_at AS key, s.last_used_at AS secret FROM keys.key k JOIN keys.secret s ON s.key_id = k.id WHERE k.id = $1`,
       [keyId],
     );
-  beforeEach(() => waitFor('1 hour'));
+  beforeEach(() => waitFor('20 seconds'));
   afterAll(() => waitFor('0 seconds'));
 
   test('what is written is in every report before it is among the minutes, and not twice after that', async () => {
