@@ -60,8 +60,32 @@ export class UsageJournal1700000006400 implements MigrationInterface {
     `);
   }
 
+  /** What is in the journal is folded first: no count and no last use is lost. */
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
+      LOCK TABLE keys.usage_journal IN ACCESS EXCLUSIVE MODE;
+
+      SELECT keys.keep_usage_partitions(day, day) FROM (SELECT DISTINCT date_trunc('day', at, 'UTC') AS day FROM keys.usage_pending) AS days;
+
+      -- as who writes minutes does: the hours are not summed meanwhile, and summed again after it
+      SELECT pg_advisory_xact_lock_shared(7259310, hour)
+        FROM (SELECT DISTINCT floor(extract(epoch FROM at) / 3600)::int AS hour FROM keys.usage_pending ORDER BY 1) AS hours;
+      INSERT INTO keys.usage_stale_hour (at) SELECT DISTINCT date_trunc('hour', at, 'UTC') FROM keys.usage_pending ORDER BY 1
+        ON CONFLICT DO NOTHING;
+      INSERT INTO keys.usage_minute AS u (at, key_id, service, secret, superseded, code, count)
+        SELECT at, key_id, service, secret, superseded, code, sum(count) FROM keys.usage_pending GROUP BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (key_id, at, service, secret, superseded, code) DO UPDATE SET count = u.count + excluded.count;
+
+      CREATE TEMPORARY TABLE used ON COMMIT DROP AS
+        SELECT e.key_id, j.secrets[e.kind] AS secret, max(to_timestamp(j.minutes[e.kind] * 60.0 + e.last / 1000.0)) AS at
+        FROM keys.usage_journal j, unnest(j.kinds, j.key_ids, j.lasts) AS e (kind, key_id, last)
+        WHERE j.codes[e.kind] = 'VALID' GROUP BY 1, 2;
+      UPDATE keys.key k SET last_used_at = u.at FROM (SELECT key_id, max(at) AS at FROM used GROUP BY key_id) AS u
+        WHERE k.id = u.key_id AND (k.last_used_at IS NULL OR k.last_used_at < u.at);
+      UPDATE keys.secret s SET last_used_at = u.at FROM used u
+        WHERE s.key_id = u.key_id AND s.number = u.secret AND (s.last_used_at IS NULL OR s.last_used_at < u.at);
+      DROP TABLE used;
+
       DROP VIEW keys.usage_by_day, keys.usage_by_hour, keys.usage_by_minute, keys.usage_pending;
       ALTER VIEW keys.usage_folded_by_day RENAME TO usage_by_day;
       ALTER VIEW keys.usage_folded_by_hour RENAME TO usage_by_hour;
