@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Verdict } from '#contracts';
@@ -23,8 +24,8 @@ const STOP_WITHIN_MS = 8_000;
 
 /**
  * Counts verifications in the process and writes the counts every second into a journal, so that no verification waits for it;
- * when it is this process's turn, it empties the journal of all. While PostgreSQL does not answer they are kept, within the bounds of {@link UsageBuffer}; a batch whose answer was lost is sent
- * again under its number and counted once. A process that is stopped loses none, one that is killed its last second.
+ * when it is this process's turn, it empties the journal of all. While PostgreSQL does not answer they are kept, within the
+ * bounds of {@link UsageBuffer}; a batch whose answer was lost is sent again under its number and counted once. A process that is stopped loses none, one that is killed its last second.
  */
 export class Usage {
   private readonly writer = randomUUID();
@@ -75,14 +76,12 @@ export class Usage {
     return folded;
   }
 
-  /** Writes what is left, for eight seconds at most, and takes leave. */
-  async stop(): Promise<void> {
+  /** Writes what is left, takes leave and folds, for eight seconds at most in all: another process can fold the rest. */
+  async stop(withinMs = STOP_WITHIN_MS): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
-    const endMs = performance.now() + STOP_WITHIN_MS;
-    while (!(await this.tryFlush()) && performance.now() < endMs)
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    await this.tryFold();
+    const endMs = performance.now() + withinMs;
+    while (!(await this.tryFlush()) && performance.now() < endMs) await delay(200);
     const left = this.buffer.total() + totalOf(this.batch?.counts ?? []);
     if (left > 0) {
       this.parts.log.error({ left }, 'stopped with counts of usage that could not be written');
@@ -91,6 +90,8 @@ export class Usage {
     await this.leave().catch((error: unknown) => {
       this.parts.log.debug({ err: error }, 'usage could not take leave');
     });
+    const leftMs = Math.max(0, endMs - performance.now());
+    await Promise.race([this.tryFold(), delay(leftMs, undefined, { ref: false })]);
   }
 
   private schedule(): void {
