@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { journalColumns } from './journal-columns.js';
 import { writeLastUsed, type HeldUse, type Uses } from './last-used.js';
+import { Pages } from './pages.js';
 import type { Partitions } from './partitions.js';
 import type { UsageCount } from './usage-buffer.js';
 
@@ -10,19 +11,25 @@ export const HOUR_LOCKS = 7_259_310;
 const DAY_MS = 86_400_000;
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;
-/** Rows of the journal that are folded at a time; half as many after that did not succeed. */
+/** Rows of the journal that are folded at a time. */
 const MAX_ROWS = 200;
 /** Keys that are held for a moment at a time: a change of one waits for it. */
 const MAX_USES = 1_000;
 
+const NEWEST = 'SELECT max(id)::text AS id FROM keys.usage_journal';
+
 /**
- * Adds the counts of the oldest rows that are pending to the minutes: first the hours that are stale by that, in order, then the
- * counts, in order. Rows that another one is folding are left to it.
+ * Adds the counts of the oldest rows that are pending, without those of the days `$3`, to the minutes: first the hours that are
+ * stale by that, in order, then the counts, in order. Rows that another one is folding are left to it.
  */
 const COUNT = `
   WITH taken AS (
     UPDATE keys.usage_journal j SET counted = true
-    FROM (SELECT id FROM keys.usage_journal WHERE NOT counted ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) AS one
+    FROM (
+      SELECT id FROM keys.usage_journal WHERE NOT counted AND id <= $2
+        AND NOT EXISTS (SELECT FROM unnest(minutes) AS minute WHERE minute / ${DAY_MINUTES} = ANY ($3::int[]))
+      ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) AS one
     WHERE j.id = one.id RETURNING j.*
   ),
   given AS MATERIALIZED (
@@ -49,8 +56,8 @@ const DAYS = `
   SELECT DISTINCT minute / ${DAY_MINUTES} AS day FROM keys.usage_journal, unnest(minutes) AS minute WHERE NOT counted`;
 
 const COUNTED = `
-  SELECT array_agg(id)::text AS ids, min(at) AS at
-  FROM (SELECT id, at FROM keys.usage_journal WHERE counted ORDER BY id LIMIT ${MAX_ROWS}) AS done`;
+  SELECT array_agg(id)::text AS ids, min(at) AS at, count(*)::int AS rows
+  FROM (SELECT id, at FROM keys.usage_journal WHERE counted AND id <= $2 ORDER BY id LIMIT $1) AS done`;
 
 const USES = `
   WITH used AS (
@@ -69,47 +76,71 @@ const FINISH = `
   WHERE cardinality($6::int[]) > 0 AND EXISTS (SELECT FROM gone)`;
 
 /**
- * Empties the journal: adds its counts to the minutes, then writes the last uses of keys and secrets, a thousand at a time. Each
- * step can be done again, by any process; several at once do no harm. A use whose key a change holds stays in the journal.
+ * Empties the journal of what is in it at the start: adds its counts to the minutes, then writes the last uses of keys and
+ * secrets, a thousand at a time. Each step can be done again, by any process; several at once do no harm. A use whose key a
+ * change holds stays in the journal, as a new row, and so does a row of a day whose partitions cannot be made.
  */
 export class Fold {
-  private rows = MAX_ROWS;
+  private readonly counting: Pages;
+  private readonly using: Pages;
 
   constructor(
     private readonly pool: Pool,
     private readonly partitions: Partitions,
-  ) {}
-
-  /** @throws where PostgreSQL does not answer; what is not done then is done the next time */
-  async run(): Promise<void> {
-    try {
-      while ((await this.count()) === this.rows);
-      this.rows = MAX_ROWS;
-    } catch (error) {
-      this.rows = Math.ceil(this.rows / 2);
-      this.partitions.forget();
-      throw error;
-    }
-    await this.writeUses();
+    maxRows = MAX_ROWS,
+  ) {
+    this.counting = new Pages(maxRows);
+    this.using = new Pages(maxRows);
   }
 
-  /** @returns how many rows of the journal it took */
-  private async count(): Promise<number> {
-    const { rows: days } = await this.pool.query<{ day: number }>(DAYS);
-    for (const { day } of days) await this.partitions.cover(day * DAY_MS);
-    const { rows } = await this.pool.query<{ rows: number }>(COUNT, [this.rows]);
+  /** @throws where not all could be done; what is not done then is done the next time */
+  async run(): Promise<void> {
+    const { rows } = await this.pool.query<{ id: string | null }>(NEWEST);
+    const upTo = rows[0]!.id;
+    if (upTo === null) return;
+    const failures = await this.cover();
+    try {
+      const without = [...failures.keys()];
+      await this.counting.each((size) => this.count(size, upTo, without));
+    } catch (error) {
+      this.partitions.forget();
+      throw error;
+    } finally {
+      await this.using.each((size) => this.writeUses(size, upTo));
+    }
+    for (const failure of failures.values()) throw failure;
+  }
+
+  /** @returns the days whose counts cannot be added to the minutes, and why */
+  private async cover(): Promise<Map<number, unknown>> {
+    const { rows } = await this.pool.query<{ day: number }>(DAYS);
+    const failures = new Map<number, unknown>();
+    for (const { day } of rows)
+      await this.partitions.cover(day * DAY_MS).catch((error: unknown) => failures.set(day, error));
+    return failures;
+  }
+
+  private async count(size: number, upTo: string, without: number[]): Promise<number> {
+    const { rows } = await this.pool.query<{ rows: number }>(COUNT, [size, upTo, without]);
     return rows[0]!.rows;
   }
 
-  private async writeUses(): Promise<void> {
-    const { rows: counted } = await this.pool.query<{ ids: string | null; at: Date }>(COUNTED);
-    const { ids, at } = counted[0]!;
-    if (ids === null) return;
+  private async writeUses(size: number, upTo: string): Promise<number> {
+    const { rows } = await this.pool.query<CountedRows>(COUNTED, [size, upTo]);
+    const { ids, at, rows: found } = rows[0]!;
+    if (ids === null) return 0;
     const { rows: slices } = await this.pool.query<Uses>(USES, [ids]);
     const held: HeldUse[] = [];
     for (const uses of slices) held.push(...(await writeLastUsed(this.pool, uses)));
     await this.pool.query(FINISH, [...journalColumns(held.map(onlyUsed)), ids, at]);
+    return found;
   }
+}
+
+interface CountedRows {
+  ids: string | null;
+  at: Date;
+  rows: number;
 }
 
 function onlyUsed({ key_id, secret, ms }: HeldUse): UsageCount {
