@@ -10,7 +10,7 @@ import { ConfigError } from './load-config.js';
 import { nestLogger } from './logging.js';
 import { createOpenApi, type OpenApiOptions } from './openapi.js';
 import { ProblemFilter } from './problem.filter.js';
-import { ReadDeadlineInterceptor } from './read-deadline.interceptor.js';
+import { ReadBoundsInterceptor, type ReadBounds } from './read-bounds.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
 import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
@@ -49,8 +49,8 @@ export interface AppOptions {
   docs?: boolean;
   /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
-  /** How long a `GET` of a controller may take as a whole, in milliseconds, before it is answered 503; unbounded by default. */
-  readsWithinMs?: number;
+  /** What `GET`s of controllers may take before they are answered 503; unbounded by default. */
+  reads?: ReadBounds;
   /** Routes outside Nest, registered before it listens. */
   routes?: (app: NestFastifyApplication, fastify: FastifyInstance) => void;
 }
@@ -72,8 +72,8 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
-  if (options.readsWithinMs !== undefined)
-    app.useGlobalInterceptors(new ReadDeadlineInterceptor(options.readsWithinMs));
+  if (options.reads !== undefined)
+    app.useGlobalInterceptors(new ReadBoundsInterceptor(options.reads));
   http.health(async () => (await options.isReady?.(app)) ?? true);
   options.routes?.(app, http.fastify);
   serveOpenApi(app, http.fastify, options);

@@ -85,6 +85,29 @@ test('a read that is slow statement by statement is 503 as a whole, as one that 
   expect((await read()).status).toBe(200);
 }, 60_000);
 
+test('a key is revoked at once while many ask for what does not come, again and again', async () => {
+  const { key } = await world.issue();
+  const runner = management.postgres.owner.createQueryRunner();
+  await runner.startTransaction();
+  // what only the reads need
+  await runner.query('LOCK TABLE keys.import IN ACCESS EXCLUSIVE MODE');
+  const statuses: number[] = [];
+  const poll = async () => {
+    const answer = await management.call('get', '/v1/peppers', world.admin);
+    statuses.push(answer.status);
+  };
+  const polling = Array.from({ length: 30 }, poll);
+  await Promise.race(polling);
+  const again = Array.from({ length: 30 }, poll);
+  const answer = await post(`/v1/keys/${key.id}/revoke`, { reason: 'leaked' });
+  expect(answer.status).toBe(200);
+  await runner.rollbackTransaction();
+  await runner.release();
+  await Promise.all([...polling, ...again]);
+  expect(new Set(statuses)).toEqual(new Set([503, 200]));
+  expect((await management.call('get', '/v1/peppers', world.admin)).status).toBe(200);
+}, 60_000);
+
 test('a transaction whose replica is silent in the middle of it is rolled back, and others go on', async () => {
   const { key } = await world.issue();
   const runner = management.app.get(Stores).db.createQueryRunner();

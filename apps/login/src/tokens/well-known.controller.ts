@@ -2,6 +2,7 @@ import { Controller, Get, Header, Inject } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { jwks, serverMetadata, tokenScope, type Jwks, type ServerMetadata } from '#contracts';
 import { Public } from '#jwt-guard';
+import { ReadApart } from '#server';
 import { issuerOf, type LoginEnv } from '../config.js';
 import { ENV } from '../injection.js';
 import { TokenKeys } from './token-keys.js';
@@ -14,6 +15,7 @@ const METADATA_CACHED = 'public, max-age=300';
 @ApiTags('Metadata')
 @Controller('.well-known')
 @Public()
+@ReadApart()
 export class WellKnownController {
   constructor(
     private readonly keys: TokenKeys,
