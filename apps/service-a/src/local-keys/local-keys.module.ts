@@ -22,6 +22,7 @@ import type { ServiceAConfig } from '../config.js';
 import { KeyProvisioner } from '../provisioning/key-provisioner.js';
 import { createCursors } from '../signed-cursors.js';
 import { createUpstream } from '../upstream.js';
+import { againAndAgain, type Repetition } from './again-and-again.js';
 import { CentralSide } from './central-side.js';
 import { DualProvisioner } from './dual-provisioner.js';
 import { DualVerifier } from './dual-verifier.js';
@@ -29,7 +30,7 @@ import { ForeignKeys } from './foreign-keys.js';
 import { createLocalPool, openConnections } from './local-database.js';
 import { LocalKeys, type LocalKeysParts } from './local-keys.js';
 import { ForeignSecret, LocalPeppers } from './local-peppers.js';
-import { RepeatedChanges } from './repeated-changes.js';
+import { forgetRepeated, RepeatedChanges } from './repeated-changes.js';
 import { LocalProvisioner, type Provisioner } from './local-provisioner.js';
 import { LocalVerifier, type LocalQuestion } from './local-verifier.js';
 import { sharedKeysOf } from './shared-keys.js';
@@ -40,6 +41,7 @@ const FOREIGN_CONNECTIONS = 2;
 /** Bound of one question to the key service, and of one report; where nobody else can answer the question has longer. */
 const TIMEOUT_MS = 1_000;
 const ALONE_TIMEOUT_MS = 3_000;
+const FORGET_EVERY_MS = 60_000;
 
 interface OwnParts {
   pool: Pool;
@@ -55,6 +57,9 @@ interface OwnParts {
  */
 @Module({})
 export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  private forgotten: Promise<void> | undefined;
+  private forgetting: Repetition | undefined;
+
   constructor(@Inject(OWN_PARTS) private readonly parts: OwnParts) {}
 
   /** @param central the provisioner and token for the key service; for mode `dual` */
@@ -83,10 +88,14 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
     });
     await openConnections(this.parts.pool).catch(() => undefined);
     await this.parts.centralSide?.start();
+    // what is not forgotten now, as the store is away, is the next time
+    const forget = () => forgetRepeated(this.parts.pool).catch(() => undefined);
+    this.forgotten = forget();
+    this.forgetting = againAndAgain(forget, FORGET_EVERY_MS);
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.parts.centralSide?.stop();
+    await Promise.all([this.parts.centralSide?.stop(), this.forgotten, this.forgetting?.stop()]);
     await Promise.all([this.parts.pool.end(), this.parts.foreignPool.end()]);
   }
 }

@@ -151,6 +151,25 @@ describe('a service that manages its own keys', () => {
     expect((await send()).body).toEqual(rest);
   });
 
+  it('takes out at the start of a process what was sealed more than 10 minutes ago, whether or not another key is made', async () => {
+    const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    for (const once of ['past-1', 'young-1'])
+      await service.call('/v1/api-keys', {
+        ...{ token: service.admin, body, headers: { 'idempotency-key': once } },
+      });
+    await sql(`UPDATE service_a.idempotency SET secret_until = now() WHERE sent_under = 'past-1'`);
+    const beside = await createServiceA(service.env);
+    await beside.close();
+    const kept = await sql(
+      `SELECT sent_under, sealed_secret IS NULL AS gone FROM service_a.idempotency
+       WHERE sent_under IN ('past-1', 'young-1') ORDER BY sent_under`,
+    );
+    expect(kept).toEqual([
+      { sent_under: 'past-1', gone: true },
+      { sent_under: 'young-1', gone: false },
+    ]);
+  });
+
   it('describes itself, its validation endpoint too, as docs/api does', async () => {
     const { body } = await service.call('/openapi.json');
     const path = new URL('../../../../../docs/api/service-a-local.json', import.meta.url);

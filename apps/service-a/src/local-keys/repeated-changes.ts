@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { askedIn, idempotencyKeyOf, reusedKey } from '#server';
 
 /** A request that its sender may repeat without doing it twice. */
@@ -32,6 +32,11 @@ interface Kept {
   request: Buffer;
   answer: object;
   sealedSecret: Buffer | null;
+}
+
+/** Forgets what is due, of which each new key only forgets a little: asked again and again it leaves no secret long after its 10 minutes. */
+export async function forgetRepeated(pool: Pick<Pool, 'query'>): Promise<void> {
+  await pool.query(SWEEP);
 }
 
 /** Does what is asked for under an Idempotency-Key once, in the transaction of the change itself: there are both or neither. */
