@@ -69,7 +69,9 @@ describe('usage over two replicas', () => {
     for (let round = 1; round <= 3; round++) {
       postgres.hold(true);
       expected += await verifyTimes(0, secret, 5);
-      await until('PostgreSQL has them', async () => (await counted(key.id)) === expected);
+      // A write whose answer was just on its way is given up after 10 s, and only then are these written.
+      const areWritten = async () => (await counted(key.id)) === expected;
+      await until('PostgreSQL has them', areWritten, 20_000);
       postgres.cut();
       postgres.hold(false);
       expected += await verifyTimes(0, secret, 1);
@@ -77,7 +79,7 @@ describe('usage over two replicas', () => {
     }
     await cluster.replicas[0]!.stop();
     expect(await counted(key.id)).toBe(expected);
-  });
+  }, 90_000);
 
   it('while PostgreSQL is away verifications go on, and are counted when it is back', async () => {
     const { key, secret } = await world.issue();

@@ -78,9 +78,13 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
   };
 }
 
-/** Waits until something is so; 10 s at most. */
-export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
+/** Waits until something is so; 10 s at most, unless it is said that it may take longer. */
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean> | boolean,
+  patienceMs = 10_000,
+): Promise<void> {
+  const endMs = performance.now() + patienceMs;
   while (!(await isSo())) {
     if (performance.now() > endMs) throw new Error(`Waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
