@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
+import { createConnection, createServer, type AddressInfo } from 'node:net';
 import type { ExportedKey, IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
 import { portableDigestOfText } from '#key-core';
 import { sendRaw } from '../../../../test/support/raw-http.js';
@@ -431,9 +431,29 @@ describe('what is presented to it', () => {
   });
 });
 
+/** The way to the database, which counts the connections that it was asked for, and those that are open. */
+const startCountedWay = async () => {
+  const direct = new URL(service.env['SERVICE_A_DATABASE_URL']!);
+  const count = { asked: 0, open: 0 };
+  const way = createServer((from) => {
+    const to = createConnection(Number(direct.port), direct.hostname);
+    count.asked += 1;
+    count.open += 1;
+    from.on('error', () => to.destroy()).on('close', () => (count.open -= 1));
+    to.on('error', () => from.destroy());
+    from.pipe(to).pipe(from);
+  });
+  await new Promise<void>((resolve) => way.listen(0, '127.0.0.1', resolve));
+  const url = new URL(direct);
+  url.port = String((way.address() as AddressInfo).port);
+  return { url: url.href, count, close: () => way.close() };
+};
+
 describe('in mode central', () => {
-  it('there is no connection to a database, and no validation endpoint', async () => {
-    const app = await createServiceA({ ...service.env, SERVICE_A_KEYS: 'central' });
+  it('its database is looked at once, at the start, and asked by no request; there is no validation endpoint', async () => {
+    const way = await startCountedWay();
+    const env = { ...service.env, SERVICE_A_DATABASE_URL: way.url };
+    const app = await createServiceA({ ...env, SERVICE_A_KEYS: 'central' });
     try {
       await app.listen(0, '127.0.0.1');
       const { port } = app.getHttpServer().address() as AddressInfo;
@@ -444,19 +464,18 @@ describe('in mode central', () => {
       const central = `http://127.0.0.1:${port}`;
       expect(await pathsOf(service.url)).toContain('/v1/keys/verify');
       expect(await pathsOf(central)).not.toContain('/v1/keys/verify');
-      await fetch(`${central}/v1/reports`, { headers: { 'x-api-key': 'junk' } });
-      // the other one, in mode local, is the only one that has connections
-      const count = async () =>
-        (
-          await sql<{ pid: number }>(
-            `SELECT pid FROM pg_stat_activity WHERE application_name = 'keyward service-a'`,
-          )
-        ).length;
-      const before = await count();
-      await app.close();
-      await expect(count()).resolves.toBe(before);
+      while (way.count.asked === 0 || way.count.open > 0) await new Promise(setImmediate);
+      const { secret } = await provision();
+      for (const key of [secret, 'junk'])
+        await fetch(`${central}/v1/reports`, { headers: { 'x-api-key': key } });
+      expect(way.count).toEqual({ asked: 1, open: 0 });
+      // one in mode local takes the same way
+      const local = await createServiceA(env);
+      expect(way.count.open).toBeGreaterThan(0);
+      await local.close();
     } finally {
       await app.close();
+      way.close();
     }
   });
 
