@@ -2,6 +2,7 @@ import { isAscii } from 'node:buffer';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, preParsingHookHandler } from 'fastify';
+import { leavesNoRoom, repeatedMember } from './repeated-member.js';
 import { checkRequest, requestIdOf } from './request-checks.js';
 
 const JSON_TYPES = new Set(['application/json', 'application/json; charset=utf-8']);
@@ -13,7 +14,7 @@ const BACKSLASH = 0x5c;
 export interface Knock<Caller> {
   request: IncomingMessage;
   caller: Caller;
-  /** The body as JSON.parse reads it; nothing of it was checked. @throws SyntaxError */
+  /** The body as JSON.parse reads it, where no member is named twice; nothing else was checked. @throws SyntaxError */
   read: () => unknown;
 }
 
@@ -96,6 +97,14 @@ function isUsual(request: IncomingMessage): boolean {
   }
 }
 
+/** The rest of a body's rules is for the route, which names what is wrong. */
+function readPlain(json: string): unknown {
+  const value: unknown = JSON.parse(json);
+  if (!leavesNoRoom(json, value) && repeatedMember(json) !== null)
+    throw new SyntaxError('A member is named twice');
+  return value;
+}
+
 /** One function for all requests, as there is a listener for each. */
 function take(this: Visited, chunk: Buffer): void {
   this[VISIT]!.take(this, chunk);
@@ -127,7 +136,7 @@ class Visit {
     const { door, caller } = this;
     if (!isAscii(bytes) || bytes.includes(BACKSLASH)) return false;
     try {
-      const read = (): unknown => JSON.parse(bytes.toString('latin1'));
+      const read = (): unknown => readPlain(bytes.toString('latin1'));
       return door.answer({ request, caller, read }, (text, error) => {
         if (text === null) this.passOn(request, { body: bytes, error });
         else this.send(requestIdOf(request), text);

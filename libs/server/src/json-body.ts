@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { checkBody } from './body-rules.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
-import { repeatedMember } from './repeated-member.js';
+import { leavesNoRoom, repeatedMember } from './repeated-member.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -78,11 +78,10 @@ export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
     });
   }
   checkBody(value, { mayHoldKeys, isPlain });
-  if (!mayHoldKeys) refuseRepeated(text);
+  if (!leavesNoRoom(text, value)) refuseRepeated(text);
   return value;
 }
 
-/** Not where keys are asked about: there it would cost more than the rest of the reading. */
 function refuseRepeated(json: string): void {
   const path = repeatedMember(json);
   if (path !== null) throw invalidField(pointerOf(path), 'Name this property once');

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { repeatedMember } from './repeated-member.js';
+import { leavesNoRoom, repeatedMember } from './repeated-member.js';
 
 it.each([
   ['{"a":1,"a":2}', ['a']],
@@ -21,4 +21,30 @@ it('there is none in what JSON.stringify writes, and one where a member is writt
     expect(repeatedMember(twice)).toEqual([name]);
   });
   fc.assert(property);
+});
+
+/** Texts around the border: few names, so that they come again, and room in between. */
+const space = fc.constantFrom('', ' ');
+const { json: anyJson } = fc.letrec<{ json: string }>((tie) => ({
+  json: fc.oneof(
+    { maxDepth: 3 },
+    fc.constantFrom('""', '"a:,}"', '0', '-1.5e3', 'null', 'true', '{}', '[]'),
+    fc
+      .array(fc.tuple(fc.constantFrom('a', 'b', ''), space, tie('json')), { maxLength: 3 })
+      .map((all) => `{${all.map(([name, gap, json]) => `"${name}"${gap}:${json}`).join(',')}}`),
+    fc
+      .tuple(fc.array(tie('json'), { maxLength: 3 }), space)
+      .map(([all, gap]) => `[${all.join(`,${gap}`)}]`),
+  ),
+}));
+
+it('there is none in a text that leaves no room for it', () => {
+  const property = fc.property(anyJson, (json) => {
+    const isFound = repeatedMember(json) !== null;
+    expect(isFound && leavesNoRoom(json, JSON.parse(json))).toBe(false);
+  });
+  fc.assert(property, { numRuns: 5_000 });
+  const usual = { key: 'x'.repeat(80), scopes: ['a:b', 'c:d'], clientIp: '192.0.2.7', cost: 10 };
+  for (const value of [usual, { requests: [usual, usual] }, {}, [], 'é'])
+    expect([value, leavesNoRoom(JSON.stringify(value), value)]).toEqual([value, true]);
 });

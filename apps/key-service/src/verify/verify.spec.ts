@@ -361,6 +361,38 @@ describe('POST /v1/keys/verify-batch', () => {
   });
 });
 
+describe('a question in which a property is named twice', () => {
+  const sent = (text: string, path = '/v1/keys/verify') =>
+    replicas.call('post', path, serviceToken).set('content-type', 'application/json').send(text);
+
+  it.each([
+    ['to the door', '{"key":"x","key":"x"}', '/key'],
+    ['with spaces between', '{ "key": "x", "cost": 1, "cost": 1 }', '/cost'],
+    ['escaped', '{"key":"x","\\u006bey":"x"}', '/key'],
+    ['in letters that are not ASCII', '{"key":"ü","key":"x"}', '/key'],
+    ['with a lease', '{"key":"x","key":"x","lease":{"permits":1}}', '/key'],
+  ])('is 400 and names it, %s', async (_, text, pointer) => {
+    const { status, body } = await sent(text);
+    const { code, errors } = body as { code: string; errors: { pointer: string }[] };
+    expect([status, code, errors[0]?.pointer]).toEqual([400, 'INVALID_REQUEST', pointer]);
+  });
+
+  it('is 400 and names it in a batch', async () => {
+    const path = '/v1/keys/verify-batch';
+    const inOne = await sent('{"requests":[{"key":"x"},{"key":"x","key":"y"}]}', path);
+    const ofAll = await sent('{"requests":[{"key":"x"}],"requests":[{"key":"y"}]}', path);
+    const pointers = [inOne, ofAll].map(
+      ({ body }) => (body as { errors: { pointer: string }[] }).errors[0]?.pointer,
+    );
+    expect([inOne.status, ofAll.status, ...pointers]).toEqual([
+      400,
+      400,
+      '/requests/1/key',
+      '/requests',
+    ]);
+  });
+});
+
 describe('a verdict while PostgreSQL is away', () => {
   it('says that it is stale, and since when it holds, alone, leased and in a batch', async () => {
     const { secret } = await seeded.issue();
