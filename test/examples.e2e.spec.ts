@@ -76,7 +76,7 @@ withJupyter(`the notebook in Jupyter${NO_JUPYTER}`, () => {
     const text = cells.at(-1)?.outputs?.[0]?.text?.join('') ?? '';
     expect(JSON.parse(text)).toEqual(summary);
     expect(done).not.toContain(environment['KEYWARD_API_KEY']!.trim());
-  }, 120_000);
+  });
 });
 
 withPython(`the notebook as a plain program${NO_PYTHON}`, () => {

@@ -1,10 +1,9 @@
 import type { IssuedKey, Key, TokenPair } from '#contracts';
 import { call } from '../tools/quickstart/http.js';
+import { RECOVERY_MS } from './support/patience.js';
 import { startPostgres, type TestPostgres } from './support/postgres.js';
 import { startRedis, type TestRedis } from './support/redis.js';
 import { startScene, type Ask, type Scene, type ServiceName } from './support/scene.js';
-
-const RECOVERY_MS = 10_000;
 
 let postgres: TestPostgres;
 let redis: TestRedis;

@@ -144,14 +144,14 @@ describe.each(PROJECTS.map((project, number) => ({ ...project, number })))(
       project.write('core.ts', exampleOf(readmeOf('key-guard'), 2));
       const commonJs = type === 'commonjs' ? ['--verbatimModuleSyntax', 'false'] : [];
       await project.tsc('--init', ...OPTIONS, ...commonJs);
-    }, 60_000);
+    });
 
     test('compiles the first example of each README, our declarations looked at as well', async () => {
       const errors = await project.tsc('-p', '.', '--skipLibCheck', 'false');
       // What Nest's own declarations lack in an app without its optional parts is not ours.
       const others = /^(?:\.\.\/)*node_modules\/(?!@keyward\/)/;
       expect(errors.filter((line) => !others.test(line))).toEqual([]);
-    }, 120_000);
+    });
 
     test('lets in people by their tokens, as the example of jwt-guard says', async () => {
       const url = await project.serve('jwt-guard.js', places());

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { IssuedKey, User, Verdict } from '#contracts';
 import { runStart, startCommand, type Command } from './support/command.js';
 import { freePort } from './support/free-port.js';
+import { PATIENCE_MS } from './support/patience.js';
 import { freePorts, startPlatform, type TestPlatform } from './support/platform.js';
 import { processTree, untilGone, type Process } from './support/processes.js';
 import { sceneOf, type Scene } from './support/scene.js';
@@ -242,7 +243,7 @@ function namesIn(tree: readonly Process[]): string[] {
 }
 
 async function untilServes(url: string, { output }: Command): Promise<void> {
-  for (const until = Date.now() + 30_000; Date.now() < until;) {
+  for (const until = Date.now() + PATIENCE_MS; Date.now() < until;) {
     const answer = await fetch(`${url}/health/ready`).catch(() => null);
     if (answer?.status === 200) return;
     await new Promise((resolve) => setTimeout(resolve, 100));

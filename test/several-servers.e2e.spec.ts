@@ -1,9 +1,8 @@
 import type { IssuedKey } from '#contracts';
+import { RECOVERY_MS } from './support/patience.js';
 import { startPostgresPair, type PostgresPair } from './support/postgres-pair.js';
 import { startRedis, type TestRedis } from './support/redis.js';
 import { startScene, type Scene } from './support/scene.js';
-
-const RECOVERY_MS = 10_000;
 
 let postgres: PostgresPair;
 let redis: TestRedis;
@@ -56,4 +55,4 @@ test('DATABASE_URL names two servers: the platform starts on the one that takes 
   expect(await use(fresh.secret)).toMatchObject({ status: 200 });
   expect(await use(secret)).toMatchObject({ status: 200 });
   expect(scene.platform.pid).toBe(pid);
-}, 60_000);
+});

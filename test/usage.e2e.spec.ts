@@ -7,7 +7,7 @@ describe('usage over two replicas', () => {
   beforeEach(async () => {
     cluster = await startCluster({ replicas: 2 });
     world = await createWorld(cluster);
-  }, 60_000);
+  });
   afterEach(() => cluster.stop());
 
   const counted = async (keyId: string) => {
@@ -79,7 +79,7 @@ describe('usage over two replicas', () => {
     }
     await cluster.replicas[0]!.stop();
     expect(await counted(key.id)).toBe(expected);
-  }, 90_000);
+  });
 
   it('while PostgreSQL is away verifications go on, and are counted when it is back', async () => {
     const { key, secret } = await world.issue();

@@ -17,8 +17,8 @@ let world: World;
 beforeAll(async () => {
   cluster = await startCluster({ replicas: 2 });
   world = await createWorld(cluster);
-}, 120_000);
-afterAll(() => cluster.stop(), 60_000);
+});
+afterAll(() => cluster.stop());
 
 /** A change that is sent under an Idempotency-Key, and what must be so when it has been done once. */
 interface Attempt {
@@ -189,4 +189,4 @@ test('a replica that is killed loses what it counted since it last wrote, and no
   expect(after.status).toBe(200);
   await until('it is counted', async () => (await written()) > count);
   expect(await written()).toBe(count + 1);
-}, 60_000);
+});

@@ -12,8 +12,8 @@ let world: World;
 beforeAll(async () => {
   cluster = await startCluster();
   world = await createWorld(cluster);
-}, 120_000);
-afterAll(() => cluster.stop(), 60_000);
+});
+afterAll(() => cluster.stop());
 afterEach(() => cluster.heal());
 
 const REPLICAS = [0, 1, 2];

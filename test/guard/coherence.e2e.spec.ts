@@ -14,8 +14,8 @@ let guards: TestGuard[];
 beforeAll(async () => {
   world = await startGuardWorld(3);
   guards = await Promise.all([world.guard(), world.guard(), world.guard()]);
-}, 90_000);
-afterAll(() => world?.stop(), 60_000);
+});
+afterAll(() => world?.stop());
 afterEach(() => world.heal());
 
 const warmAll = (question: ReturnType<typeof questionOn>) =>

@@ -33,13 +33,13 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => login.listen(0, '127.0.0.1', resolve));
   loginUrl = `http://127.0.0.1:${(login.address() as AddressInfo).port}`;
-}, 90_000);
+});
 afterAll(async () => {
   closeRaw();
   login?.closeAllConnections();
   login?.close();
   await world?.stop();
-}, 60_000);
+});
 
 describe.each(['express', 'fastify'])('the example for %s', (framework) => {
   let child: ChildProcess;
@@ -74,7 +74,7 @@ describe.each(['express', 'fastify'])('the example for %s', (framework) => {
         () => false,
       ),
     );
-  }, 30_000);
+  });
   afterAll(async () => {
     if (child.exitCode === null) child.kill('SIGTERM');
   });

@@ -13,8 +13,8 @@ let world: GuardWorld;
 
 beforeAll(async () => {
   world = await startGuardWorld(2);
-}, 90_000);
-afterAll(() => world?.stop(), 60_000);
+});
+afterAll(() => world?.stop());
 afterEach(() => world.heal());
 
 const cutAll = (guard: TestGuard) => guard.links.forEach((link) => link.cut(true));

@@ -15,11 +15,11 @@ describe('a key service that is cut from PostgreSQL and Redis, beside one that i
   beforeAll(async () => {
     cluster = await startCluster({ replicas: 2 });
     world = await createWorld(cluster);
-  }, 120_000);
+  });
   afterAll(async () => {
     await Promise.all(guards.map((one) => one.close()));
     await cluster?.stop();
-  }, 60_000);
+  });
 
   /** A guard with these key services only. */
   const guardOf = (replicas: number[], graceSeconds: number): KeyGuardCore => {
@@ -80,15 +80,15 @@ describe('a key service that is cut from PostgreSQL and Redis, beside one that i
       await until('REVOKED', async () => (await codeOf(guard, issued)) === 'REVOKED');
     for (let i = 0; i < 100; i += 1)
       for (const guard of [both, alone]) expect(await codeOf(guard, issued)).toBe('REVOKED');
-  }, 60_000);
+  });
 });
 
 describe('all key services gone, under load', () => {
   let world: GuardWorld;
   beforeAll(async () => {
     world = await startGuardWorld(1);
-  }, 90_000);
-  afterAll(() => world?.stop(), 60_000);
+  });
+  afterAll(() => world?.stop());
 
   test('are hardly tried meanwhile, and not asked more than is needed when they are back', async () => {
     const guards = await Promise.all(Array.from({ length: 8 }, () => world.guard()));
@@ -129,5 +129,5 @@ describe('all key services gone, under load', () => {
     });
     const asked = links.flatMap((link) => link.asked).filter((one) => one !== '/v1/usage');
     expect(asked.length).toBeLessThanOrEqual(1.1 * requests);
-  }, 60_000);
+  });
 });

@@ -5,7 +5,7 @@ let service: MovingService;
 beforeAll(async () => {
   world = await startMovingWorld();
   service = await world.start('local');
-}, 120_000);
+});
 afterAll(() => world?.stop());
 
 /** What the key service would say if it counted. */
@@ -49,7 +49,7 @@ describe('handing over', () => {
     await expect(world.centralCode(disabled.secret)).resolves.toBe('DISABLED');
     expect(await world.handOver()).toMatchObject({ rotated: 0, revoked: 0, disabled: 0 });
     await world.move('shadow');
-  }, 30_000);
+  });
 
   it('of a key that was rotated twice since brings the newest secret, and ends what the key service had', async () => {
     const { key, secret } = await service.issue();
@@ -89,7 +89,7 @@ describe('handing over', () => {
     for (const { secret } of [first, central, second])
       await until('VALID', () => world.centralCode(secret));
     await world.move('shadow');
-  }, 30_000);
+  });
 
   it('is part of each move on, so that a key that was revoked last does not open again; where it fails nothing is moved', async () => {
     const { key, secret } = await service.issue();
@@ -108,7 +108,7 @@ describe('handing over', () => {
     await world.own.query(
       `UPDATE service_a.key SET consumer = 'service-b' WHERE id = '${odd.key.id}'`,
     );
-  }, 30_000);
+  });
 
   it('leaves alone what ended at the key service: taking over tells nothing back', async () => {
     const { key } = await service.issue();

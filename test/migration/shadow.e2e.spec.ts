@@ -9,7 +9,7 @@ let service: MovingService;
 beforeAll(async () => {
   world = await startMovingWorld();
   service = await world.start('dual');
-}, 120_000);
+});
 afterAll(() => world?.stop());
 
 const importOf = async (): Promise<KeyImport> => {
@@ -41,7 +41,7 @@ it('in shadow only the own store counts, whatever the key service would say, and
   ]);
   expect(examples.onlyCentral[0]).toMatchObject({ keyId: central.key.id });
   await expect(world.seeded.count('change_log', `action = 'key.hash_upgraded'`)).resolves.toBe(0);
-}, 60_000);
+});
 
 it('in shadow nobody waits for the key service: where it says nothing the own store has answered', async () => {
   const { secret } = await service.issue();
@@ -53,7 +53,7 @@ it('in shadow nobody waits for the key service: where it says nothing the own st
   } finally {
     world.link.blackhole(false);
   }
-}, 60_000);
+});
 
 it('one call moves on, and at cutover the key service alone counts, its own store away or not; one call moves back', async () => {
   const { key, secret } = await service.issue();
@@ -74,4 +74,4 @@ it('one call moves on, and at cutover the key service alone counts, its own stor
   expect((await world.takeOver()).ended).toBeGreaterThan(0);
   await world.move('shadow');
   await until(REVOKED, () => service.codeOf(secret));
-}, 60_000);
+});

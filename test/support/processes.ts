@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PATIENCE_MS } from './patience.js';
 
 /** A process as the kernel tells of it. */
 export interface Process {
@@ -40,9 +41,9 @@ export function leftOf(tree: readonly Process[]): Process[] {
   );
 }
 
-/** Waits until nothing is left of a tree, 10 s at most. @returns what is left after all */
+/** Waits until nothing is left of a tree, a minute at most. @returns what is left after all */
 export async function untilGone(tree: readonly Process[]): Promise<Process[]> {
-  for (const until = Date.now() + 10_000; Date.now() < until; await sleep(50)) {
+  for (const until = Date.now() + PATIENCE_MS; Date.now() < until; await sleep(50)) {
     if (leftOf(tree).length === 0) return [];
   }
   return leftOf(tree);

@@ -9,7 +9,7 @@ let proxy: Proxy;
 beforeAll(async () => {
   postgres = await startPostgres();
   proxy = await startProxy(postgres.runtimeUrl);
-}, 60_000);
+});
 afterAll(async () => {
   await proxy?.close();
   await postgres?.stop();
@@ -36,4 +36,4 @@ it('a connection that the network dropped without a word is used for one stateme
   proxy.blackhole(false);
   expect(await ask()).not.toBe(first);
   await pool.end();
-}, 20_000);
+});

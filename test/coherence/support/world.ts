@@ -1,4 +1,5 @@
 import type { IssuedKey, Key, Propagation, RotatedKey, Verdict, VerifyBody } from '#contracts';
+import { PATIENCE_MS } from '../../support/patience.js';
 import type { Cluster } from './cluster.js';
 import type { Answer } from './http.js';
 import type { Stores } from './stores.js';
@@ -78,11 +79,11 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
   };
 }
 
-/** Waits until something is so; 10 s at most, unless it is said that it may take longer. */
+/** Waits until something is so; a minute at most, unless it is said that it must be so sooner. */
 export async function until(
   what: string,
   isSo: () => Promise<boolean> | boolean,
-  patienceMs = 10_000,
+  patienceMs = PATIENCE_MS,
 ): Promise<void> {
   const endMs = performance.now() + patienceMs;
   while (!(await isSo())) {

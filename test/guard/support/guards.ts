@@ -9,6 +9,7 @@ import {
 } from '#key-guard';
 import { startReplicas, type Replicas } from '../../../apps/key-service/src/testing/replicas.js';
 import { seed, type Seed } from '../../../apps/key-service/src/testing/seed.js';
+import { PATIENCE_MS } from '../../support/patience.js';
 import { startLink, type Link } from './link.js';
 
 /** A guard of `service-a`, and its ways to the key services. */
@@ -84,9 +85,9 @@ export function isOwn(answer: Verdict | Promise<Verdict>): answer is Verdict {
   return !(answer instanceof Promise);
 }
 
-/** Waits until something is so; 15 s at most. */
+/** Waits until something is so; a minute at most. */
 export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const endMs = performance.now() + 15_000;
+  const endMs = performance.now() + PATIENCE_MS;
   while (!(await isSo())) {
     if (performance.now() > endMs) throw new Error(`Waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

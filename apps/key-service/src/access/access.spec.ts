@@ -26,7 +26,7 @@ beforeAll(async () => {
     verifier: await service('service-a', 'keys:verify'),
     otherProvisioner: await service('service-x'),
   };
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 type Who = string | null;

@@ -8,7 +8,7 @@ let world: Seed;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 const post = (path: string, body: object) => management.call('post', path, world.admin).send(body);

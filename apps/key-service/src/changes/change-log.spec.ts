@@ -12,7 +12,7 @@ beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
   runtime = new Pool({ connectionString: management.postgres.runtimeUrl, max: 2 });
-}, 60_000);
+});
 afterAll(async () => {
   await runtime.end();
   await management.stop();

@@ -9,7 +9,7 @@ describe('POST /v1/keys/{id}/explain', () => {
   beforeAll(async () => {
     app = await startManagement();
     seeded = await seed(app);
-  }, 60_000);
+  });
 
   afterAll(() => app?.stop());
 

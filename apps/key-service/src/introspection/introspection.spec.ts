@@ -11,7 +11,7 @@ describe('POST /v1/introspect', () => {
     app = await startManagement();
     seeded = await seed(app);
     token = await app.issuer.service('service-a', 'keys:verify');
-  }, 60_000);
+  });
 
   afterAll(() => app?.stop());
 

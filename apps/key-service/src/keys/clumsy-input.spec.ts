@@ -8,7 +8,7 @@ let world: Seed;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management?.stop());
 
 type Answer = { status: number; body: unknown };

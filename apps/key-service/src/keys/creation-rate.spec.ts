@@ -8,7 +8,7 @@ let world: Seed;
 beforeAll(async () => {
   management = await startManagement(undefined, { KEY_CREATIONS_PER_MINUTE: '5' });
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management?.stop());
 
 it('a loop that makes keys is 429 beyond the rate, makes none then, and holds up nobody else', async () => {

@@ -33,7 +33,7 @@ beforeAll(async () => {
   management = await startManagement(undefined, { DELIVERY_TARGETS: await writeTargets() });
   world = await seed(management);
   ({ now } = management.material);
-}, 60_000);
+});
 beforeEach(() => {
   vault.tokens = new Set(['hvs.platform']);
   Object.assign(vault, { outage: null, losesAnswers: false, beforeWrite: () => undefined });

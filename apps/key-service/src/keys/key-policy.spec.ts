@@ -11,7 +11,7 @@ let made = 0;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 const call = (method: 'get' | 'post' | 'patch', path: string, token = world.admin) =>
@@ -283,7 +283,7 @@ describe('a change of policy', () => {
     });
     const checked = fc.assert(property, { numRuns: 60 });
     await checked.finally(() => (management.material.now = now));
-  }, 30_000);
+  });
 
   test('an admin of some services hears of no key that is not theirs alone', async () => {
     const { issue, slug, grants } = await service();

@@ -10,7 +10,7 @@ let world: Seed;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 const create = (body: object, token: string | null = world.admin) =>

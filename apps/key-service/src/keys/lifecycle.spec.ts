@@ -19,7 +19,7 @@ beforeAll(async () => {
       ({ touched } = mutation);
       return mutation;
     }, extent);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 const post = (path: string, body?: object) => management.call('post', path, world.admin).send(body);
@@ -211,7 +211,7 @@ describe('at the same time', () => {
     const statuses = await Promise.all(Array.from({ length: 50 }, (_, n) => insist(n)));
     for (const status of statuses) expect([200, 409]).toContain(status);
     await expectGapless();
-  }, 30_000);
+  });
 
   test('a serialization failure or deadlock is tried again and never seen', async () => {
     const { owner } = management.postgres;
@@ -238,7 +238,7 @@ describe('at the same time', () => {
     for (const { body } of answers as unknown as { body: IssuedKey }[])
       expect(body.key).toMatchObject({ status: 'disabled', version: 2 });
     await expectGapless();
-  }, 30_000);
+  });
 
   test('deadlocks of writers that lock in different orders end in an answer for each', async () => {
     const { owner } = management.postgres;
@@ -258,7 +258,7 @@ describe('at the same time', () => {
     await runner.release();
     expect((await waiting).status).toBe(200);
     expect((await read(one!.id)).status).toBe('revoked');
-  }, 30_000);
+  });
 
   test('of changes of one version one wins, whatever it is that is changed', async () => {
     await post('/v1/consumers', { slug: 'raced' });

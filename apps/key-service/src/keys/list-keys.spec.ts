@@ -19,7 +19,7 @@ beforeAll(async () => {
     await world.issue({ name: 'both', grants: both }),
   ];
   keys = issued.map((one) => one.key);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 interface Page {

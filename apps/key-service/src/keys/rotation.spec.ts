@@ -12,7 +12,7 @@ beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
   ({ now } = management.material);
-}, 60_000);
+});
 afterAll(() => management.stop());
 afterEach(() => {
   management.material.now = now;

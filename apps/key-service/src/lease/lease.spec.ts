@@ -13,7 +13,7 @@ beforeAll(async () => {
   replicas = await startReplicas(2);
   seeded = await seed(replicas);
   token = await replicas.issuer.service('service-a', 'keys:verify');
-}, 60_000);
+});
 afterAll(() => replicas?.stop());
 
 const ask = async (body: VerifyBody, replica = 0): Promise<Verdict> =>
@@ -206,7 +206,7 @@ describe('verify-batch', () => {
       expect((await batch({ requests: [requests[1]], partial: true })).status).toBe(503);
     });
     await replicas.redisInUse(true);
-  }, 60_000);
+  });
 });
 
 describe('the change feed', () => {

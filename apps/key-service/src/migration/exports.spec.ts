@@ -10,7 +10,7 @@ let seeded: Seed;
 beforeAll(async () => {
   management = await startManagement();
   seeded = await seed(management);
-}, 60_000);
+});
 afterAll(() => management?.stop());
 
 const recipient = newRecipient();

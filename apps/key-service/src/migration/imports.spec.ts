@@ -26,7 +26,7 @@ beforeAll(async () => {
   replicas = await startReplicas(2);
   seeded = await seed(replicas);
   importKeys = importerOf(replicas, seeded.admin);
-}, 60_000);
+});
 
 afterAll(() => replicas?.stop());
 
@@ -360,7 +360,7 @@ describe('an import', () => {
     });
     expect(problemIn(huge)).toEqual({ status: 413, code: 'BODY_TOO_LARGE' });
     expect((huge.body as { detail: string }).detail).toBe('Send at most 8 MiB as the body');
-  }, 60_000);
+  });
 
   it('takes at most five keys of one locator', async () => {
     const items = Array.from({ length: 6 }, (_, i) => ({
@@ -597,7 +597,7 @@ describe('the side that counts', () => {
       expect((await ask(1, text)).code).not.toBe('VALID');
     });
     while ((await ask(1, secret)).code !== 'VALID');
-  }, 60_000);
+  });
 
   it.each([undefined, 'shadow'] as const)(
     'is the old one where a first import says of its mode %s',
@@ -801,7 +801,7 @@ describe('slow hashes', () => {
     clearInterval(killing);
     expect({ status, code: body.code }).toEqual({ status: 503, code: 'VERIFICATION_UNAVAILABLE' });
     await expect(codeOf(text)).resolves.toBe('VALID');
-  }, 20_000);
+  });
 
   it('are not even looked up for a source that has no guess left', async () => {
     await post('/v1/services', { slug: 'service-slow', scopes: ['things:read'] });
@@ -841,5 +841,5 @@ describe('slow hashes', () => {
       code = await guessInVain();
     }
     expect(code).toBe('RATE_LIMITED');
-  }, 30_000);
+  });
 });

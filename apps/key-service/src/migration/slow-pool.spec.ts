@@ -63,7 +63,7 @@ describe('SlowPool', () => {
     process.kill(pid, 'SIGKILL');
     await expect(under).rejects.toThrow('has ended');
     await expect(waiting).resolves.toBe(true);
-  }, 20_000);
+  });
 
   it('replaces a process that was ended while it had nothing to do', async () => {
     await pool.matches(quick);
@@ -71,7 +71,7 @@ describe('SlowPool', () => {
     process.kill(pid, 'SIGKILL');
     await untilDead(pid);
     await expect(pool.matches(quick)).resolves.toBe(true);
-  }, 20_000);
+  });
 
   it('takes only so many that wait, and says neither yes nor no to the others', async () => {
     const all = Array.from({ length: 40 }, () => pool.matches(endless));
@@ -81,7 +81,7 @@ describe('SlowPool', () => {
     pool.close();
     const ends = await ended;
     expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
-  }, 20_000);
+  });
 
   it('compares below everything else, argon2 too', async () => {
     const hash = await argon2.hash(PART, { memoryCost: 1_024, timeCost: 1, parallelism: 2 });
@@ -120,7 +120,7 @@ describe('SlowPool', () => {
     const [ends, after] = JSON.parse(stdout) as [string[], boolean];
     expect(ends).toContain('rejected');
     expect(after).toBe(true);
-  }, 20_000);
+  });
 
   it('ends with the process that started it, however that ends', async () => {
     const owner = startOwner('await pool.matches(quick); console.log(pool.pids[0]);');
@@ -129,5 +129,5 @@ describe('SlowPool', () => {
     expect(isAlive(pid)).toBe(true);
     owner.kill('SIGKILL');
     await untilDead(pid);
-  }, 20_000);
+  });
 });

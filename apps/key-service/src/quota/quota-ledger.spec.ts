@@ -15,7 +15,7 @@ beforeAll(async () => {
   proxy = await startProxy(postgres.runtimeUrl);
   const log = createLogger('key-service', 'silent');
   pool = createPool(proxy.through(postgres.runtimeUrl), 2, log);
-}, 60_000);
+});
 afterAll(async () => {
   await pool?.end();
   await proxy?.close();

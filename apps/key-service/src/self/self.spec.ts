@@ -9,7 +9,7 @@ describe('/v1/self', () => {
   beforeAll(async () => {
     app = await startManagement();
     seeded = await seed(app);
-  }, 60_000);
+  });
 
   afterAll(() => app?.stop());
 

@@ -17,7 +17,7 @@ let world: Seed;
 beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
-}, 60_000);
+});
 afterAll(() => management.stop());
 
 const pool = () => management.app.get<Pool>(USAGE_POOL);

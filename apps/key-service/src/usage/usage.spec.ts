@@ -18,7 +18,7 @@ beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
   ({ now } = management.material);
-}, 60_000);
+});
 afterAll(() => management.stop());
 afterEach(() => {
   management.material.now = now;
@@ -194,7 +194,7 @@ describe('the journal', () => {
     )) as [{ sum: number }];
     expect(sum).toBe(2 * count);
     expect(await world.count('usage_journal')).toBe(0);
-  }, 30_000);
+  });
 
   test('a process that ends between counting and the last uses leaves them to the next', async () => {
     const { key, secret } = await world.issue();
@@ -354,7 +354,7 @@ describe('roll-up', () => {
       [key.id],
     )) as [{ sum: number }];
     expect(sum).toBe(count);
-  }, 60_000);
+  });
 
   test('an hour is not summed while counts of it are on their way', async () => {
     const { key, secret } = await world.issue({ expiresAt: null });

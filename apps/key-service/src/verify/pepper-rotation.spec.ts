@@ -22,7 +22,7 @@ beforeAll(async () => {
   before = await startManagement(undefined, { KEY_PEPPERS: old });
   after = await startManagement(undefined, { KEY_PEPPERS: `${old},${pepper(2)}` }, before, log);
   world = await seed(before);
-}, 60_000);
+});
 
 afterAll(async () => {
   await after?.stop();
@@ -108,7 +108,7 @@ describe('a key of an earlier pepper', () => {
     await owner.query('GRANT INSERT ON keys.change_log TO keyward_key_service');
     while ((await pepperOf(issued)) === 1) await verify(after, issued.secret);
     expect(await upgradesOf(issued)).toBe(1);
-  }, 20_000);
+  });
 
   it('is counted, for admins of all services, until none is left', async () => {
     const issued = await world.issue();

@@ -12,7 +12,7 @@ beforeAll(async () => {
   replicas = await startReplicas(2);
   seeded = await seed(replicas);
   token = await replicas.issuer.service('service-a', 'keys:verify');
-}, 60_000);
+});
 
 afterAll(() => replicas?.stop());
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
   replicas = await startReplicas(2);
   seeded = await seed(replicas);
   serviceToken = await replicas.issuer.service('service-a', 'keys:verify');
-}, 60_000);
+});
 
 afterAll(() => replicas?.stop());
 
@@ -133,7 +133,7 @@ it('a key begins at its time, on replicas that knew it before too', async () => 
   }
   expect(wrong).toEqual([]);
   expect([...codes]).toEqual(['NOT_YET_VALID', 'VALID']);
-}, 20_000);
+});
 
 describe('dryRun', () => {
   it('decides as a real call would, and spends nothing', async () => {
@@ -315,7 +315,7 @@ describe('POST /v1/keys/verify-batch', () => {
       ),
       { numRuns: 25 },
     );
-  }, 60_000);
+  });
 
   it('answers 100 keys that no cache holds', async () => {
     const texts: string[] = [];
@@ -416,7 +416,7 @@ describe('a verdict while PostgreSQL is away', () => {
       }
     });
     await until(async () => (await ask(0, { key: secret })).decision?.stale === undefined);
-  }, 60_000);
+  });
 });
 
 function codesIn(body: unknown): string[] {

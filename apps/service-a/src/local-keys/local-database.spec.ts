@@ -4,7 +4,7 @@ import { startLocalService, type LocalService } from './testing.js';
 let service: LocalService;
 beforeAll(async () => {
   service = await startLocalService();
-}, 60_000);
+});
 afterAll(() => service?.stop());
 
 it('has opened every connection before the first key comes, so that a busy start refuses none', async () => {

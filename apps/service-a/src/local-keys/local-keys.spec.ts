@@ -18,7 +18,7 @@ beforeAll(async () => {
   });
   const claims = { sub: 'svc', client_id: 'svc', scope: 'keys:verify', roles: [] };
   verifier = await service.around.token(claims);
-}, 60_000);
+});
 afterAll(() => service?.stop());
 
 const provision = async (over: object = {}): Promise<IssuedKey> => {
@@ -212,7 +212,7 @@ describe('a service that manages its own keys', () => {
       await service.postgres.start();
     }
     expect((await reports(secret)).status).toBe(200);
-  }, 60_000);
+  });
 });
 
 describe('a service of the test environment', () => {
@@ -229,7 +229,7 @@ describe('a service of the test environment', () => {
     } finally {
       await test.stop();
     }
-  }, 60_000);
+  });
 });
 
 describe('what it takes over', () => {

@@ -15,7 +15,7 @@ beforeAll(async () => {
   await service.postgres.query(
     `UPDATE service_a.key SET state = 'disabled', environment = 'test' WHERE name = 'nightly'`,
   );
-}, 60_000);
+});
 afterAll(() => service?.stop());
 
 const list = (query: string) => service.call(`/v1/api-keys?${query}`, { token: service.admin });

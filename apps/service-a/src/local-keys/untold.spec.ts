@@ -16,7 +16,7 @@ beforeAll(async () => {
     'GET /v1/migration': (_seen, response) =>
       sendJson(response, 200, { service: 'service-a', mode: 'dual' }),
   });
-}, 60_000);
+});
 afterAll(async () => {
   await Promise.all(beside.map((app) => app.close()));
   await service?.stop();
