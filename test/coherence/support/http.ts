@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { Stalls } from './stalls.js';
 
 /** An answer, with when the request was sent and when the whole answer was there, by one clock for all of a test. */
 export interface Answer<T = unknown> {
@@ -8,6 +9,8 @@ export interface Answer<T = unknown> {
   headers: Record<string, string | string[] | undefined>;
   startedMs: number;
   endedMs: number;
+  /** How long that took, but for the time in which nothing ran on this machine. */
+  tookMs: number;
 }
 
 /** What to ask. */
@@ -21,20 +24,18 @@ export interface Call {
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: 512 });
+const stalls = new Stalls();
 
 /** Sends a request. A connection that breaks, or 10 s of silence, is an answer with status 0. */
 export function call<T>({ method, url, token, body, headers = {} }: Call): Promise<Answer<T>> {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const startedMs = performance.now();
   return new Promise((resolve) => {
-    const ended = (status: number, body: unknown, got: Answer['headers'] = {}) =>
-      resolve({
-        status,
-        body: body as T,
-        headers: got,
-        startedMs,
-        endedMs: performance.now(),
-      });
+    const ended = (status: number, body: unknown, headers: Answer['headers'] = {}) => {
+      const endedMs = performance.now();
+      const tookMs = endedMs - startedMs - stalls.within(startedMs, endedMs);
+      resolve({ status, body: body as T, headers, startedMs, endedMs, tookMs });
+    };
     const sent = request(
       url,
       {

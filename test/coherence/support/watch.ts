@@ -34,7 +34,7 @@ export function watch(replicas: number, watched: readonly Watched[], pauseMs = 5
       const answer = await ask(replica);
       const code = codeOf(answer);
       state.counts[`${name} ${code}`] = (state.counts[`${name} ${code}`] ?? 0) + 1;
-      const tookMs = answer.endedMs - answer.startedMs;
+      const { tookMs } = answer;
       if (tookMs > LONGEST_MS + SLACK_MS)
         state.violations.push(`${name}: ${code} by ${replica} took ${Math.round(tookMs)} ms`);
       if (!mayBe(answer.startedMs).includes(code))
