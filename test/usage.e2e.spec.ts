@@ -29,12 +29,22 @@ describe('usage over two replicas', () => {
     return verdicts;
   };
   const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+  /** Verifies until each replica has answered from the cache, and that is written. @returns how many were counted */
+  const warmCounted = async (keyId: string, text: string): Promise<number> => {
+    let verdicts = 0;
+    for (const replica of [0, 1])
+      await until('an answer from the cache', async () => {
+        const { status, body } = await world.verify(replica, text);
+        if (status === 200) verdicts += 1;
+        return status === 200 && body.decision.source === 'cache';
+      });
+    await until('it is written', async () => (await counted(keyId)) === verdicts);
+    return verdicts;
+  };
 
   it('each of many verifications at the same time is counted once', async () => {
     const keys = await Promise.all(Array.from({ length: 3 }, () => world.issue()));
-    for (const { secret } of keys) await world.warm(secret);
-    await sleep(1_500);
-    const before = await Promise.all(keys.map(({ key }) => counted(key.id)));
+    const before = await Promise.all(keys.map(({ key, secret }) => warmCounted(key.id, secret)));
     const verdicts = await Promise.all(
       Array.from({ length: 50 }, (_, n) => verifyTimes(n % 2, keys[n % 3]!.secret, 20)),
     );
@@ -63,15 +73,12 @@ describe('usage over two replicas', () => {
   it('counts whose answer is lost on the way are not counted twice', async () => {
     const { key, secret } = await world.issue();
     const { postgres } = cluster.replicas[0]!;
-    await world.warm(secret);
-    await sleep(1_500);
-    let expected = await counted(key.id);
+    let expected = await warmCounted(key.id, secret);
     for (let round = 1; round <= 3; round++) {
       postgres.hold(true);
       expected += await verifyTimes(0, secret, 5);
       // A write whose answer was just on its way is given up after 10 s, and only then are these written.
-      const areWritten = async () => (await counted(key.id)) === expected;
-      await until('PostgreSQL has them', areWritten, 20_000);
+      await until('PostgreSQL has them', async () => (await counted(key.id)) === expected);
       postgres.cut();
       postgres.hold(false);
       expected += await verifyTimes(0, secret, 1);
@@ -83,9 +90,7 @@ describe('usage over two replicas', () => {
 
   it('while PostgreSQL is away verifications go on, and are counted when it is back', async () => {
     const { key, secret } = await world.issue();
-    await world.warm(secret);
-    await sleep(1_500);
-    const before = await counted(key.id);
+    const before = await warmCounted(key.id, secret);
     await cluster.postgres.stop();
     const verdicts = await verifyTimes(0, secret, 30);
     expect(verdicts).toBeGreaterThan(0);
