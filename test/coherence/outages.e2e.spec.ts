@@ -61,11 +61,12 @@ describe('PostgreSQL', () => {
     const { key, secret } = await warmKey();
     const cold = unknown();
     let goneMs = Infinity;
+    let downMs = Infinity;
     let backMs = Infinity;
     const watching = watch(3, [
       watched('warm', secret, (startedMs) => {
         if (startedMs < goneMs + GRACE_MS - EDGE_MS) return ['VALID'];
-        return startedMs > goneMs + GRACE_MS + EDGE_MS && startedMs < backMs
+        return startedMs > downMs + GRACE_MS + EDGE_MS && startedMs < backMs
           ? [503]
           : ['VALID', 503];
       }),
@@ -73,9 +74,10 @@ describe('PostgreSQL', () => {
     await sleep(200);
     goneMs = performance.now();
     await cluster.postgres.stop();
+    downMs = performance.now();
     expect(await world.codes(cold)).toEqual(all(503));
     expect(await allMutations(key.id)).toEqual([503, 503, 503, 503, 503]);
-    await sleep(GRACE_MS + 2 * EDGE_MS - (performance.now() - goneMs));
+    await sleep(downMs + GRACE_MS + 2 * EDGE_MS - performance.now());
     expect(await world.codes(secret)).toEqual(all(503));
     backMs = performance.now();
     await cluster.postgres.start();
@@ -131,7 +133,7 @@ describe('PostgreSQL', () => {
       confirmed: false,
     });
     expect(propagation.boundSeconds).toBeGreaterThan(0);
-    expect(revoked.endedMs - revoked.startedMs).toBeLessThan(3_000);
+    expect(revoked.tookMs).toBeLessThan(3_000);
     boundMs = propagation.boundSeconds * 1_000;
     toldMs = revoked.endedMs;
     // the raise is known where PostgreSQL can be read
