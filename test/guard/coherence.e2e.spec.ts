@@ -1,6 +1,7 @@
 import type { IssuedKey } from '#contracts';
 import {
   isOwn,
+  PATIENT,
   questionOn,
   startGuardWorld,
   until,
@@ -13,7 +14,7 @@ let guards: TestGuard[];
 
 beforeAll(async () => {
   world = await startGuardWorld(3);
-  guards = await Promise.all([world.guard(), world.guard(), world.guard()]);
+  guards = await Promise.all([1, 2, 3].map(() => world.guard(PATIENT)));
 });
 afterAll(() => world?.stop());
 afterEach(() => world.heal());
@@ -53,7 +54,7 @@ describe('a change', () => {
     [
       'the end of a key is brought forward',
       'EXPIRED',
-      patched(() => ({ expiresAt: new Date(Date.now() + 300).toISOString() })),
+      patched(() => ({ expiresAt: new Date(Date.now() + 1_500).toISOString() })),
     ],
     [
       'a scope is taken away',
@@ -153,7 +154,7 @@ describe('an answer of before a change', () => {
 
 describe('a feed that', () => {
   test('tells everything twice, and old things again, changes no answer', async () => {
-    const guard = await world.guard();
+    const guard = await world.guard(PATIENT);
     for (const link of guard.links) link.stutter(true);
     const [dead, alive] = [await world.seeded.issue(), await world.seeded.issue()];
     await guard.warm(questionOn(dead));
@@ -170,7 +171,7 @@ describe('a feed that', () => {
   });
 
   test('falls silent is believed for maxStaleness at most, then each request is asked about', async () => {
-    const guard = await world.guard();
+    const guard = await world.guard(PATIENT);
     const issued = await world.seeded.issue();
     const question = questionOn(issued);
     await guard.warm(question);
@@ -195,7 +196,7 @@ describe('a feed that', () => {
   });
 
   test('breaks is resumed, with what was missed', async () => {
-    const guard = await world.guard();
+    const guard = await world.guard(PATIENT);
     const [issued, other] = [await world.seeded.issue(), await world.seeded.issue()];
     await guard.warm(questionOn(issued));
     await guard.warm(questionOn(other));
@@ -249,8 +250,8 @@ describe('times and places', () => {
         return alone;
       };
       const [live, trial] = [
-        await world.guard({ mode }),
-        await world.guard({ mode, environment: 'test' }),
+        await world.guard({ ...PATIENT, mode }),
+        await world.guard({ ...PATIENT, mode, environment: 'test' }),
       ];
       const refused = 'WRONG_ENVIRONMENT';
       expect(await codesAt(live)).toEqual(['VALID', refused]);
@@ -263,7 +264,7 @@ describe('times and places', () => {
 
   test('an end is kept without being told again', async () => {
     const issued = await world.seeded.issue({
-      expiresAt: new Date(Date.now() + 1_500).toISOString(),
+      expiresAt: new Date(Date.now() + 3_000).toISOString(),
     });
     const guard = guards[0]!;
     await guard.warm(questionOn(issued));

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import type { IssuedKey, Verdict } from '#contracts';
 import type { KeyQuestion } from '#key-guard';
 import {
+  PATIENT,
   questionOn,
   startGuardWorld,
   until,
@@ -82,7 +83,7 @@ describe('while no key service can be reached', () => {
 
 describe('one of two key services', () => {
   test('may go without a failed answer', async () => {
-    const guard = await world.guard({ mode: 'strict' });
+    const guard = await world.guard({ ...PATIENT, mode: 'strict' });
     const question = questionOn(await world.seeded.issue());
     const failed: string[] = [];
     for (let i = 0; i < 300; i += 1) {
@@ -110,8 +111,8 @@ describe('one of two key services', () => {
 
 describe('the verdict', () => {
   test('is the same alone, in a batch and from memory', async () => {
-    const strict = await world.guard({ mode: 'strict' });
-    const cached = await world.guard();
+    const strict = await world.guard({ ...PATIENT, mode: 'strict' });
+    const cached = await world.guard(PATIENT);
     const keys = await someKeys();
     const someQuestion: fc.Arbitrary<KeyQuestion> = fc.record({
       key: fc.constantFrom(...keys),

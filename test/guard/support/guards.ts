@@ -22,6 +22,9 @@ export interface TestGuard {
   warm: (question: KeyQuestion) => Promise<void>;
 }
 
+/** For guards of tests in which no key service is slow: a machine that is busy with something else is late, which is not looked at there. */
+export const PATIENT = { timeoutMs: 5_000 };
+
 /** Key services on one PostgreSQL and Redis, and guards in front of them. */
 export interface GuardWorld {
   replicas: Replicas;
