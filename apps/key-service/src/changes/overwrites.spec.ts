@@ -7,6 +7,9 @@ import { seed, type Seed } from '../testing/seed.js';
 import { appendChanges } from './change-log.js';
 import { transactUntil } from './transaction.js';
 
+/** Shorter than an entry lives, which would end by itself. */
+const TEST_MS = 45_000;
+
 let replicas: Replicas;
 let world: Seed;
 let redis: Redis;
@@ -15,7 +18,7 @@ beforeAll(async () => {
   replicas = await startReplicas(2);
   world = await seed(replicas);
   redis = new Redis(replicas.redis.url);
-}, 60_000);
+});
 afterAll(async () => {
   redis?.disconnect();
   await replicas?.stop();
@@ -60,36 +63,48 @@ async function warmKey() {
   return issued;
 }
 
-test('a change whose maker dies before its overwrite is seen by all, before the entry it left would end', async () => {
-  const { key, secret } = await warmKey();
-  await revokeAndDie(key.id);
-  expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
-}, 20_000);
+test(
+  'a change whose maker dies before its overwrite is seen by all, before the entry it left would end',
+  async () => {
+    const { key, secret } = await warmKey();
+    await revokeAndDie(key.id);
+    expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
+  },
+  TEST_MS,
+);
 
-test('also where Redis takes no overwrite from anybody else: then the epoch is raised', async () => {
-  const { key, secret } = await warmKey();
-  await redis.call('ACL', 'SETUSER', 'default', '-@write');
-  await revokeAndDie(key.id);
-  for (const replica of [0, 1]) {
-    let code = '';
-    while (code !== 'REVOKED') ({ code } = (await replicas.ask(replica, { key: secret })).body);
-  }
-  await redis.call('ACL', 'SETUSER', 'default', '+@all');
-  expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
-}, 20_000);
+test(
+  'also where Redis takes no overwrite from anybody else: then the epoch is raised',
+  async () => {
+    const { key, secret } = await warmKey();
+    await redis.call('ACL', 'SETUSER', 'default', '-@write');
+    await revokeAndDie(key.id);
+    for (const replica of [0, 1]) {
+      let code = '';
+      while (code !== 'REVOKED') ({ code } = (await replicas.ask(replica, { key: secret })).body);
+    }
+    await redis.call('ACL', 'SETUSER', 'default', '+@all');
+    expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
+  },
+  TEST_MS,
+);
 
-test('also where nobody has Redis at that moment: the overwrite is made up for', async () => {
-  const { key, secret } = await warmKey();
-  await redis.call('CLIENT', 'PAUSE', '2000', 'ALL');
-  const asking = new AbortController();
-  const asked = ask(secret, asking.signal);
-  await replicas.redisInUse(false);
-  asking.abort();
-  await asked;
-  await revokeAndDie(key.id);
-  await replicas.redisInUse(true);
-  expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
-}, 20_000);
+test(
+  'also where nobody has Redis at that moment: the overwrite is made up for',
+  async () => {
+    const { key, secret } = await warmKey();
+    await redis.call('CLIENT', 'PAUSE', '4000', 'ALL');
+    const asking = new AbortController();
+    const asked = ask(secret, asking.signal);
+    await replicas.redisInUse(false);
+    asking.abort();
+    await asked;
+    await revokeAndDie(key.id);
+    await replicas.redisInUse(true);
+    expect(await answersOf(secret, 'REVOKED')).toEqual(['REVOKED', 'REVOKED']);
+  },
+  TEST_MS,
+);
 
 /** Keeps asking, which is how a replica notices that Redis is silent. */
 async function ask(key: string, until: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import type { Key } from '#contracts';
+import { awayFromMidnight } from '../../../../test/support/midnight.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 
@@ -8,6 +9,7 @@ describe('quota', () => {
   let seeded: Seed;
 
   beforeAll(async () => {
+    await awayFromMidnight();
     replicas = await startReplicas(3);
     seeded = await seed(replicas);
   });

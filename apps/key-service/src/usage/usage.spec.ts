@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TakenUsage, UsageEntry, UsageReport } from '#contracts';
 import type { Pool } from 'pg';
+import { awayFromMidnight } from '../../../../test/support/midnight.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { Housekeeping } from './housekeeping.js';
@@ -15,6 +16,7 @@ let management: ManagementApp;
 let world: Seed;
 let now: () => number;
 beforeAll(async () => {
+  await awayFromMidnight();
   management = await startManagement();
   world = await seed(management);
   ({ now } = management.material);
