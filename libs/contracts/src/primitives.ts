@@ -33,27 +33,28 @@ export const NO_SECRET =
 export const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
 
 /**
- * What a person reads: 1 to 128 characters, none of them a control character, nor one that makes the text around it look like another
- * (U+202E and its kin).
+ * What a person reads: 1 to 128 characters, one of them visible, none of them a control character, nor one that makes the text around it
+ * look like another (U+202E and its kin) or hides text in it (tags, U+E0000 to U+E007F). What joins or parts letters (U+200C, U+200D)
+ * is part of words and of emoji.
  */
 export const displayName = z
   .string()
   .min(1)
   .regex(/^.{0,128}$/su, 'Use at most 128 characters')
   .regex(
-    /^[^\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]+$/u,
-    'Leave out control characters, those that turn the direction of text, and line breaks',
+    /^[^\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069\u{E0000}-\u{E007F}]+$/u,
+    'Leave out control characters, those that turn the direction of text, tags, and line breaks',
   )
-  .regex(/\S/u, 'Use at least one visible character')
+  .regex(/[^\s\u2800\p{Default_Ignorable_Code_Point}]/u, 'Use at least one visible character')
   .refine(holdsNoSecret, NO_SECRET);
 
-/** A longer remark: at most 1,000 characters, line breaks allowed, other control characters not. */
+/** A longer remark: at most 1,000 characters, line breaks allowed, what else a {@link displayName} may not hold is not. */
 export const remark = z
   .string()
   .max(1_000)
   .regex(
-    /^[^\p{Cc}\u202A-\u202E\u2066-\u2069]*(?:[\n\t][^\p{Cc}\u202A-\u202E\u2066-\u2069]*)*$/u,
-    'Leave out control characters, also those that turn the direction of text',
+    /^(?:[\n\t]|[^\p{Cc}\u202A-\u202E\u2066-\u2069\u{E0000}-\u{E007F}])*$/u,
+    'Leave out control characters, also those that turn the direction of text, and tags',
   )
   .refine(holdsNoSecret, NO_SECRET);
 
@@ -83,7 +84,10 @@ export const tags = z
   .array(
     z
       .string()
-      .regex(/^[\p{L}\p{N}._:/-]{1,64}$/u, 'Use 1 to 64 letters, digits or . _ : / -')
+      .regex(
+        /^(?:(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}._:/-]){1,64}$/u,
+        'Use 1 to 64 letters, digits or . _ : / -',
+      )
       .refine(holdsNoSecret, NO_SECRET),
   )
   .max(20)

@@ -48,18 +48,45 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     expect(faults(await create(inner))).toEqual([400, '/grants/0/scopes: Name this property once']);
   });
 
-  it.each(['\u202e', '\u2066', '\u202a'])(
-    'a name that turns the direction of the text around it: %j',
-    async (character) => {
-      const body = { ...keyBody(), name: `pdf${character}exe` };
-      const detail =
-        'Leave out control characters, those that turn the direction of text, and line breaks';
-      expect(faults(await create(body))).toEqual([400, `/name: ${detail}`]);
-    },
-  );
+  const turned =
+    'Leave out control characters, those that turn the direction of text, tags, and line breaks';
+  it.each([
+    ['turns the direction of the text around it', 'pdf\u202eexe', turned],
+    ['does so apart', 'a\u2066b', turned],
+    ['hides text in tags', 'key\u{e0041}\u{e0042}', turned],
+    ['looks blank: spaces', '\u00a0\u3000\u2003', 'Use at least one visible character'],
+    ['looks blank: no width', '\u200b\u200d\u2060\ufeff', 'Use at least one visible character'],
+    ['looks blank: marks', '\u00ad\u180e\u200f\ufe0f', 'Use at least one visible character'],
+    ['looks blank: fillers', '\u3164\u115f\u2800', 'Use at least one visible character'],
+  ])('a name that %s', async (_, name, detail) => {
+    expect(faults(await create({ ...keyBody(), name }))).toEqual([400, `/name: ${detail}`]);
+  });
 
-  it('a name from right to left is none', async () => {
-    expect((await create({ ...keyBody(), name: 'مفتاح المستودع' })).status).toBe(201);
+  it('a reason that looks blank, a remark with tags, a tag of fillers', async () => {
+    const { key } = await world.issue();
+    const revoke = (body: object) =>
+      management.call('post', `/v1/keys/${key.id}/revoke`, world.admin).send(body);
+    expect(faults(await revoke({ reason: '\u200b' }))).toEqual([
+      400,
+      '/reason: Use at least one visible character',
+    ]);
+    expect(faults(await revoke({ reason: 'leaked', comment: 'see\u{e0041}' }))).toEqual([
+      400,
+      '/comment: Leave out control characters, also those that turn the direction of text, and tags',
+    ]);
+    expect(faults(await create({ ...keyBody(), tags: ['\u3164'] }))).toEqual([
+      400,
+      '/tags/0: Use 1 to 64 letters, digits or . _ : / -',
+    ]);
+  });
+
+  it.each([
+    ['from right to left', 'مفتاح المستودع\u200f 2'],
+    ['with a parted word', 'کلید می\u200cشود'],
+    ['with a joined letter', 'क्\u200dष'],
+    ['of one emoji', '\u{1f469}\u200d\u{1f4bb}'],
+  ])('a name %s is none', async (_, name) => {
+    expect((await create({ ...keyBody(), name })).body).toMatchObject({ key: { name } });
   });
 
   it.each([
