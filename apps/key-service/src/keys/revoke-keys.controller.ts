@@ -15,7 +15,11 @@ export class RevokeKeysController {
   @Post('revoke')
   @HttpCode(200)
   @Managed()
-  @ApiOperation({ summary: 'Revoke all keys that fit a filter, in one operation' })
+  @ApiOperation({
+    summary: 'Revoke all keys that fit a filter, in one operation',
+    description:
+      'Those that are revoked already keep their reason and are not counted. A consumer, service or import that does not exist is 400; `matched: 0` says that there is no key left that fits.',
+  })
   @ApiResponse({ status: 200, standardSchema: revokedKeys })
   revoke(@Body({ schema: revokeKeysBody }) body: RevokeKeysBody, @By() by: Principal) {
     return this.keys.revokeAll(body, by);

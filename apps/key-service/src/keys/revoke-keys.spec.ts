@@ -1,4 +1,4 @@
-import type { IssuedKey, Key, RevokedKeys } from '#contracts';
+import type { IssuedKey, Key, Problem, RevokedKeys } from '#contracts';
 import { startRedis, type TestRedis } from '../../../../test/support/redis.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
@@ -96,6 +96,27 @@ test.each([
   expect(await world.count('key', `state <> 'revoked'`)).toBe(live);
 });
 
+test.each([
+  ['/filter/consumer', { consumer: 'lefft' }, 'There is no consumer lefft'],
+  ['/filter/service', { service: 'service-q' }, 'There is no service service-q'],
+  [
+    '/filter/import',
+    { import: `imp_${'0'.repeat(16)}` },
+    `There is no import imp_${'0'.repeat(16)}`,
+  ],
+])(
+  'a filter whose %s does not exist is refused, in a dry run too',
+  async (pointer, part, detail) => {
+    for (const dryRun of [true, false]) {
+      const { status, body } = await revoke({ filter: part, reason, dryRun });
+      expect([status, (body as Problem).errors]).toEqual([
+        400,
+        [{ pointer, code: 'INVALID_REQUEST', detail }],
+      ]);
+    }
+  },
+);
+
 test('an admin of some services revokes only keys that are theirs alone', async () => {
   const issue = await consumer('shared');
   const own = await issue();
@@ -106,7 +127,7 @@ test('an admin of some services revokes only keys that are theirs alone', async 
   const { body } = await revoke({ filter: { consumer: 'shared' }, reason }, token);
   expect((body as RevokedKeys).keyIds).toEqual([own.key.id]);
   const none = await revoke({ filter: { service: 'service-x' }, reason }, token);
-  expect((none.body as RevokedKeys).matched).toBe(0);
+  expect(problemIn(none)).toMatchObject({ status: 400, code: 'INVALID_REQUEST' });
   for (const { key } of [foreign, both]) expect((await read(key.id)).status).toBe('active');
   const auditor = await management.issuer.person('usr_auditor', { roles: ['auditor'] });
   const refused = await revoke({ filter: { consumer: 'shared' }, reason }, auditor);

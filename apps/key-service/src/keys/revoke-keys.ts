@@ -1,5 +1,6 @@
 import { ConflictException } from '@nestjs/common';
 import { MAX_REVOKED_NAMED, type RevokedKeys, type RevokeKeysBody } from '#contracts';
+import { invalidField } from '#server';
 import { maySee } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import type { Mutation } from '../changes/mutations.js';
@@ -19,7 +20,8 @@ export type BulkResult = Omit<RevokedKeys, 'propagation'>;
  * Revokes every key that fits a filter and is the principal's to touch, all of them or, where anything fails, none. Those
  * that are revoked already are left as they are. A dry run only says which would be.
  *
- * @throws ConflictException where there are more than {@link MAX_REVOKED_AT_ONCE}
+ * @throws ConflictException where there are more than {@link MAX_REVOKED_AT_ONCE}; ProblemException INVALID_REQUEST where none
+ * fits because the filter names what does not exist, or is not the principal's to see
  */
 export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Mutation<BulkResult>> {
   const found = await findMatching(work, body);
@@ -27,6 +29,7 @@ export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Muta
     const narrow = 'narrow the filter, by createdBefore for instance';
     throw conflict(`More than ${MAX_REVOKED_AT_ONCE} keys fit; ${narrow}`);
   }
+  if (found.length === 0) await refuseUnknown(work, body.filter);
   const result = {
     matched: found.length,
     revoked: body.dryRun ? 0 : found.length,
@@ -75,6 +78,21 @@ function findMatching({ manager, by }: Work, body: RevokeKeysBody): Promise<{ id
      ORDER BY k.seq LIMIT ${MAX_REVOKED_AT_ONCE + 1} ${body.dryRun ? '' : 'FOR UPDATE'}`,
     parameters,
   );
+}
+
+/** A slip of the pen must not look like a key that nobody can use any more. */
+async function refuseUnknown({ manager, by }: Work, filter: Filter): Promise<void> {
+  const values = [filter.consumer, filter.service, filter.import, by.services];
+  const [are] = await manager.query<Record<'consumer' | 'service' | 'import', boolean>[]>(
+    `SELECT $1::text IS NULL OR EXISTS (SELECT FROM keys.consumer WHERE slug = $1) AS consumer,
+       $2::text IS NULL OR EXISTS (SELECT FROM keys.service
+         WHERE slug = $2 AND ($4::text[] IS NULL OR slug = ANY($4))) AS service,
+       $3::text IS NULL OR EXISTS (SELECT FROM keys.import
+         WHERE id = $3 AND ($4::text[] IS NULL OR service = ANY($4))) AS import`,
+    values.map((value) => value ?? null),
+  );
+  for (const name of ['consumer', 'service', 'import'] as const)
+    if (!are![name]) throw invalidField(`/filter/${name}`, `There is no ${name} ${filter[name]}`);
 }
 
 async function revokeFound(
