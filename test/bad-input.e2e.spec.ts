@@ -185,6 +185,9 @@ async function contents(): Promise<Record<string, unknown>> {
 }
 
 const withBody = (): Route[] => routes.filter((route) => route.takes === 'application/json');
+/** What is not sent is an empty object, which is enough there. */
+const mayBeLeftOut = ({ method, body }: Route): boolean =>
+  method === 'POST' && (body.required ?? []).length === 0;
 const guarded = (): Route[] =>
   routes.filter(({ access }) => access === 'bearer' || access === 'apiKey');
 /** The last of the tests: nothing that was refused has left a trace. */
@@ -228,7 +231,7 @@ describe('a body', () => {
             '1',
             'true',
             'NaN',
-            '',
+            ...(mayBeLeftOut(route) ? [] : ['']),
             ' ',
             '{',
             '{"a":1',

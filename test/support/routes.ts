@@ -11,6 +11,7 @@ export interface Schema {
   enum?: unknown[];
   const?: unknown;
   properties?: Record<string, Schema>;
+  required?: string[];
   items?: Schema;
   maxLength?: number;
 }

@@ -30,11 +30,18 @@ export const plainMessages: z.core.$ZodErrorMap = (issue) => {
     case 'unrecognized_keys':
       return 'This property is not known here; leave it out';
     case 'invalid_union':
-      return 'Use one of the forms that the API description gives';
+      return formOf(issue);
     default:
       return undefined;
   }
 };
+
+/** The forms have names where a member tells them apart. */
+function formOf(issue: Issue): string {
+  const names = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+  if (names.length === 0) return 'Use one of the forms that the API description gives';
+  return `Use one of ${names.map(String).join(', ')}`;
+}
 
 function boundOf(issue: Issue, word: string, bound: number | bigint): string {
   const origin = 'origin' in issue ? issue.origin : undefined;

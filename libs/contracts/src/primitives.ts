@@ -22,7 +22,10 @@ export const scope = z
 
 /** Scopes of one grant or one request: at most 50, each once. */
 export const scopes = z
-  .array(scope)
+  .array(scope, {
+    error: ({ input }) =>
+      input === undefined ? undefined : 'Use a list of scopes such as ["reports:read"]',
+  })
   .max(50)
   .refine((list) => new Set(list).size === list.length, 'Name each scope once');
 

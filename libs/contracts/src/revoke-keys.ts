@@ -18,7 +18,10 @@ const filter = z
     /** Imported keys whose hash was flagged as weak, or those whose hash was not. */
     weak: z.boolean().optional(),
   })
-  .refine((members) => Object.keys(members).length > 0, 'Name at least one member');
+  .refine(
+    (members) => Object.keys(members).length > 0,
+    'Name at least one of consumer, service, tag, createdBefore, import and weak',
+  );
 
 /** `POST /v1/keys/revoke`: every key that fits all members of the filter; with `dryRun` it only says which. */
 export const revokeKeysBody = z

@@ -104,10 +104,10 @@ export const verdict = z
 export type Verdict = z.infer<typeof verdict>;
 
 /** Either all of a list, or at least one of `anyOf`. */
-export const scopeRequirement = z.union([
-  z.array(scope).max(50),
-  z.strictObject({ anyOf: z.array(scope).min(1).max(50) }),
-]);
+export const scopeRequirement = z.union(
+  [z.array(scope).max(50), z.strictObject({ anyOf: z.array(scope).min(1).max(50) })],
+  { error: 'Use a list of scopes such as ["reports:read"], or {"anyOf": [...]} with such a list' },
+);
 export type ScopeRequirement = z.infer<typeof scopeRequirement>;
 
 /**
@@ -120,7 +120,7 @@ export const verifyBody = z
     service: slug.optional(),
     scopes: scopeRequirement.optional(),
     environment: z.enum(['live', 'test']).optional(),
-    clientIp: z.union([z.ipv4(), z.ipv6()]).optional(),
+    clientIp: z.union([z.ipv4(), z.ipv6()], { error: 'Use an IPv4 or IPv6 address' }).optional(),
     cost: z.int().min(1).max(1_000_000).optional(),
     dryRun: z.boolean().optional(),
     /** Asks for what a guard needs to decide on the key by itself for a while. */

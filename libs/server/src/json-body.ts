@@ -2,6 +2,7 @@ import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
 import type { FastifyInstance } from 'fastify';
 import { checkBody } from './body-rules.js';
+import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { leavesNoRoom, repeatedMember } from './repeated-member.js';
@@ -33,7 +34,9 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
       )?.[1];
       if (formPaths.has(pathOf(request.url)) || (charset && !/^utf-?8$/i.test(charset)))
         throw unsupported(formPaths, request.url);
-      done(null, readJson(body as Buffer, keyPaths.has(pathOf(request.url))));
+      // many clients name the type of a body that they do not send
+      const isNone = body.length === 0;
+      done(null, isNone ? undefined : readJson(body as Buffer, keyPaths.has(pathOf(request.url))));
     } catch (error) {
       done(error as Error);
     }
@@ -60,26 +63,37 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
 export function readJson(bytes: Buffer, mayHoldKeys = false): unknown {
   // then no text in it can hold NUL or a lone surrogate
   const isPlain = isAscii(bytes) && !bytes.includes(BACKSLASH);
-  let value: unknown;
+  const text = isPlain ? bytes.toString('latin1') : decoded(bytes);
+  const value = parsed(text);
+  checkBody(value, { mayHoldKeys, isPlain });
+  if (!leavesNoRoom(text, value)) refuseRepeated(text);
+  return value;
+}
+
+function decoded(bytes: Buffer): string {
   let text: string;
   try {
-    text = isPlain ? bytes.toString('latin1') : utf8.decode(bytes);
-    if (text.startsWith(BYTE_ORDER_MARK))
-      throw new SyntaxError('JSON begins without a byte order mark');
-    value = parseSafely(text);
+    text = utf8.decode(bytes);
   } catch (cause) {
-    if (/forbidden prototype/.test((cause as Error).message))
+    throw new ProblemException('INVALID_JSON', 'Send the body in UTF-8', { cause });
+  }
+  if (!text.startsWith(BYTE_ORDER_MARK)) return text;
+  throw new ProblemException('INVALID_JSON', 'Send the body without a byte order mark');
+}
+
+function parsed(text: string): unknown {
+  try {
+    return parseSafely(text);
+  } catch (cause) {
+    const fault = jsonFault(text);
+    if (fault === null)
       throw new ProblemException(
         'INVALID_REQUEST',
         'Leave out __proto__ and constructor.prototype',
       );
-    throw new ProblemException('INVALID_JSON', 'Send one valid JSON value in UTF-8 as the body', {
-      cause,
-    });
+    const detail = `Send one valid JSON value as the body; it ceases to be one at ${fault}`;
+    throw new ProblemException('INVALID_JSON', detail, { cause });
   }
-  checkBody(value, { mayHoldKeys, isPlain });
-  if (!leavesNoRoom(text, value)) refuseRepeated(text);
-  return value;
 }
 
 function refuseRepeated(json: string): void {

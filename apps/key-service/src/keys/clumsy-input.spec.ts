@@ -94,6 +94,10 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     [{ expiresInSeconds: -1e300 }, '/expiresInSeconds: Use at least 1'],
     [{ grants: [] }, '/grants: Use at least 1 item'],
     [
+      { grants: [{ service: 'service-a', scopes: 'reports:read' }] },
+      '/grants/0/scopes: Use a list of scopes such as ["reports:read"]',
+    ],
+    [
       { deliverTo: { provider: 'nowhere', path: 'a/b' } },
       '/deliverTo/provider: There is no provider for this key here (DELIVERY_TARGETS)',
     ],
@@ -101,10 +105,44 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     expect(faults(await create({ ...keyBody(), ...part }))).toEqual([400, fault]);
   });
 
+  it('a filter of a bulk revocation that names nothing', async () => {
+    const answer = await management
+      .call('post', '/v1/keys/revoke', world.admin)
+      .send({ filter: {}, reason: 'left' });
+    expect(faults(answer)).toEqual([
+      400,
+      '/filter: Name at least one of consumer, service, tag, createdBefore, import and weak',
+    ]);
+  });
+
+  it('JSON that is none, by the place where it ceases to be and nothing of what stands there', async () => {
+    const { status, body } = await create('{"name": "x",\n "secret": sesame}');
+    const detail =
+      'Send one valid JSON value as the body; it ceases to be one at line 2, column 12';
+    expect([status, body]).toEqual([
+      400,
+      expect.objectContaining({ code: 'INVALID_JSON', detail }),
+    ]);
+    expect(JSON.stringify(body)).not.toContain('sesame');
+  });
+
   it('a revocation without a body', async () => {
     const { key } = await world.issue();
     const answer = await management.call('post', `/v1/keys/${key.id}/revoke`, world.admin);
     expect(faults(answer)).toEqual([400, '/reason: This is required']);
+  });
+
+  it('no body at all is none where none is needed, whatever type it is said to have', async () => {
+    const { key } = await world.issue();
+    const post = (call: string) =>
+      management
+        .call('post', `/v1/keys/${key.id}/${call}`, world.admin)
+        .set('content-type', 'application/json');
+    const statuses = [];
+    for (const call of ['disable', 'enable', 'rotate', 'rotation/finish'])
+      statuses.push((await post(call)).status);
+    expect(statuses).toEqual([200, 200, 200, 200]);
+    expect(faults(await post('revoke'))).toEqual([400, '/reason: This is required']);
   });
 
   it('an If-Match that no answer ever gave', async () => {

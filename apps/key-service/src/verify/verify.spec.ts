@@ -361,6 +361,27 @@ describe('POST /v1/keys/verify-batch', () => {
   });
 });
 
+describe('a question that is not understood', () => {
+  it.each([
+    [{}, '/key: This is required'],
+    [
+      { key: 'x', scopes: 'reports:read' },
+      '/scopes: Use a list of scopes such as ["reports:read"], or {"anyOf": [...]} with such a list',
+    ],
+    [{ key: 'x', clientIp: 'localhost' }, '/clientIp: Use an IPv4 or IPv6 address'],
+  ])('is told what would be right: %j', async (body, detail) => {
+    const answer = await replicas.call('post', '/v1/keys/verify', serviceToken).send(body);
+    expect(answer).toMatchObject({ status: 400, body: { code: 'INVALID_REQUEST', detail } });
+  });
+
+  it('is told so where it was not sent', async () => {
+    const answer = await replicas
+      .call('post', '/v1/keys/verify', serviceToken)
+      .set('content-type', 'application/json');
+    expect(answer).toMatchObject({ status: 400, body: { code: 'INVALID_REQUEST' } });
+  });
+});
+
 describe('a question in which a property is named twice', () => {
   const sent = (text: string, path = '/v1/keys/verify') =>
     replicas.call('post', path, serviceToken).set('content-type', 'application/json').send(text);
