@@ -116,6 +116,10 @@ test('a key that is not registered, of another account or under another algorith
     signed({}, { alg: 'RS256' }, PAIRS.RS256.privateKey),
     signed({}, { alg: 'HS256' }, secret as never),
     signed({}, { jwk: jwkOf('ES256') }, other),
+    // another spelling of the same signature
+    signed().then((good) =>
+      good.replace(/.$/, (last) => ({ A: 'B', Q: 'R', g: 'h', w: 'x' })[last]!),
+    ),
     Promise.resolve('x.y.z'),
     Promise.resolve(''),
   ];

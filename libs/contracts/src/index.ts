@@ -2,6 +2,7 @@ export * from './catalog.js';
 export * from './claims.js';
 export * from './delivery.js';
 export * from './client-keys.js';
+export * from './compact-jwt.js';
 export * from './error-codes.js';
 export * from './explain.js';
 export * from './exports.js';

@@ -48,6 +48,18 @@ function publicTexts(jwk: JWK): (string | Buffer)[] {
   return [...texts, der, der.toString('base64'), JSON.stringify(jwk), ...members, ...bytes];
 }
 
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/** The other texts whose signature decodes to the same bytes. */
+function otherSpellings(token: string): string[] {
+  const bytes = Buffer.from(token.split('.')[2]!, 'base64url');
+  return [...ALPHABET]
+    .map((letter) => token.slice(0, -1) + letter)
+    .filter((text) => Buffer.from(text.split('.')[2]!, 'base64url').equals(bytes))
+    .concat(`${token}=`, `${token}==`)
+    .filter((text) => text !== token);
+}
+
 describe.each(FAMILIES)('pinned to %s', (family) => {
   beforeEach(async () => {
     issuer = await createIssuer(family);
@@ -57,6 +69,12 @@ describe.each(FAMILIES)('pinned to %s', (family) => {
     const token = await issuer.token({ roles: ['admin'] });
     const verifier = createTokenVerifier(issuer.options);
     expect(await verifier.verify(token)).toMatchObject({ sub: 'usr_1', roles: ['admin'] });
+  });
+
+  test('they are in one spelling alone', async () => {
+    const others = otherSpellings(await issuer.token());
+    expect(others.length).toBeGreaterThan(3);
+    expect(await accepted(others)).toEqual([]);
   });
 
   test('no other algorithm is taken, its key published under the same name or not', async () => {

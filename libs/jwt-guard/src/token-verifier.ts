@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { errors, jwtVerify, type JWTHeaderParameters } from 'jose';
-import { claims as claimsSchema, type Claims } from '#contracts';
+import { claims as claimsSchema, isCompactJwt, type Claims } from '#contracts';
 import { fetchKeys } from './fetch-keys.js';
 import { KeySet } from './key-set.js';
 import { sharedSecret, type KeySource, type VerifyingKey } from './key-source.js';
@@ -30,7 +30,6 @@ const MAX_REMEMBERED = 10_000;
 /** Few, as these are kept whole. */
 const MAX_RECENT = 256;
 const NOT_COMPACT = 'Not a compact JWT of at most 8 KiB';
-const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
 interface Remembered {
   claims: Claims;
@@ -73,7 +72,7 @@ export function createTokenVerifier(given: TokenVerifierOptions): TokenVerifier 
       const before = remembered.get(digest);
       if (before && isStillGood(before)) return keep(token, digest, before);
       remembered.delete(digest);
-      if (!COMPACT.test(token)) throw new TokenError(NOT_COMPACT);
+      if (!isCompactJwt(token)) throw new TokenError(NOT_COMPACT);
       return keep(token, digest, await check(token, options, keys));
     },
   };

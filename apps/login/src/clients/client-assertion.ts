@@ -1,6 +1,6 @@
 import { importJWK, jwtVerify, type JWK, type JWTPayload } from 'jose';
 import type { DataSource } from 'typeorm';
-import type { ClientKeys } from '#contracts';
+import { isCompactJwt, type ClientKeys } from '#contracts';
 
 const ALGORITHMS = { EC: 'ES256', OKP: 'EdDSA', RSA: 'RS256' } as const;
 const SKEW_SECONDS = 30;
@@ -32,6 +32,7 @@ export async function goodAssertion(
   assertion: string,
   rules: AssertionRules,
 ): Promise<GoodAssertion | null> {
+  if (!isCompactJwt(assertion)) return null;
   try {
     const { payload } = await jwtVerify(assertion, keyOf(rules.keys), {
       algorithms: Object.values(ALGORITHMS),
