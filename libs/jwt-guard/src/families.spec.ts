@@ -53,7 +53,7 @@ const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 /** The other texts whose signature decodes to the same bytes. */
 function otherSpellings(token: string): string[] {
   const bytes = Buffer.from(token.split('.')[2]!, 'base64url');
-  return [...ALPHABET]
+  return Array.from(ALPHABET)
     .map((letter) => token.slice(0, -1) + letter)
     .filter((text) => Buffer.from(text.split('.')[2]!, 'base64url').equals(bytes))
     .concat(`${token}=`, `${token}==`)
