@@ -27,6 +27,11 @@ describe('ports', () => {
     ).rejects.toThrow(`LOGIN_PORT and SERVICE_A_PORT are both ${port}; give each its own`);
   });
 
+  it('no port is given to two, though neither listens yet', async () => {
+    const ports = await Promise.all(Array.from({ length: 300 }, freePort));
+    expect(new Set(ports).size).toBe(300);
+  });
+
   it('a remembered port is kept while it is free and replaced when it is not', async () => {
     const free = await freePort();
     expect(await portNear(free)).toBe(free);

@@ -7,6 +7,8 @@ import { createServer } from 'node:net';
  */
 const OWN_PORTS = [10_000, 32_768] as const;
 const TRIES = 100;
+/** Ports that are somebody's already, who may not listen yet, or is down for a while. */
+const given = new Set<number>();
 
 /** Whether something can listen on the port now. */
 export function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
@@ -21,10 +23,12 @@ export function isFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-/** A port that is free now, on the loopback address. */
+/** A port that is free now, on the loopback address, and that this process has given to nobody before. */
 export async function freePort(): Promise<number> {
   for (let i = 0; i < TRIES; i += 1) {
     const port = randomInt(...OWN_PORTS);
+    if (given.has(port)) continue;
+    given.add(port);
     if (await isFree(port)) return port;
   }
   throw new Error(`${TRIES} ports from ${OWN_PORTS[0]} on 127.0.0.1 were taken`);
@@ -36,7 +40,7 @@ export async function portNear(wanted: number | undefined): Promise<number> {
 }
 
 /**
- * Makes sure that the apps will get their ports.
+ * Makes sure that the apps will get their ports, which {@link freePort} gives to nobody else then.
  *
  * @param ports by the variable that sets each
  * @throws Error in one line that names port and variable
@@ -49,6 +53,7 @@ export async function checkPorts(ports: Record<string, number>, host: string): P
       throw new Error(`${other} and ${variable} are both ${port}; give each its own`);
     }
     seen.set(port, variable);
+    given.add(port);
     if (!(await isFree(port, host))) {
       throw new Error(`Port ${port} on ${host} is taken; set ${variable} to a free one`);
     }
