@@ -5,7 +5,7 @@ import { faultsOf, RandomRunner } from './support/random-run.js';
 import { createWorld, sleep, until, type World } from './support/world.js';
 
 const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
-const SECONDS = Number(process.env['COHERENCE_MINUTES'] ?? 0.6) * 60;
+const SECONDS = Number(process.env['COHERENCE_MINUTES'] ?? 0.4) * 60;
 
 let cluster: Cluster;
 let world: World;

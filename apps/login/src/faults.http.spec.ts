@@ -2,8 +2,10 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { TokenPair } from '#contracts';
+import { parseConfig } from '#server';
 import { startProxy } from '../../../test/support/proxy.js';
 import { startRedis } from '../../../test/support/redis.js';
+import { loginEnv } from './config.js';
 import { ADMIN, createLoginLab, type LoginLab, type LoginServer } from './testing/login-server.js';
 
 type Env = Record<string, string>;
@@ -193,8 +195,12 @@ describe('settings', () => {
     ['JWT_ALGORITHM', { JWT_ALGORITHM: 'none' }],
     ['JWT_SECRET', { JWT_ALGORITHM: 'HS256' }],
     ['JWT_SECRET', { JWT_ALGORITHM: 'HS256', JWT_SECRET: 'c2hvcnQ=' }],
-  ])('a bad %s stops the start and is named', async (name, env: Env) => {
-    await expect(lab.start(env)).rejects.toThrow(name);
+  ])('a bad %s is named', (name, env: Env) => {
+    expect(() => parseConfig(loginEnv, { ...lab.variables, ...env })).toThrow(name);
+  });
+
+  test('a bad one stops the start and is named', async () => {
+    await expect(lab.start({ LOGIN_SECRET: '' })).rejects.toThrow('LOGIN_SECRET');
   });
 });
 
