@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, checkNode, ensureInstalled, ROOT, run } from './setup.mjs';
 
-/** What measures how fast news travel, or lets no request fail, shares the machine with no other test. */
-const ALONE = String.raw`/test/(coherence|guard/(?!examples))|/test/(outages|.*demo.*)\.e2e`;
+/** What lets no request fail, or asks as much as the machine can answer, shares it with no other test. */
+const ALONE = String.raw`/test/coherence/(races|revocation|rolling)|/test/(demo-rotation|migrate-demo)\.e2e`;
+/** What takes servers away and waits for what comes of it. It leaves the machine to another of its kind, not to one that keeps it busy. */
+const WAITING = String.raw`/test/(coherence/(?!races|revocation|rolling)|guard/(?!examples))|/test/(outages|demo)\.e2e`;
 const results = mkdtempSync(join(tmpdir(), 'keyward-test-'));
 const count = { passed: 0, failed: 0 };
 
@@ -22,7 +24,11 @@ try {
     step('lint', () => tool('oxlint/bin/oxlint', '--type-aware', '--deny-warnings')),
   ]);
   if (isBuilt) {
-    await jest('tests side by side', ['--testPathIgnorePatterns', ALONE, '--maxWorkers=2']);
+    await jest('tests side by side', [
+      ...['--testPathIgnorePatterns', ALONE, WAITING],
+      '--maxWorkers=3',
+    ]);
+    await jest('tests that wait', ['--testPathPatterns', WAITING, '--maxWorkers=2']);
     await jest('tests alone', ['--testPathPatterns', ALONE, '--runInBand']);
   }
 } catch (error) {
