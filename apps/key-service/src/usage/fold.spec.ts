@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Key } from '#contracts';
+import type { Key, Verdict } from '#contracts';
 import type { Pool } from 'pg';
 import { UsageJournal1700000006400 } from '../../../../migrations/1700000006400-usage-journal.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
@@ -148,6 +148,25 @@ test('a process that stops takes leave first, and waits for no fold that does no
   expect(await writers()).toBe(left + 1);
   await usage.stop(500);
   expect(seen).toEqual([left]);
+});
+
+test('a process that stops waits for no statement that does not come back', async () => {
+  const log = management.app.get(LOG);
+  const fold = { run: () => Promise.resolve() };
+  const usage = new Usage({ pool: pool(), fold, log, now: () => Date.now() });
+  await usage.start();
+  const runner = management.postgres.owner.createQueryRunner();
+  await runner.startTransaction();
+  await runner.query('LOCK TABLE keys.usage_journal, keys.usage_writer IN ACCESS EXCLUSIVE MODE');
+  usage.count({ service: 'service-a', isDry: false }, { code: 'NOT_FOUND' } as Verdict);
+  await usage.stop(500);
+  const waiting = await sql(
+    `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE '%usage_writer%'`,
+  );
+  expect(waiting).not.toEqual([]);
+  await runner.rollbackTransaction();
+  await runner.release();
+  await usage.flush();
 });
 
 describe('pages', () => {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   Inject,
   Module,
@@ -23,6 +24,7 @@ import { Usage } from './usage.js';
 export const USAGE_POOL = Symbol('USAGE_POOL');
 const CONNECTIONS = 3;
 const STATEMENT_MS = 10_000;
+const STOP_WITHIN_MS = 9_000;
 
 /** Counting and reading usage. What was counted is written before the app ends. */
 @Module({})
@@ -78,9 +80,10 @@ export class UsageModule implements OnApplicationBootstrap, OnApplicationShutdow
     this.housekeeping.start();
   }
 
+  /** A statement that does not come back is left to the end of the process. */
   async onApplicationShutdown(): Promise<void> {
-    await this.housekeeping.stop();
-    await this.usage.stop();
-    await this.pool.end();
+    const stopped = Promise.all([this.housekeeping.stop(), this.usage.stop()]);
+    const end = delay(STOP_WITHIN_MS, undefined, { ref: false });
+    await Promise.race([stopped.then(() => this.pool.end()), end]);
   }
 }

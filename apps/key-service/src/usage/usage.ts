@@ -76,22 +76,31 @@ export class Usage {
     return folded;
   }
 
-  /** Writes what is left, takes leave and folds, for eight seconds at most in all: another process can fold the rest. */
+  /**
+   * Writes what is left, takes leave and folds, for eight seconds at most in all, whatever a statement may take: another process can
+   * fold the rest.
+   */
   async stop(withinMs = STOP_WITHIN_MS): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
-    const endMs = performance.now() + withinMs;
-    while (!(await this.tryFlush()) && performance.now() < endMs) await delay(200);
+    const ending = new AbortController();
+    const { signal } = ending;
+    const end = delay(withinMs, undefined, { ref: false }).then(() => ending.abort());
+    await Promise.race([this.writeRest(signal), end]);
     const left = this.buffer.total() + totalOf(this.batch?.counts ?? []);
-    if (left > 0) {
+    if (left > 0)
       this.parts.log.error({ left }, 'stopped with counts of usage that could not be written');
-      return;
+  }
+
+  private async writeRest(signal: AbortSignal): Promise<void> {
+    while (!(await this.tryFlush())) {
+      if (signal.aborted) return;
+      await delay(200);
     }
     await this.leave().catch((error: unknown) => {
       this.parts.log.debug({ err: error }, 'usage could not take leave');
     });
-    const leftMs = Math.max(0, endMs - performance.now());
-    await Promise.race([this.tryFold(), delay(leftMs, undefined, { ref: false })]);
+    await this.tryFold();
   }
 
   private schedule(): void {
