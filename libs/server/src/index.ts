@@ -7,7 +7,7 @@ export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js'
 export { invalidField, ProblemException } from './problem-exception.js';
 export { sendProblem, toldOf, type Told } from './problem.filter.js';
 export { askedIn, canonicalJson, idempotencyKeyOf, Repeatable, reusedKey } from './repeatable.js';
-export { ReadApart } from './read-bounds.interceptor.js';
+export { ReadApart, ReadsOnly } from './read-bounds.interceptor.js';
 export { SchemaPipe, parserOf } from './schema.pipe.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';
 export {

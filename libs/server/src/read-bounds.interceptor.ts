@@ -23,7 +23,12 @@ const APART = 'keyward:read-apart';
 /** For a controller whose reads need no place among the others, as everybody needs their answers. */
 export const ReadApart = (): ClassDecorator => SetMetadata(APART, true);
 
-/** What `GET`s of controllers may take. */
+const READS = 'keyward:reads';
+
+/** For a `POST` of a controller that changes nothing: it is bounded as reads are. */
+export const ReadsOnly = (): MethodDecorator => SetMetadata(READS, true);
+
+/** What `GET`s of controllers may take, and what {@link ReadsOnly}. */
 export interface ReadBounds {
   /** How long one may take as a whole, its wait for others included, in milliseconds; then it is answered 503. */
   withinMs: number;
@@ -45,8 +50,7 @@ export class ReadBoundsInterceptor implements NestInterceptor {
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const { method } = context.switchToHttp().getRequest<FastifyRequest>();
-    if (method !== 'GET' && method !== 'HEAD') return next.handle();
+    if (!isRead(context)) return next.handle();
     const isApart = Reflect.getMetadata(APART, context.getClass()) === true;
     if (!isApart && this.places.isFull) return throwError(() => tooSlow());
     return (isApart ? next.handle() : this.inPlace(next.handle())).pipe(
@@ -63,6 +67,12 @@ export class ReadBoundsInterceptor implements NestInterceptor {
       }),
     );
   }
+}
+
+function isRead(context: ExecutionContext): boolean {
+  const { method } = context.switchToHttp().getRequest<FastifyRequest>();
+  if (method === 'GET' || method === 'HEAD') return true;
+  return Reflect.getMetadata(READS, context.getHandler()) === true;
 }
 
 function isLate(error: unknown): boolean {

@@ -85,6 +85,20 @@ test('a read that is slow statement by statement is 503 as a whole, as one that 
   expect((await read()).status).toBe(200);
 });
 
+test('a question that changes nothing has the time of a read, though it is a POST', async () => {
+  const { key } = await world.issue();
+  const runner = management.postgres.owner.createQueryRunner();
+  await runner.startTransaction();
+  await runner.query('LOCK TABLE keys.key IN ACCESS EXCLUSIVE MODE');
+  const answer = await post(`/v1/keys/${key.id}/explain`, { service: 'service-a' });
+  await runner.rollbackTransaction();
+  await runner.release();
+  expect(answer).toMatchObject({
+    status: 503,
+    body: { detail: 'The answer takes too long at present; try again shortly' },
+  });
+});
+
 test('a key is revoked at once while many ask for what does not come, again and again', async () => {
   const { key } = await world.issue();
   const runner = management.postgres.owner.createQueryRunner();

@@ -1,6 +1,7 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { explainBody, explanation, keyId, type ExplainBody, type Explanation } from '#contracts';
+import { ReadsOnly } from '#server';
 import { By } from '../access/by.js';
 import { Audited } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
@@ -15,6 +16,7 @@ export class ExplainController {
   @Post(':id/explain')
   @HttpCode(200)
   @Audited()
+  @ReadsOnly()
   @ApiOperation({ summary: 'Explain what a verification would decide; spends nothing' })
   @ApiResponse({ status: 200, standardSchema: explanation })
   explain(
