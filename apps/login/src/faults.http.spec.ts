@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Client } from 'pg';
 import type { TokenPair } from '#contracts';
 import { parseConfig } from '#server';
 import { startProxy } from '../../../test/support/proxy.js';
@@ -153,6 +154,26 @@ describe('the database', () => {
     );
     expect((await login.call('POST', '/v1/login', { body: ADMIN })).status).toBe(200);
     expect((await login.call('GET', '/v1/me', { token: accessToken })).status).toBe(200);
+  });
+
+  test('keys are published while as many reads as there may be wait for it', async () => {
+    const login = await lab.start();
+    const { body } = await login.call('POST', '/v1/login', { body: ADMIN });
+    const token = (body as TokenPair).accessToken;
+    const owner = new Client(lab.postgres.url);
+    await owner.connect();
+    await owner.query('BEGIN; LOCK TABLE login.client IN ACCESS EXCLUSIVE MODE');
+    const reads = Array.from({ length: 30 }, () => login.call('GET', '/v1/clients', { token }));
+    const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`;
+    await until(
+      () => lab.postgres.query(waiting),
+      ({ length }) => length === 6,
+    );
+    for (const path of ['jwks.json', 'oauth-authorization-server'])
+      expect((await login.call('GET', `/.well-known/${path}`)).status).toBe(200);
+    await owner.end();
+    await Promise.all(reads);
+    expect((await login.call('GET', '/v1/clients', { token })).status).toBe(200);
   });
 
   test('a login that starts before its database waits for it', async () => {
