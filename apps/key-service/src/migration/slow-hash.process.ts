@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { constants, getPriority, setPriority } from 'node:os';
 import { matchesSlowHash, type SlowQuestion } from '#key-core/legacy';
+import type { SlowPriority } from './slow-process.js';
 
 /** What the process says of a question; null where it could not be computed. */
 export interface SlowAnswer {
@@ -9,6 +11,12 @@ export interface SlowAnswer {
 
 /** A tenth of what others get of a processor: less, and a good key would wait for ever where all are busy. */
 const NICE = constants.priority.PRIORITY_BELOW_NORMAL;
+
+/**
+ * Linux lets a thread that has just begun run for up to 4 ms before anybody else, whatever its nice value, unless it is of the class
+ * `SCHED_IDLE`. Node cannot choose a class, hence by a program of util-linux, without which nice has to do.
+ */
+const CHRT = '/usr/bin/chrt';
 
 /** Each thread there is, from which those that argon2 and libuv make from now on have it; 0 is the one that asks. */
 function threads(): number[] {
@@ -25,6 +33,10 @@ for (const thread of threads())
   } catch {
     // it has ended meanwhile
   }
+
+const priority = process.argv[2] as SlowPriority;
+if (priority === 'idle')
+  spawnSync(CHRT, ['--idle', '--all-tasks', '--pid', '0', String(process.pid)]);
 
 // who started it ends it, and so does its death; a signal for both would only cost an answer
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);

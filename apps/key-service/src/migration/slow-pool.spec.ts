@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
 import type { SlowQuestion } from '#key-core/legacy';
 import { SlowPool } from './slow-pool.js';
+import { SlowProcess } from './slow-process.js';
 
 const PART = 'Zm9vYmFyYmF6cXV4cXV1eA';
 const asked = (hash: string, part = PART): SlowQuestion => ({ algorithm: 'bcrypt', hash, part });
@@ -25,19 +26,31 @@ const untilDead = async (pid: number): Promise<void> => {
   while (isAlive(pid)) await wait(20);
 };
 
+/** What the scheduler knows of each thread of a process: its nice value and its class, of which 5 is `SCHED_IDLE`. */
+const schedulingOf = (pid: number) =>
+  readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { nice: Number(fields[16]), policy: Number(fields[38]) };
+  });
+const IDLE = 5;
+
 /** A process that has a pool, and what it does with it. */
-const startOwner = (does: string) => {
+const startOwner = (does: string, [command, ...before]: string[] = [process.execPath]) => {
   const code = `
     const { SlowPool } = await import(${JSON.stringify(new URL('./slow-pool.js', import.meta.url).href)});
     setInterval(() => undefined, 1_000);
     const pool = new SlowPool();
     const quick = ${JSON.stringify(quick)};
     ${does}`;
-  const args = ['--input-type=module', '--eval', code];
-  return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const args = [...before, '--input-type=module', '--eval', code];
+  return spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
 };
-const ownerOf = async (does: string): Promise<{ stdout: string; code: number | null }> => {
-  const owner = startOwner(does);
+const ownerOf = async (
+  does: string,
+  command?: string[],
+): Promise<{ stdout: string; code: number | null }> => {
+  const owner = startOwner(does, command);
   let stdout = '';
   owner.stdout.on('data', (piece: Buffer) => (stdout += piece.toString()));
   const code = await new Promise<number | null>((resolve) => owner.on('close', resolve));
@@ -85,15 +98,42 @@ describe('SlowPool', () => {
 
   it('compares below everything else, argon2 too', async () => {
     const hash = await argon2.hash(PART, { memoryCost: 1_024, timeCost: 1, parallelism: 2 });
-    await expect(pool.matches({ algorithm: 'argon2id', hash, part: PART })).resolves.toBe(true);
-    if (process.platform !== 'linux') return;
-    const [pid] = pool.pids as [number];
-    const nice = readdirSync(`/proc/${pid}/task`).map((thread) => {
-      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16];
-    });
-    expect(new Set(nice)).toEqual(new Set([String(Math.max(10, getPriority()))]));
+    const slow = new SlowProcess('idle');
+    try {
+      const matches = await slow.matches({ algorithm: 'argon2id', hash, part: PART });
+      expect(matches).toBe(true);
+      if (process.platform !== 'linux') return;
+      const policy = existsSync('/usr/bin/chrt') ? IDLE : 0;
+      const nice = Math.max(10, getPriority());
+      for (const each of schedulingOf(slow.pid!)) expect(each).toEqual({ nice, policy });
+    } finally {
+      slow.end();
+    }
   });
+
+  it('compares late rather than never where others have the processor to themselves', async () => {
+    if (process.platform !== 'linux') return;
+    const status = readFileSync('/proc/self/status', 'utf8');
+    const [, processor] = /^Cpus_allowed_list:\s+(\d+)/m.exec(status) as unknown as [
+      string,
+      string,
+    ];
+    const hash = hashSync(PART, 11);
+    const { stdout } = await ownerOf(
+      `
+      const { Worker } = await import('node:worker_threads');
+      new Worker('for (;;);', { eval: true });
+      const dear = ${JSON.stringify(asked(hash))};
+      const first = await pool.matches(dear);
+      const { readFileSync } = await import('node:fs');
+      const stat = readFileSync('/proc/' + pool.pids[0] + '/stat', 'utf8');
+      const policy = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38]);
+      console.log(JSON.stringify([first, await pool.matches({ ...dear, part: 'guess' }), policy]));
+      process.exit();`,
+      ['taskset', '-c', processor, process.execPath],
+    );
+    expect(JSON.parse(stdout)).toEqual([true, false, 0]);
+  }, 60_000);
 
   it('is told nothing but the question: no setting of the service reaches it', async () => {
     await pool.matches(quick);

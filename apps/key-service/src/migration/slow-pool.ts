@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { SlowQuestion } from '#key-core/legacy';
+import { inTime } from './in-time.js';
 import { SlowProcess } from './slow-process.js';
 
 /** So many that the last one still has its answer within seconds. */
@@ -12,6 +13,10 @@ const REST = 1;
 const LONGEST_REST_MS = 5_000;
 /** One that ended over a hash is not replaced sooner. */
 const REST_OF_THE_DEAD_MS = 250;
+/** More than the dearest hash needs of a free processor: what is not done by then is left none. */
+const IDLE_WITHIN_MS = 3_000;
+/** How long no process is left to what others do not need, after one got too little. */
+const LOW_FOR_MS = 60_000;
 /** A process that had nothing to do for so long ends: where nothing is imported there is none. */
 const IDLE_MS = 60_000;
 
@@ -22,14 +27,16 @@ interface Job {
 }
 
 /**
- * Compares salted hashes in processes of their own, of low priority, one at a time each. They are started when they are needed
- * and end when they no longer are.
+ * Compares salted hashes in processes of their own, one at a time each. They are started when they are needed and end when they
+ * no longer are. They get what others leave of a processor; where that is nothing, a hash is begun anew with a small share of
+ * its own, so that it is compared late rather than never.
  */
 export class SlowPool {
   private readonly waiting: Job[] = [];
   private idle: SlowProcess[] = [];
   private readonly processes = new Set<SlowProcess>();
   private isClosed = false;
+  private lowUntilMs = 0;
 
   /** Whether one more would have to wait too long. */
   get isFull(): boolean {
@@ -74,7 +81,7 @@ export class SlowPool {
   /** Where the system has no room for a process, those who wait have to wait for another, or are told. */
   private start(): SlowProcess | null {
     try {
-      const process = new SlowProcess();
+      const process = new SlowProcess(this.isBusy ? 'low' : 'idle');
       this.processes.add(process);
       return process;
     } catch (cause) {
@@ -88,17 +95,43 @@ export class SlowPool {
     for (const job of this.waiting.splice(0)) job.reject(error);
   }
 
-  private async ask(process: SlowProcess, { question, resolve, reject }: Job): Promise<void> {
+  /** Whether others needed every processor lately. */
+  private get isBusy(): boolean {
+    return performance.now() < this.lowUntilMs;
+  }
+
+  private async ask(process: SlowProcess, job: Job): Promise<void> {
     const begunMs = performance.now();
-    await process.matches(question).then(resolve, reject);
+    const answer = process.matches(job.question);
+    if (process.priority === 'idle' && (await isLate(answer))) return this.askAnew(process, job);
+    await answer.then(job.resolve, job.reject);
     const tookMs = Math.min((performance.now() - begunMs) * REST, LONGEST_REST_MS);
     const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
     setTimeout(() => this.rested(process), restMs).unref();
   }
 
-  private rested(process: SlowProcess): void {
-    this.idle.push(process);
-    process.retireIn(IDLE_MS);
+  /** Before those who wait, and in a process that has a share: a process cannot give itself a better priority. */
+  private askAnew(process: SlowProcess, job: Job): void {
+    process.end();
+    this.processes.delete(process);
+    this.lowUntilMs = performance.now() + LOW_FOR_MS;
+    this.waiting.unshift(job);
     this.next();
   }
+
+  private rested(process: SlowProcess): void {
+    if (process.priority === 'low' && !this.isBusy) process.end();
+    this.idle.push(process);
+    if (!process.isOver) process.retireIn(IDLE_MS);
+    this.next();
+  }
+}
+
+/** Whether there is no answer yet, not even a failure, when a free processor would have given one. */
+function isLate(answer: Promise<boolean>): Promise<boolean> {
+  const settled = answer.then(
+    () => false,
+    () => false,
+  );
+  return inTime(settled, IDLE_WITHIN_MS).catch(() => true);
 }

@@ -12,6 +12,9 @@ const ANSWER_WITHIN_MS = 180_000;
 /** It holds one question, and argon2's memory is not in its heap. */
 const HEAP = ['--max-old-space-size=64', '--max-semi-space-size=1'];
 
+/** `idle`: runs in what others leave of a processor, and gives way to them at once. `low`: has a little however busy all are. */
+export type SlowPriority = 'idle' | 'low';
+
 /**
  * A process that compares salted hashes, one at a time, at a low priority: bcrypt in its own thread, argon2 in others, and
  * none of them in one of ours. It knows nothing but the question, and ends when this process does, however that ends.
@@ -24,8 +27,8 @@ export class SlowProcess {
   private fail: (error: Error) => void = () => undefined;
   private retiring: NodeJS.Timeout | undefined;
 
-  constructor() {
-    this.child = fork(ENTRY, [], {
+  constructor(readonly priority: SlowPriority) {
+    this.child = fork(ENTRY, [priority], {
       execArgv: HEAP,
       env: {},
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
