@@ -29,6 +29,7 @@ const stalls = new Stalls();
 /** Sends a request. A connection that breaks, or 10 s of silence, is an answer with status 0. */
 export function call<T>({ method, url, token, body, headers = {} }: Call): Promise<Answer<T>> {
   const text = body === undefined ? undefined : JSON.stringify(body);
+  stalls.start();
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const ended = (status: number, body: unknown, headers: Answer['headers'] = {}) => {
@@ -66,6 +67,7 @@ export function call<T>({ method, url, token, body, headers = {} }: Call): Promi
 
 /** Closes the connections that are kept for the next request. */
 export function closeConnections(): void {
+  stalls.stop();
   agent.destroy();
 }
 

@@ -7,10 +7,19 @@ const FORGET_MS = 60_000;
 /** Notices when this process is not run for a while, as on a machine that stands still or is too busy with other things. */
 export class Stalls {
   private readonly stalls: { fromMs: number; toMs: number }[] = [];
-  private lastMs = performance.now();
+  private lastMs = 0;
+  private beating: NodeJS.Timeout | undefined;
 
-  constructor() {
-    setInterval(() => this.beat(), BEAT_MS).unref();
+  /** From now on it notices; where it does already it goes on. */
+  start(): void {
+    if (this.beating !== undefined) return;
+    this.lastMs = performance.now();
+    this.beating = setInterval(() => this.beat(), BEAT_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.beating);
+    this.beating = undefined;
   }
 
   /** For how long of this time the process was not run, in milliseconds; both ends by `performance.now()`. */

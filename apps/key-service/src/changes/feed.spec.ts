@@ -192,7 +192,7 @@ test('ends when the token of its caller does', async () => {
   const brief = await replicas.issuer.service(
     'service-a',
     'keys:verify',
-    Math.floor(Date.now() / 1_000) + 2,
+    Math.floor(Date.now() / 1_000) + 4,
   );
   const { events } = await follow(0, undefined, brief);
   await until(events, beat);
