@@ -34,13 +34,16 @@ describe('a validation that is frozen between its database read and its cache fi
   async function freeze() {
     for (;;) {
       const { key, secret } = await world.issue();
+      // leaves connections open that nobody uses
+      const others = await Promise.all([1, 2, 3, 4].map(() => world.issue()));
+      await Promise.all(others.map((one) => world.verify(0, one.secret)));
       const [now] = await cluster.sql<{ at: string }>('SELECT clock_timestamp()::text AS at');
       cluster.replicas[0]!.postgres.hold(true);
       const frozen = world.verify(0, secret);
       const isHeld = await isReadAfter(now!.at);
       const mayFill = await cluster.redis.admin.exists(`kw:{${key.id}}:fill`);
       if (isHeld && mayFill === 1) return { key, secret, frozen };
-      // what was held was a connection that was being opened: there is one more for the next time
+      // what was held was a connection that was being opened
       cluster.heal();
       await frozen;
     }
