@@ -3,6 +3,7 @@ import {
   displayName,
   instantOut,
   metadata,
+  newMetadata,
   page,
   pageOf,
   remark,
@@ -165,7 +166,7 @@ export const createConsumerBody = z
     slug,
     name: displayName.optional(),
     contact: remark.max(256).nullable().optional(),
-    metadata: metadata.optional(),
+    metadata: newMetadata.optional(),
     enabled: z.boolean().optional(),
   })
   .meta({ id: 'CreateConsumerBody' });
@@ -176,7 +177,7 @@ export const patchConsumerBody = z
   .strictObject({
     name: displayName.optional(),
     contact: remark.max(256).nullable().optional(),
-    metadata: metadata.optional(),
+    metadata: newMetadata.optional(),
     enabled: z.boolean().optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 const common = {
-  kid: z.string().min(1).max(128),
+  kid: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'Use 1 to 128 visible ASCII characters'),
   use: z.literal('sig').optional(),
 };
 const base64url = (least: number, most: number) =>

@@ -3,7 +3,7 @@ import { rateLimits } from './catalog.js';
 import { addressRange } from './address-range.js';
 import { environment, keyId, quota } from './keys.js';
 import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
-import { displayName, instant, instantOut, metadata, scopes, slug, tags } from './primitives.js';
+import { displayName, instant, instantOut, newMetadata, scopes, slug, tags } from './primitives.js';
 import { verdictCode } from './verdict.js';
 
 /** Most keys of one call to `POST /v1/imports`. */
@@ -48,7 +48,7 @@ export const importItem = z
     quota: quota.optional(),
     ipAllowlist: z.array(addressRange).max(100).default([]),
     tags: tags.default([]),
-    metadata: metadata.default({}),
+    metadata: newMetadata.default({}),
     enabled: z.boolean().default(true),
     /**
      * Of a key that is here already by its `id`, and was rotated at its source: `hash` is that of its new secret, the one before goes

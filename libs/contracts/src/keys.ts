@@ -7,6 +7,7 @@ import {
   instant,
   instantOut,
   metadata,
+  newMetadata,
   page,
   pageOf,
   remark,
@@ -70,7 +71,7 @@ export const createKeyBody = z
     quota: quota.optional(),
     ipAllowlist: ipAllowlist.default([]),
     tags: tags.default([]),
-    metadata: metadata.default({}),
+    metadata: newMetadata.default({}),
     deliverTo: deliverTo.optional(),
   })
   .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {
@@ -93,7 +94,7 @@ export const patchKeyBody = z
     quota: quota.nullable().optional(),
     ipAllowlist: ipAllowlist.optional(),
     tags: tags.optional(),
-    metadata: metadata.optional(),
+    metadata: newMetadata.optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {

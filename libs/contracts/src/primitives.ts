@@ -23,8 +23,10 @@ export const scope = z
 /** Scopes of one grant or one request: at most 50, each once. */
 export const scopes = z
   .array(scope, {
-    error: ({ input }) =>
-      input === undefined ? undefined : 'Use a list of scopes such as ["reports:read"]',
+    error: ({ code, input }) =>
+      code === 'invalid_type' && input !== undefined
+        ? 'Use a list of scopes such as ["reports:read"]'
+        : undefined,
   })
   .max(50)
   .refine((list) => new Set(list).size === list.length, 'Name each scope once');
@@ -74,13 +76,26 @@ export const instantOut = z.iso.datetime();
 
 /** Free key-value data of the caller's own: at most 8 KiB as JSON. */
 export const metadata = z
-  .record(z.string().min(1).max(128), z.json())
+  .record(z.string().min(1).max(128), z.json(), {
+    error: ({ code }) => (code === 'invalid_key' ? 'Use names of 1 to 128 characters' : undefined),
+  })
   .refine(
     (value) => Buffer.byteLength(JSON.stringify(value)) <= 8 * 1024,
     'Keep metadata within 8 KiB',
   )
   .refine((value) => holdsNoSecret(JSON.stringify(value)), NO_SECRET)
   .meta({ id: 'Metadata' });
+
+/** {@link metadata} as it is sent: whole numbers that would be rounded are refused. */
+export const newMetadata = metadata.refine(
+  isExact,
+  'Send whole numbers beyond 9007199254740991 as text',
+);
+
+function isExact(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value);
+  return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
+}
 
 /** At most 20 labels of 1 to 64 characters, each once. */
 export const tags = z

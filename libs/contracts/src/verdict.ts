@@ -106,7 +106,10 @@ export type Verdict = z.infer<typeof verdict>;
 /** Either all of a list, or at least one of `anyOf`. */
 export const scopeRequirement = z.union(
   [z.array(scope).max(50), z.strictObject({ anyOf: z.array(scope).min(1).max(50) })],
-  { error: 'Use a list of scopes such as ["reports:read"], or {"anyOf": [...]} with such a list' },
+  {
+    error:
+      'Use a list of at most 50 scopes such as ["reports:read"], or {"anyOf": [...]} with such a list',
+  },
 );
 export type ScopeRequirement = z.infer<typeof scopeRequirement>;
 

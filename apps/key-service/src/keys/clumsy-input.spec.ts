@@ -93,6 +93,12 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     [{ expiresInSeconds: 1e300 }, '/expiresInSeconds: Use at most 315360000'],
     [{ expiresInSeconds: -1e300 }, '/expiresInSeconds: Use at least 1'],
     [{ grants: [] }, '/grants: Use at least 1 item'],
+    [{ grants: [{ service: 'service-a', scopes: [] }] }, '/grants/0/scopes: Use at least 1 item'],
+    [{ metadata: { '': 1 } }, '/metadata/: Use names of 1 to 128 characters'],
+    [
+      { metadata: { serials: [1, 2 ** 53] } },
+      '/metadata: Send whole numbers beyond 9007199254740991 as text',
+    ],
     [
       { grants: [{ service: 'service-a', scopes: 'reports:read' }] },
       '/grants/0/scopes: Use a list of scopes such as ["reports:read"]',
@@ -103,6 +109,11 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     ],
   ])('%j', async (part, fault) => {
     expect(faults(await create({ ...keyBody(), ...part }))).toEqual([400, fault]);
+  });
+
+  it('numbers that are held as they were sent are none', async () => {
+    const metadata = { a: [2 ** 53 - 1, -1, 0.1, 1e-300], b: { c: '9007199254740993' } };
+    expect((await create({ ...keyBody(), metadata })).body).toMatchObject({ key: { metadata } });
   });
 
   it('a filter of a bulk revocation that names nothing', async () => {

@@ -366,7 +366,7 @@ describe('a question that is not understood', () => {
     [{}, '/key: This is required'],
     [
       { key: 'x', scopes: 'reports:read' },
-      '/scopes: Use a list of scopes such as ["reports:read"], or {"anyOf": [...]} with such a list',
+      '/scopes: Use a list of at most 50 scopes such as ["reports:read"], or {"anyOf": [...]} with such a list',
     ],
     [{ key: 'x', clientIp: 'localhost' }, '/clientIp: Use an IPv4 or IPv6 address'],
   ])('is told what would be right: %j', async (body, detail) => {
