@@ -1,13 +1,14 @@
 import { hash } from 'node:crypto';
 import type { ScopeRequirement, Verdict } from '#contracts';
 import type { Batcher } from './batcher.js';
+import type { LetPass } from './check.js';
 import type { Feed } from './feed.js';
 import type { KeyCache } from './key-cache.js';
-import { decideOn, knownKeyOf, verdictOn, type KnownKey } from './known-key.js';
+import { decideOn, knownKeyOf, secondsLeft, verdictOn, type KnownKey } from './known-key.js';
 import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
 import { isFull } from './read-verdict.js';
-import type { Recent, RecentTexts } from './recent-texts.js';
+import { answerAt, type RecentTexts } from './recent-texts.js';
 import type { Terms } from './terms.js';
 import { Contradiction, OthersLeft, VerificationUnavailable } from './unavailable.js';
 import type { UsageReport } from './usage-report.js';
@@ -78,14 +79,16 @@ export class CachedVerifier {
   }
 
   /**
-   * How the key was let through for the same scopes just now, where that still holds; it is counted like any other. Null where it
+   * How the key was let through for the same scopes lately, where that still holds; it is counted like any other. Null where it
    * is to be decided anew.
    */
-  recall(key: string, scopes: ScopeRequirement): Recent | null {
+  recall(key: string, scopes: ScopeRequirement): LetPass | null {
     const nowMs = performance.now();
     const recent = this.parts.texts.find(key, scopes, nowMs);
     if (recent === null || !this.isProven(nowMs)) return null;
-    return this.parts.usage.again(recent, nowMs) ? recent : null;
+    const answer = answerAt(recent, nowMs);
+    this.parts.usage.again(recent, answer.verdict, nowMs);
+    return answer;
   }
 
   private tell(
@@ -114,7 +117,7 @@ export class CachedVerifier {
   /** The verdict by what is known, null where more units have to be asked for. */
   private decide(known: KnownKey, question: KeyQuestion, nowMs: number): Verdict | null {
     const code = this.codeOf(known, question, nowMs);
-    const ttlSeconds = Math.max(0, Math.floor((known.untilMs - nowMs) / 1_000));
+    const ttlSeconds = secondsLeft(known, nowMs);
     const { permits } = known;
     if (code !== 'VALID' || permits === null)
       return verdictOn(known, code, { ttlSeconds, isStale: false });

@@ -28,13 +28,14 @@ export type GuardAnswer =
 /** Says whether a key may pass; at once where it is known. @throws VerificationUnavailable */
 export type Verify = (question: KeyQuestion) => Verdict | Promise<Verdict>;
 
-type LetThrough = Omit<GuardAnswer & { allowed: true }, 'allowed'>;
+/** The answer that lets a request through. */
+export type LetPass = GuardAnswer & { allowed: true };
 
 /** Who decides on keys. */
 export interface Decider {
   verify: Verify;
-  /** How a key was let through for the same scopes just now, where that still holds; null where it is to be decided anew. */
-  recall?: (key: string, scopes: ScopeRequirement) => LetThrough | null;
+  /** How a key was let through for the same scopes lately, where that still holds; null where it is to be decided anew. */
+  recall?: (key: string, scopes: ScopeRequirement) => LetPass | null;
 }
 
 /** More than any key has, imported ones included. */
@@ -50,10 +51,15 @@ export function checkRequest(
   request: GuardedRequest,
   scopes: ScopeRequirement,
 ): GuardAnswer | Promise<GuardAnswer> {
-  const key = keyIn(request.headers);
+  const { headers } = request;
+  const text = headers['x-api-key'];
+  // before anything is looked at: what is recalled was
+  if (recall !== undefined && typeof text === 'string' && headers.authorization === undefined) {
+    const recalled = recall(text, scopes);
+    if (recalled !== null) return recalled;
+  }
+  const key = keyIn(headers);
   if (typeof key !== 'string') return key;
-  const recent = recall?.(key, scopes) ?? null;
-  if (recent !== null) return { allowed: true, verdict: recent.verdict, headers: recent.headers };
   const verdict = verify({ key, scopes, clientIp: addressOf(request.ip), from: request });
   return verdict instanceof Promise ? verdict.then(answerOf, unavailable) : answerOf(verdict);
 }
@@ -71,6 +77,11 @@ function keyIn(headers: GuardedRequest['headers']): string | GuardAnswer {
   }
   // Longer than any key can be: junk, which costs no question.
   return key.length > MAX_KEY_CHARACTERS ? refused(refusalOf('MALFORMED')) : key;
+}
+
+/** Whether a text is one that a header may present as a key. */
+export function isOneKey(text: string): boolean {
+  return keyIn({ 'x-api-key': text }) === text;
 }
 
 /** Node joins headers of one name by a comma, which is in no key; other servers may give a list. */

@@ -1,9 +1,10 @@
+import { jest } from '@jest/globals';
 import type { Lease, Verdict } from '#contracts';
 import { Breaker } from './breaker.js';
 import { FeedClock } from './feed-clock.js';
 import { KeyCache } from './key-cache.js';
 import { knownKeyOf, verdictOn, type KnownKey } from './known-key.js';
-import { RecentTexts } from './recent-texts.js';
+import { answerAt, RecentTexts } from './recent-texts.js';
 import { EventCutter } from './sse.js';
 import { Terms } from './terms.js';
 
@@ -42,12 +43,12 @@ const letThrough = (
   texts: RecentTexts,
   one: KnownKey,
   scopes: string[],
-  code: Verdict['code'] = 'VALID',
+  { code = 'VALID', text = 'text' }: { code?: Verdict['code']; text?: string } = {},
 ) => {
   const verdict = verdictOn(one, code, { ttlSeconds: 55, isStale: false });
   const row = { keyId, secretNumber: 1, superseded: false, code, minute: '', count: 1 };
   const at = { nowMs: 4_500, theirMs: NOW_MS };
-  texts.keep('text', one, { scopes, verdict, tally: { row, turn: 1 }, ...at });
+  texts.keep(text, one, { scopes, verdict, tally: { row, turn: 1 }, ...at });
 };
 
 describe('KeyCache', () => {
@@ -113,6 +114,8 @@ describe('KeyCache', () => {
       const found = () => texts.find('text', scopes, 4_600);
       for (const wanted of [['reports:write'], scopes]) letThrough(texts, one, wanted);
       expect([found(), texts.find('text', ['reports:write'], 4_600)]).not.toContain(null);
+      // told anew meanwhile, it ends all the same
+      answerAt(found()!, 20_000);
       end(cache);
       expect([found(), texts.find('text', ['reports:write'], 4_600)]).toEqual([null, null]);
     }
@@ -156,7 +159,7 @@ describe('RecentTexts', () => {
   it('takes no refusal, and no key whose limits or address count', () => {
     const texts = new RecentTexts();
     const refused = known('a', 1);
-    letThrough(texts, refused, ['reports:read'], 'INSUFFICIENT_SCOPE');
+    letThrough(texts, refused, ['reports:read'], { code: 'INSUFFICIENT_SCOPE' });
     const limited = { ...lease, hasQuota: true };
     const addressed = { ...lease, ipAllowlist: ['10.0.0.0/8'] };
     for (const one of [limited, addressed])
@@ -164,12 +167,66 @@ describe('RecentTexts', () => {
     expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
   });
 
-  it('says no longer than it is true how many seconds a verdict lasts', () => {
+  it('takes so many texts and no more, and none that a header cannot present as one key', () => {
+    const texts = new RecentTexts();
+    const odd = ['one,other', '', ' ', 'x'.repeat(1_025)];
+    for (const text of odd) letThrough(texts, known('a', 1), ['reports:read'], { text });
+    for (let i = 0; i <= 10_000; i += 1)
+      letThrough(texts, known(`${i}`, 1), ['reports:read'], { text: `text${i}` });
+    const isFound = (text: string) => texts.find(text, ['reports:read'], 4_600) !== null;
+    expect([...odd, 'text0', 'text9999', 'text10000'].map(isFound)).toEqual([
+      ...odd.map(() => false),
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  it('keeps a text for ten seconds and no longer', () => {
+    jest.useFakeTimers();
+    const texts = new RecentTexts();
+    try {
+      texts.start();
+      letThrough(texts, known('a', 1), ['reports:read']);
+      jest.advanceTimersByTime(9_999);
+      expect(texts.find('text', ['reports:read'], 4_600)).not.toBeNull();
+      jest.advanceTimersByTime(1);
+      expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
+    } finally {
+      texts.stop();
+      jest.useRealTimers();
+    }
+  });
+
+  it('tells how many seconds are left at each moment, in verdicts that nobody can change', () => {
     const [texts, one] = [new RecentTexts(), known('a', 1)];
     letThrough(texts, one, ['reports:read']);
-    // kept at 5,000 of 60,000: 55 seconds are left until 5,000 is over
-    expect(texts.find('text', ['reports:read'], 4_999)).not.toBeNull();
-    expect(texts.find('text', ['reports:read'], 5_001)).toBeNull();
+    const answer = (nowMs: number) => {
+      const found = texts.find('text', ['reports:read'], nowMs);
+      return found && answerAt(found, nowMs);
+    };
+    // kept at 4,500 of 60,000
+    const atMs = [4_999, 5_000, 5_001, 6_000, 6_001, 59_000, 59_001, 59_999];
+    const told = atMs.map((nowMs) => answer(nowMs)!);
+    expect(told.map(({ verdict }) => verdict.decision.ttlSeconds)).toEqual([
+      55, 55, 54, 54, 53, 1, 0, 0,
+    ]);
+    for (const one of told) {
+      expect([one, one.verdict, one.verdict.decision].every(Object.isFrozen)).toBe(true);
+      expect({ ...one.verdict, decision: null }).toEqual({ ...told[0]!.verdict, decision: null });
+    }
+    expect(answer(60_000)).toBeNull();
+  });
+
+  it('ends at the next time that the rules look at, whatever was told anew before', () => {
+    const texts = new RecentTexts();
+    const begins = { ...lease, notBefore: new Date(NOW_MS - 1_000).toISOString() };
+    const one = known('a', 1, 1, begins);
+    one.record.expiresAtMs = NOW_MS + 10_250;
+    letThrough(texts, one, ['reports:read']);
+    const found = (nowMs: number) => texts.find('text', ['reports:read'], nowMs);
+    answerAt(found(9_000)!, 9_000);
+    expect([found(14_749), found(14_750)]).toEqual([expect.anything(), null]);
   });
 });
 

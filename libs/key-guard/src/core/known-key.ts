@@ -100,6 +100,11 @@ function recordOf(
   };
 }
 
+/** Whole seconds for which it may still be used, as verdicts on it tell. */
+export function secondsLeft({ untilMs }: KnownKey, nowMs: number): number {
+  return Math.max(0, Math.floor((untilMs - nowMs) / 1_000));
+}
+
 /** What is decided on a known key now: by the rules that the key service goes by. */
 export function decideOn(
   { record, secret }: KnownKey,

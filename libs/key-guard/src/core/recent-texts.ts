@@ -1,11 +1,12 @@
 import type { ScopeRequirement, UsageEntry, Verdict } from '#contracts';
 import { decidedUntilMs } from '#key-core';
-import type { KnownKey } from './known-key.js';
-import { ScopeLists } from './scope-lists.js';
+import { isOneKey, type LetPass } from './check.js';
+import { secondsLeft, verdictOn, type KnownKey } from './known-key.js';
+import { isSameList, ScopeLists } from './scope-lists.js';
 import type { Tally } from './usage-report.js';
 import { headersOf } from './verdict-headers.js';
 
-const TURN_MS = 1_000;
+const TURN_MS = 10_000;
 const MOST_TEXTS = 10_000;
 /** Routes that a key may call in turn; where there are more, they are remembered anew. */
 const MOST_ROUTES = 4;
@@ -13,10 +14,12 @@ const MOST_ROUTES = 4;
 /** How a request was let through, for those that ask the same. All that one needs is in here: what lies elsewhere costs more. */
 export interface Recent {
   scopes: readonly string[];
-  /** By `performance.now()`; in the past once the key is no longer what it was. */
+  /** Until when it holds, by `performance.now()`; in the past once the key is no longer what it was. */
   untilMs: number;
-  verdict: Verdict;
-  headers: Readonly<Record<string, string>>;
+  answer: LetPass;
+  /** When the answer tells a second too many of what is left. */
+  toldUntilMs: number;
+  known: KnownKey;
   /** Where it is counted, and as long as what of the report lasts. */
   row: UsageEntry;
   turn: number;
@@ -35,12 +38,12 @@ export interface LetThrough {
 }
 
 /**
- * Keys that have just been used, by their text, and how they were let through: for a second at most, until a time comes that the
+ * Keys that were used lately, by their text, and how they were let through: for ten seconds at most, until a time comes that the
  * rules look at, and until anything at all is told of the key. Keys whose limits or addresses count are not among them.
  *
- * Only texts that are a known key are taken, never a guess, and they are kept no longer than the requests they came with may
- * be found in memory. How long a look-up takes tells nothing of them: a text is compared only with one of the same hash under
- * the seed of this process, and nobody can make that for a text they do not know.
+ * Only texts that are a known key are taken, never a guess, and at most 10,000. How long a look-up takes tells nothing of them: a
+ * text is compared only with one of the same hash under the seed of this process, and nobody can make that for a text they do
+ * not know.
  */
 export class RecentTexts {
   private texts = new Map<string, Recent>();
@@ -65,9 +68,7 @@ export class RecentTexts {
   /** How the key was let through for the same scopes, if it still is. */
   find(text: string, scopes: ScopeRequirement, nowMs: number): Recent | null {
     let recent = this.texts.get(text) ?? null;
-    if (recent === null) return null;
-    const list = this.lists.of(scopes);
-    while (recent !== null && recent.scopes !== list) recent = recent.next;
+    while (recent !== null && !isSameList(recent.scopes, scopes)) recent = recent.next;
     return recent !== null && nowMs < recent.untilMs ? recent : null;
   }
 
@@ -78,18 +79,33 @@ export class RecentTexts {
     const isPlain = known.permits === null && known.record.ipAllowlist.length === 0;
     if (verdict.code !== 'VALID' || !isPlain || list === null || tally === null) return;
     const before = this.texts.get(text) ?? null;
-    if (before === null && this.texts.size >= MOST_TEXTS) return;
-    const recent = {
+    if (!isOneKey(text) || (before === null && this.texts.size >= MOST_TEXTS)) return;
+    const recent: Recent = {
       scopes: list,
       untilMs: untilMs(known, through),
-      verdict: frozen(verdict),
-      headers: headersOf(verdict),
-      ...tally,
+      answer: passBy(verdict),
+      toldUntilMs: toldUntilMs(known, verdict),
+      known,
+      row: tally.row,
+      turn: tally.turn,
       next: othersThan(list, before),
     };
     this.texts.set(text, recent);
     known.recent = recent;
   }
+}
+
+/** The answer to one more who asks the same, with the seconds that are left by now. */
+export function answerAt(recent: Recent, nowMs: number): LetPass {
+  if (nowMs > recent.toldUntilMs) {
+    const { known } = recent;
+    // put together, as copying what is frozen is slow
+    const left = { ttlSeconds: secondsLeft(known, nowMs), isStale: false };
+    const verdict = verdictOn(known, 'VALID', left);
+    recent.answer = passBy(verdict);
+    recent.toldUntilMs = toldUntilMs(known, verdict);
+  }
+  return recent.answer;
 }
 
 /** Nothing is let through as before any more: what is known of the key has changed, or is no longer known. */
@@ -98,11 +114,19 @@ export function endRecent(known: KnownKey): void {
   known.recent = null;
 }
 
-/** Until its own time is over, the rules may say otherwise, or it would tell too many seconds that are left. */
-function untilMs(known: KnownKey, { verdict, nowMs, theirMs }: LetThrough): number {
+/** Until its own time is over, or the rules may say otherwise. */
+function untilMs(known: KnownKey, { nowMs, theirMs }: LetThrough): number {
   const rulesMs = decidedUntilMs(known.record, known.secret, theirMs);
-  const secondMs = known.untilMs - verdict.decision.ttlSeconds * 1_000;
-  return Math.min(known.untilMs, secondMs, nowMs + (rulesMs - theirMs));
+  return Math.min(known.untilMs, nowMs + (rulesMs - theirMs));
+}
+
+/** When a verdict tells a second more than is left. */
+function toldUntilMs(known: KnownKey, { decision }: Verdict): number {
+  return known.untilMs - decision.ttlSeconds * 1_000;
+}
+
+function passBy(verdict: Verdict): LetPass {
+  return Object.freeze({ allowed: true, verdict: frozen(verdict), headers: headersOf(verdict) });
 }
 
 /** Those before without the one of the same scopes; none of them where they are many. */

@@ -13,7 +13,7 @@ export class ScopeLists {
   /** Null for what is not a plain list, and for lists beyond those that are kept. */
   of(scopes: ScopeRequirement | undefined): readonly string[] | null {
     if (!Array.isArray(scopes)) return null;
-    for (const list of this.lists) if (isSame(list, scopes)) return list;
+    for (const list of this.lists) if (isSameList(list, scopes)) return list;
     if (this.lists.length >= MOST) return null;
     const list = Object.freeze([...scopes]);
     this.lists.push(list);
@@ -21,8 +21,9 @@ export class ScopeLists {
   }
 }
 
-function isSame(list: readonly string[], scopes: readonly string[]): boolean {
-  if (list.length !== scopes.length) return false;
+/** Whether what is asked for is a plain list of the same scopes. */
+export function isSameList(list: readonly string[], scopes: ScopeRequirement): boolean {
+  if (!Array.isArray(scopes) || list.length !== scopes.length) return false;
   for (let i = 0; i < list.length; i += 1) if (list[i] !== scopes[i]) return false;
   return true;
 }

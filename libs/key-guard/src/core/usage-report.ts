@@ -61,11 +61,10 @@ export class UsageReport {
     return last;
   }
 
-  /** Counts one more where another was counted. @returns whether it could: else it is not counted yet */
-  again(last: Tally, nowMs: number): boolean {
-    if (last.turn !== this.turns || nowMs >= this.minuteEndsMs) return false;
-    last.row.count += 1;
-    return true;
+  /** Counts one more of what was counted at `last`, which is from now on where this one is. */
+  again(last: Tally, verdict: Verdict, nowMs: number): void {
+    if (last.turn === this.turns && nowMs < this.minuteEndsMs) last.row.count += 1;
+    else Object.assign(last, this.countNew(verdict, nowMs));
   }
 
   private countNew({ keyId, secretNumber, rotation, code }: Verdict, nowMs: number): Tally | null {
