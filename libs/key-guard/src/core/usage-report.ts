@@ -31,7 +31,7 @@ const STOP_WITHIN_MS = 3_000;
  */
 export class UsageReport {
   private rows = new Map<string, UsageEntry>();
-  private minute = 0;
+  private minute = '';
   private minuteEndsMs = -Infinity;
   private waiting: UsageEntry[] = [];
   private batch: UsageBatch | null = null;
@@ -74,8 +74,9 @@ export class UsageReport {
     const name = `${keyId}${superseded ? '!' : ' '}${secretNumber} ${code}`;
     const known = this.rows.get(name);
     if (known !== undefined) known.count += 1;
+    const { minute } = this;
     const row =
-      known ?? this.add(name, { keyId, secretNumber, superseded, code, minute: '', count: 1 });
+      known ?? this.add(name, { keyId, secretNumber, superseded, code, minute, count: 1 });
     return row && { row, turn: this.turns };
   }
 
@@ -101,12 +102,11 @@ export class UsageReport {
     return this.batch !== null || this.waiting.length > 0 || this.rows.size > 0;
   }
 
-  private add(name: string, first: UsageEntry): UsageEntry | null {
+  private add(name: string, row: UsageEntry): UsageEntry | null {
     if (this.rows.size + this.waiting.length >= MOST_ROWS) {
-      this.lost += first.count;
+      this.lost += row.count;
       return null;
     }
-    const row = { ...first, minute: new Date(this.minute).toISOString() };
     this.rows.set(name, row);
     return row;
   }
@@ -114,8 +114,9 @@ export class UsageReport {
   private turn(nowMs: number): void {
     this.cut();
     const theirsMs = this.parts.theirNowMs();
-    this.minute = Math.floor(theirsMs / MINUTE_MS) * MINUTE_MS;
-    this.minuteEndsMs = nowMs + this.minute + MINUTE_MS - theirsMs;
+    const minuteMs = Math.floor(theirsMs / MINUTE_MS) * MINUTE_MS;
+    this.minute = new Date(minuteMs).toISOString();
+    this.minuteEndsMs = nowMs + minuteMs + MINUTE_MS - theirsMs;
   }
 
   private cut(): void {
