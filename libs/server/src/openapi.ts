@@ -31,7 +31,7 @@ export function createOpenApi(app: INestApplication, options: OpenApiOptions): O
   document.paths = Object.fromEntries(
     Object.entries(document.paths).toSorted(([a], [b]) => (a < b ? -1 : 1)),
   );
-  return document;
+  return inDocument(document);
 }
 
 /** A zod schema as JSON Schema 2020-12, which OpenAPI 3.1 uses; schemas with an `id` become components. */
@@ -75,7 +75,7 @@ export function describeRoute(document: OpenAPIObject, route: DescribedRoute): v
       ...document.components,
       schemas: { ...document.components?.schemas, ...converted.components },
     };
-    return { [mediaType]: { schema: inDocument(converted.schema) } };
+    return { [mediaType]: { schema: converted.schema } };
   };
   const { status, description, schema, mediaType } = route.answer;
   const operation = {
@@ -88,11 +88,11 @@ export function describeRoute(document: OpenAPIObject, route: DescribedRoute): v
   document.paths[route.path] = { ...document.paths[route.path], [route.method]: operation };
 }
 
-/** The same schema with its references pointing into the document's components. */
-function inDocument(schema: object): object {
+/** The same with the references of each schema pointing into the document's components. */
+function inDocument(document: OpenAPIObject): OpenAPIObject {
   return JSON.parse(
-    JSON.stringify(schema).replaceAll('#/$defs/', '#/components/schemas/'),
-  ) as object;
+    JSON.stringify(document).replaceAll('"#/$defs/', '"#/components/schemas/'),
+  ) as OpenAPIObject;
 }
 
 /** An app says only what it knows: login, for one, has no notion of API keys. */
@@ -111,13 +111,12 @@ function dropUnusedSchemes(document: OpenAPIObject): void {
 }
 
 function addProblems(document: OpenAPIObject): void {
-  const { schema, components } = toOpenApiSchema(problem, 'output') as {
-    schema: object;
+  const { components } = toOpenApiSchema(problem, 'output') as {
     components: Record<string, object>;
   };
   document.components = {
     ...document.components,
-    schemas: { ...document.components?.schemas, ...components, Problem: schema },
+    schemas: { ...document.components?.schemas, ...components },
   };
   const content = {
     'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
