@@ -156,6 +156,11 @@ test('with keys registered the secret is dead, and it is the other way round wit
   await source();
 });
 
+function behindZeros(key: KeyObject): string {
+  const modulus = Buffer.from((key.export({ format: 'jwk' }) as JWK).n!, 'base64url');
+  return Buffer.concat([Buffer.alloc(256 - modulus.length), modulus]).toString('base64url');
+}
+
 test('no private, weak, double or unknown key can be registered', async () => {
   const good = jwkOf('ES256');
   const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey;
@@ -167,8 +172,16 @@ test('no private, weak, double or unknown key can be registered', async () => {
     [{ ...good, kid: undefined }],
     [{ ...good, crv: 'P-384' }],
     [{ ...good, alg: 'HS256' }],
+    // not on the curve; 1,024 bits behind zeros
+    [{ ...good, x: 'A'.repeat(43), y: 'A'.repeat(43) }],
+    [{ ...(weak.export({ format: 'jwk' }) as JWK), n: behindZeros(weak), kid: 'k' }],
     [{ kty: 'oct', kid: 'k', k: 'AAAA' }],
   ];
   for (const keys of wrong)
     expect((await register('svc-wrong', [], keys as JWK[])).status).toBe(400);
+  const path = '/v1/clients/svc-es256';
+  const body = { jwks: { keys: wrong.at(-2) } };
+  expect(
+    (await login.call('PATCH', path, { token, body, headers: { 'if-match': '*' } })).status,
+  ).toBe(400);
 });

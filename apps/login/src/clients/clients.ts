@@ -18,6 +18,7 @@ import { pageOf, startOf, type Page } from '../pages.js';
 import { digestOf, newSecret, type LoginSecrets } from '../secrets.js';
 import { securityEvent, type SecurityEvent } from '../security-events.js';
 import { checkAudiences } from './audiences.js';
+import { checkClientKeys } from './check-client-keys.js';
 import { ClientEntity } from './client.entity.js';
 
 const LIST = 'clients';
@@ -37,8 +38,10 @@ export class Clients {
   /**
    * @returns the client and its secret, which is nowhere else from here on
    * @throws ConflictException ALREADY_EXISTS
+   * @throws ProblemException INVALID_REQUEST where a public key is none
    */
   async create(body: CreateClientBody, by: Sender): Promise<IssuedClient> {
+    checkClientKeys(body.jwks);
     const { answer, isReplay } = await this.idempotency.run(by.once, async (manager) => {
       const clientSecret = newSecret('kws_');
       const secretDigest = digestOf(this.secrets.clientSecrets, clientSecret);
@@ -73,13 +76,14 @@ export class Clients {
 
   /**
    * @throws NotFoundException
-   * @throws ProblemException VERSION_MISMATCH
+   * @throws ProblemException VERSION_MISMATCH, and INVALID_REQUEST where a public key is none
    */
   async patch(
     clientId: string,
     body: PatchClientBody,
     by: By & { ifMatch: string | undefined },
   ): Promise<Client> {
+    checkClientKeys(body.jwks);
     const client = await this.db.transaction(async (manager) => {
       const client = await lockClient(manager, clientId);
       checkVersion(by.ifMatch, client.version);
