@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, generatePrimeSync, randomUUID, type KeyObject } from 'node:crypto';
 import { decodeJwt, SignJWT, type JWK } from 'jose';
 import { JWT_BEARER, type TokenPair } from '#contracts';
 import { createClientAssertion, createServiceToken, TokenUnavailable } from '#key-guard';
@@ -161,7 +161,39 @@ function behindZeros(key: KeyObject): string {
   return Buffer.concat([Buffer.alloc(256 - modulus.length), modulus]).toString('base64url');
 }
 
-test('no private, weak, double or unknown key can be registered', async () => {
+/** All points of Ed25519 whose order is small, in every spelling (Chalkias, Garillot and Nikolaenko 2020, table 2, and the sign bit). */
+const SMALL_ORDER = [
+  `01${'00'.repeat(31)}`,
+  `01${'00'.repeat(30)}80`,
+  `ec${'ff'.repeat(30)}7f`,
+  `ec${'ff'.repeat(31)}`,
+  '00'.repeat(32),
+  `${'00'.repeat(31)}80`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(31)}`,
+  `ee${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa',
+].map((hex) => ({ ...jwkOf('EdDSA'), x: Buffer.from(hex, 'hex').toString('base64url') }));
+
+/** RSA keys under which anybody can sign: by their exponent (1, 3, 65,535, 65,536), or as the modulus is even, has a factor 3, is prime. */
+function forgeableRsa(): JWK[] {
+  const rsa = jwkOf('RS256');
+  const n = Buffer.from(rsa.n!, 'base64url');
+  const even = Buffer.from(n);
+  even[255]! &= 0xfe;
+  const third = Buffer.from(`ff${'00'.repeat(254)}ff`, 'hex');
+  const prime = Buffer.from(generatePrimeSync(2_048));
+  return [
+    ...['AQ', 'Aw', 'AP__', 'AQAA'].map((e) => ({ ...rsa, e })),
+    ...[even, third, prime].map((one) => ({ ...rsa, n: one.toString('base64url') })),
+  ];
+}
+
+test('no private, weak, double or unknown key can be registered, nor one under which anybody can sign', async () => {
   const good = jwkOf('ES256');
   const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 }).publicKey;
   const wrong: object[][] = [
@@ -175,10 +207,13 @@ test('no private, weak, double or unknown key can be registered', async () => {
     // not on the curve; 1,024 bits behind zeros
     [{ ...good, x: 'A'.repeat(43), y: 'A'.repeat(43) }],
     [{ ...(weak.export({ format: 'jwk' }) as JWK), n: behindZeros(weak), kid: 'k' }],
+    ...[...SMALL_ORDER, ...forgeableRsa()].map((key) => [key]),
     [{ kty: 'oct', kid: 'k', k: 'AAAA' }],
   ];
-  for (const keys of wrong)
-    expect((await register('svc-wrong', [], keys as JWK[])).status).toBe(400);
+  for (const keys of wrong) {
+    const { status } = await register('svc-wrong', [], keys);
+    expect({ keys, status }).toEqual({ keys, status: 400 });
+  }
   const path = '/v1/clients/svc-es256';
   const body = { jwks: { keys: wrong.at(-2) } };
   expect(
