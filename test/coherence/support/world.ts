@@ -1,5 +1,5 @@
 import type { IssuedKey, Key, Propagation, RotatedKey, Verdict, VerifyBody } from '#contracts';
-import { PATIENCE_MS } from '../../support/patience.js';
+import { PATIENCE_MS, RECOVERY_MS } from '../../support/patience.js';
 import type { Cluster } from './cluster.js';
 import type { Answer } from './http.js';
 import type { Stores } from './stores.js';
@@ -20,8 +20,8 @@ export interface World {
   verify: (replica: number, text: string, more?: Partial<VerifyBody>) => Promise<Answer<Verdict>>;
   /** Codes of all replicas, one after the other; a status where it is no verdict. */
   codes: (text: string, more?: Partial<VerifyBody>) => Promise<(string | number)[]>;
-  /** Asks all replicas until each has answered from the cache. */
-  warm: (text: string) => Promise<void>;
+  /** Asks all replicas until each has answered from the cache, as they must again soon after Redis is back. */
+  warm: (text: string, more?: Partial<VerifyBody>) => Promise<void>;
   revoke: (replica: number, id: string) => Promise<Answer<Changed>>;
   switch: (replica: number, id: string, to: 'disable' | 'enable') => Promise<Answer<Changed>>;
   rotate: (replica: number, id: string, overlapSeconds: number) => Promise<Answer<RotatedKey>>;
@@ -62,8 +62,8 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
       for (const replica of all) found.push(codeOf(await verify(replica, text, more)));
       return found;
     },
-    warm: async (text) => {
-      for (const replica of all) await warmed(() => verify(replica, text));
+    warm: async (text, more) => {
+      for (const replica of all) await warmed(() => verify(replica, text, more));
     },
     revoke: (replica, id) =>
       cluster.manage(replica, `POST /v1/keys/${id}/revoke`, { body: { reason: 'compromised' } }),
@@ -79,7 +79,7 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
   };
 }
 
-/** Waits until something is so; a minute at most, unless it is said that it must be so sooner. */
+/** Waits until something is so; a minute at most, unless it is said that it must be so sooner, as what is promised in time must. */
 export async function until(
   what: string,
   isSo: () => Promise<boolean> | boolean,
@@ -98,10 +98,11 @@ export function sleep(ms: number): Promise<void> {
 }
 
 async function warmed(verify: () => Promise<Answer<Verdict>>): Promise<void> {
-  await until('an answer from the cache', async () => {
+  const isCached = async () => {
     const { status, body } = await verify();
     return status === 200 && body.decision.source === 'cache';
-  });
+  };
+  await until('an answer from the cache', isCached, RECOVERY_MS);
 }
 
 async function made<T>(answer: Promise<Answer<T>>): Promise<T> {
