@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import type { Key } from '#contracts';
-import { awayFromMidnight } from '../../../../test/support/midnight.js';
+import { awayFromMidnight, MIDNIGHT_LIMIT_MS } from '../../../../test/support/midnight.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 
@@ -12,7 +12,7 @@ describe('quota', () => {
     await awayFromMidnight();
     replicas = await startReplicas(3);
     seeded = await seed(replicas);
-  });
+  }, MIDNIGHT_LIMIT_MS);
 
   afterAll(() => replicas?.stop());
 

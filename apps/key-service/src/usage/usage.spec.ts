@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TakenUsage, UsageEntry, UsageReport } from '#contracts';
 import type { Pool } from 'pg';
-import { awayFromMidnight } from '../../../../test/support/midnight.js';
+import { awayFromMidnight, MIDNIGHT_LIMIT_MS } from '../../../../test/support/midnight.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { Housekeeping } from './housekeeping.js';
@@ -20,7 +20,7 @@ beforeAll(async () => {
   management = await startManagement();
   world = await seed(management);
   ({ now } = management.material);
-});
+}, MIDNIGHT_LIMIT_MS);
 afterAll(() => management.stop());
 afterEach(() => {
   management.material.now = now;
