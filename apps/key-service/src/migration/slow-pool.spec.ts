@@ -143,6 +143,17 @@ describe('SlowPool', () => {
     });
   });
 
+  it('tells all who wait when it is closed, and not when the processes are dead', async () => {
+    const under = pool.matches(endless).catch(() => 'told');
+    const waiting = pool.matches(endless).catch(() => 'told');
+    pool.close();
+    const soon = new Promise((resolve) => setImmediate(() => resolve('not yet')));
+    await expect(Promise.race([Promise.all([under, waiting]), soon])).resolves.toEqual([
+      'told',
+      'told',
+    ]);
+  });
+
   it('is told nothing but the question: no setting of the service reaches it', async () => {
     await pool.matches(quick);
     if (process.platform !== 'linux') return;

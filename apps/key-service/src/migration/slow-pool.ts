@@ -115,6 +115,7 @@ export class SlowPool {
     process.end();
     this.processes.delete(process);
     this.lowUntilMs = performance.now() + LOW_FOR_MS;
+    if (this.isClosed) return job.reject(new Error('The service stops'));
     this.waiting.unshift(job);
     this.next();
   }

@@ -36,10 +36,7 @@ export class SlowProcess {
     this.child.unref();
     this.child.channel?.unref();
     this.up = new Promise((resolve) => this.child.once('message', resolve));
-    const onEnd = (): void => {
-      this.isOver = true;
-      this.fail(new Error('The process that compares hashes has ended'));
-    };
+    const onEnd = (): void => this.ended();
     this.child.on('exit', onEnd).on('error', onEnd);
   }
 
@@ -71,10 +68,16 @@ export class SlowProcess {
     this.retiring = setTimeout(() => this.end(), ms).unref();
   }
 
+  /** Who waits for an answer is told now, not when it is dead. */
   end(): void {
     clearTimeout(this.retiring);
-    this.isOver = true;
     this.child.kill('SIGKILL');
+    this.ended();
+  }
+
+  private ended(): void {
+    this.isOver = true;
+    this.fail(new Error('The process that compares hashes has ended'));
   }
 
   private answer(): Promise<SlowAnswer> {
