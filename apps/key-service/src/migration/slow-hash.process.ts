@@ -17,6 +17,7 @@ const NICE = constants.priority.PRIORITY_BELOW_NORMAL;
  * `SCHED_IDLE`. Node cannot choose a class, hence by a program of util-linux, without which nice has to do.
  */
 const CHRT = '/usr/bin/chrt';
+const CHRT_WITHIN_MS = 2_000;
 
 /** Each thread there is, from which those that argon2 and libuv make from now on have it; 0 is the one that asks. */
 function threads(): number[] {
@@ -36,7 +37,10 @@ for (const thread of threads())
 
 const priority = process.argv[2] as SlowPriority;
 if (priority === 'idle')
-  spawnSync(CHRT, ['--idle', '--all-tasks', '--pid', '0', String(process.pid)]);
+  spawnSync(CHRT, ['--idle', '--all-tasks', '--pid', '0', String(process.pid)], {
+    timeout: CHRT_WITHIN_MS,
+    killSignal: 'SIGKILL',
+  });
 
 // who started it ends it, and so does its death; a signal for both would only cost an answer
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);

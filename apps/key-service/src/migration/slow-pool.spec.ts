@@ -11,6 +11,12 @@ import { SlowProcess } from './slow-process.js';
 const PART = 'Zm9vYmFyYmF6cXV4cXV1eA';
 const asked = (hash: string, part = PART): SlowQuestion => ({ algorithm: 'bcrypt', hash, part });
 const quick = asked(hashSync(PART, 8));
+/** Next to no work. */
+const cheap: SlowQuestion = {
+  algorithm: 'pbkdf2',
+  hash: `$pbkdf2-sha256$i=1$${'A'.repeat(22)}$${'A'.repeat(43)}`,
+  part: PART,
+};
 /** Seconds of work, with a hash of nothing. */
 const endless = asked(`$2b$14$${'.'.repeat(53)}`);
 
@@ -34,6 +40,7 @@ const schedulingOf = (pid: number) =>
     return { nice: Number(fields[16]), policy: Number(fields[38]) };
   });
 const IDLE = 5;
+const hasIdle = process.platform === 'linux' && existsSync('/usr/bin/chrt');
 
 /** A process that has a pool, and what it does with it. */
 const startOwner = (does: string, [command, ...before]: string[] = [process.execPath]) => {
@@ -109,7 +116,7 @@ describe('SlowPool', () => {
       const matches = await slow.matches({ algorithm: 'argon2id', hash, part: PART });
       expect(matches).toBe(true);
       if (process.platform !== 'linux') return;
-      const policy = existsSync('/usr/bin/chrt') ? IDLE : 0;
+      const policy = hasIdle ? IDLE : 0;
       const nice = Math.max(10, getPriority());
       for (const each of schedulingOf(slow.pid!)) expect(each).toEqual({ nice, policy });
     } finally {
@@ -141,6 +148,34 @@ describe('SlowPool', () => {
       expect(code).toBe(0);
       expect(JSON.parse(stdout)).toEqual([true, false, 0]);
     });
+  });
+
+  it('gives a share to all processes after one got none, and ends those that have none of their own', async () => {
+    if (!hasIdle) return;
+    pool = new SlowPool(2);
+    await Promise.all([pool.matches(quick), pool.matches(quick)]);
+    const before = pool.pids;
+    // what stands still gets nothing
+    process.kill(before[0]!, 'SIGSTOP');
+    await Promise.all([pool.matches(quick), pool.matches(quick)]);
+    const isLeft = () => pool.pids.some((pid) => before.includes(pid));
+    for (let i = 0; i < 20 && isLeft(); i += 1) await pool.matches(quick);
+    expect(isLeft()).toBe(false);
+    for (const pid of pool.pids) expect(schedulingOf(pid)[0]?.policy).toBe(0);
+  });
+
+  it('gives a share where each hash is compared soon enough, but with next to nothing', async () => {
+    if (!hasIdle) return;
+    await pool.matches(cheap);
+    const [pid] = pool.pids as [number];
+    // every other time it rests meanwhile, and what it got when it started has to be long ago
+    for (let i = 0; i < 30 && pool.pids.includes(pid); i += 1) {
+      process.kill(pid, 'SIGSTOP');
+      setTimeout(() => isAlive(pid) && process.kill(pid, 'SIGCONT'), 700);
+      await expect(pool.matches(cheap)).resolves.toBe(false);
+    }
+    expect(pool.pids).not.toContain(pid);
+    expect(schedulingOf(pool.pids[0]!)[0]?.policy).toBe(0);
   });
 
   it('tells all who wait when it is closed, and not when the processes are dead', async () => {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { SlowQuestion } from '#key-core/legacy';
 import { inTime } from './in-time.js';
-import { SlowProcess } from './slow-process.js';
+import { SlowProcess, type SlowPriority } from './slow-process.js';
 
 /** So many that the last one still has its answer within seconds. */
 const MAX_WAITING = 16;
@@ -13,8 +13,8 @@ const REST = 1;
 const LONGEST_REST_MS = 5_000;
 /** One that ended over a hash is not replaced sooner. */
 const REST_OF_THE_DEAD_MS = 250;
-/** More than the dearest hash needs of a free processor: what is not done by then is left none. */
-const IDLE_WITHIN_MS = 3_000;
+/** How often it is looked whether a process that compares gets enough. */
+const LOOK_EVERY_MS = 1_000;
 /** How long no process is left to what others do not need, after one got too little. */
 const LOW_FOR_MS = 60_000;
 /** A process that had nothing to do for so long ends: where nothing is imported there is none. */
@@ -28,8 +28,8 @@ interface Job {
 
 /**
  * Compares salted hashes in processes of their own, one at a time each. They are started when they are needed and end when they
- * no longer are. They get what others leave of a processor; where that is nothing, a hash is begun anew with a small share of
- * its own, so that it is compared late rather than never.
+ * no longer are. They get what others leave of a processor; where that is next to nothing, a hash is begun anew with a small share
+ * of its own, so that it is compared late rather than never.
  */
 export class SlowPool {
   private readonly waiting: Job[] = [];
@@ -37,6 +37,8 @@ export class SlowPool {
   private readonly processes = new Set<SlowProcess>();
   private isClosed = false;
   private lowUntilMs = 0;
+
+  constructor(private readonly most = PROCESSES) {}
 
   /** Whether one more would have to wait too long. */
   get isFull(): boolean {
@@ -70,18 +72,21 @@ export class SlowPool {
   }
 
   private free(): SlowProcess | null {
-    for (const process of this.idle) if (process.isOver) this.processes.delete(process);
+    for (const process of this.idle) {
+      if (process.priority !== this.priority) process.end();
+      if (process.isOver) this.processes.delete(process);
+    }
     this.idle = this.idle.filter((process) => !process.isOver);
     const idle = this.idle.pop();
     if (idle !== undefined) return idle;
-    if (this.processes.size >= PROCESSES) return null;
+    if (this.processes.size >= this.most) return null;
     return this.start();
   }
 
   /** Where the system has no room for a process, those who wait have to wait for another, or are told. */
   private start(): SlowProcess | null {
     try {
-      const process = new SlowProcess(this.isBusy ? 'low' : 'idle');
+      const process = new SlowProcess(this.priority);
       this.processes.add(process);
       return process;
     } catch (cause) {
@@ -95,44 +100,50 @@ export class SlowPool {
     for (const job of this.waiting.splice(0)) job.reject(error);
   }
 
-  /** Whether others needed every processor lately. */
-  private get isBusy(): boolean {
-    return performance.now() < this.lowUntilMs;
+  /** Low where others needed every processor lately. */
+  private get priority(): SlowPriority {
+    return performance.now() < this.lowUntilMs ? 'low' : 'idle';
   }
 
   private async ask(process: SlowProcess, job: Job): Promise<void> {
     const begunMs = performance.now();
     const answer = process.matches(job.question);
-    if (process.priority === 'idle' && (await isLate(answer))) return this.askAnew(process, job);
+    while (await isOpen(answer)) if (this.look(process)) return this.askAnew(process, job);
     await answer.then(job.resolve, job.reject);
+    this.look(process);
     const tookMs = Math.min((performance.now() - begunMs) * REST, LONGEST_REST_MS);
     const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
     setTimeout(() => this.rested(process), restMs).unref();
+  }
+
+  /** Whether a process gets too little of a processor, and if so sees to it that the next ones have a share of their own. */
+  private look(process: SlowProcess): boolean {
+    const isStarved = process.priority === 'idle' && process.getsLittle();
+    if (isStarved) this.lowUntilMs = performance.now() + LOW_FOR_MS;
+    return isStarved;
   }
 
   /** Before those who wait, and in a process that has a share: a process cannot give itself a better priority. */
   private askAnew(process: SlowProcess, job: Job): void {
     process.end();
     this.processes.delete(process);
-    this.lowUntilMs = performance.now() + LOW_FOR_MS;
     if (this.isClosed) return job.reject(new Error('The service stops'));
     this.waiting.unshift(job);
     this.next();
   }
 
   private rested(process: SlowProcess): void {
-    if (process.priority === 'low' && !this.isBusy) process.end();
     this.idle.push(process);
     if (!process.isOver) process.retireIn(IDLE_MS);
     this.next();
   }
 }
 
-/** Whether there is no answer yet, not even a failure, when a free processor would have given one. */
-function isLate(answer: Promise<boolean>): Promise<boolean> {
+/** Whether there is no answer yet, not even a failure, when it is time to look. */
+function isOpen(answer: Promise<boolean>): Promise<boolean> {
   const settled = answer.then(
     () => false,
     () => false,
   );
-  return inTime(settled, IDLE_WITHIN_MS).catch(() => true);
+  return inTime(settled, LOOK_EVERY_MS).catch(() => true);
 }

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { SlowQuestion } from '#key-core/legacy';
+import { ProcessorShare } from './processor-share.js';
 import type { SlowAnswer } from './slow-hash.process.js';
 
 const ENTRY = fileURLToPath(new URL('./slow-hash.process.js', import.meta.url));
@@ -26,6 +27,7 @@ export class SlowProcess {
   private readonly up: Promise<unknown>;
   private fail: (error: Error) => void = () => undefined;
   private retiring: NodeJS.Timeout | undefined;
+  private readonly share: ProcessorShare;
 
   constructor(readonly priority: SlowPriority) {
     this.child = fork(ENTRY, [priority], {
@@ -33,6 +35,7 @@ export class SlowProcess {
       env: {},
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    this.share = new ProcessorShare(this.child.pid);
     this.child.unref();
     this.child.channel?.unref();
     this.up = new Promise((resolve) => this.child.once('message', resolve));
@@ -47,6 +50,7 @@ export class SlowProcess {
   /** @throws Error where it ended over it, could not compute it, or is stuck, which ends it */
   async matches(question: SlowQuestion): Promise<boolean> {
     clearTimeout(this.retiring);
+    this.share.begin();
     const failed = new Promise<never>((_, reject) => (this.fail = reject));
     const timer = setTimeout(() => this.end(), ANSWER_WITHIN_MS).unref();
     try {
@@ -61,6 +65,11 @@ export class SlowProcess {
       clearTimeout(timer);
       this.fail = () => undefined;
     }
+  }
+
+  /** Whether others left it too little of a processor, over a second of work at least. */
+  getsLittle(): boolean {
+    return !this.isOver && this.share.isLittle();
   }
 
   /** Ends it, unless it is asked before. */
