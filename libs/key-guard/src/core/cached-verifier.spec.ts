@@ -156,6 +156,20 @@ describe('a guard whose feed is proven', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('shares a refusal with all who wait for it so that none can change it for the others', async () => {
+    const superseded = { superseded: true, validUntil: '2026-01-31T12:00:00.000Z' };
+    const { decision } = valid;
+    answer(200, { valid: false, code: 'SUPERSEDED', rotation: superseded, decision }, 50);
+    await start();
+    const all = Array.from({ length: 3 }, async () => guard.verify(question));
+    for (const one of await Promise.all(all)) {
+      expect(one.code).toBe('SUPERSEDED');
+      expect([one, one.rotation, one.decision].every(Object.isFrozen)).toBe(true);
+    }
+    const asked = keyService.seen.filter(({ path }) => path.startsWith('/v1/keys/'));
+    expect(asked).toHaveLength(1);
+  });
+
   describe('and a key that was just let through', () => {
     const request = { headers: { 'x-api-key': 'kw_live_x' }, ip: '203.0.113.9' };
     const scopes = ['reports:read'];

@@ -4,7 +4,14 @@ import type { Batcher } from './batcher.js';
 import type { LetPass } from './check.js';
 import type { Feed } from './feed.js';
 import type { KeyCache } from './key-cache.js';
-import { decideOn, knownKeyOf, secondsLeft, verdictOn, type KnownKey } from './known-key.js';
+import {
+  decideOn,
+  frozen,
+  knownKeyOf,
+  secondsLeft,
+  verdictOn,
+  type KnownKey,
+} from './known-key.js';
 import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
 import { isFull } from './read-verdict.js';
@@ -55,9 +62,10 @@ const FOR_ALL: ReadonlySet<string> = new Set([
 const PATIENCE = 3;
 
 /**
- * Decides by what the key service has told of a key, as long as the change feed proves that it still holds; scopes, address,
- * environment and times anew for each request. While the feed is not proven each request is asked about; while nobody can be
- * asked either, what is known goes on for the grace. Refusals are never kept, but those who wait for one question share
+ * Decides by what the key service has told of a key, as long as the change feed proves that it still holds: on scopes, address,
+ * environment and times by the rules, unless a request with the same text and scopes was let through in the last ten seconds and
+ * nothing that the rules look at can be otherwise by now. While the feed is not proven each request is asked about; while nobody
+ * can be asked either, what is known goes on for the grace. Refusals are never kept, but those who wait for one question share
  * its answer.
  */
 export class CachedVerifier {
@@ -217,7 +225,9 @@ export class CachedVerifier {
 
   private learn(answered: Answered, digest: string, era: number | null): Omit<Landed, 'isToCount'> {
     const { cache, terms } = this.parts;
-    const { lease, ...verdict } = answered.verdict;
+    const { lease, ...told } = answered.verdict;
+    // those who wait for it share it
+    const verdict = frozen(told);
     const isOld =
       verdict.keyId !== undefined && cache.isOld(verdict.keyId, verdict.decision.version);
     if (lease === undefined || !isFull(verdict)) {

@@ -1,4 +1,3 @@
-import { jest } from '@jest/globals';
 import type { Lease, Verdict } from '#contracts';
 import { Breaker } from './breaker.js';
 import { FeedClock } from './feed-clock.js';
@@ -49,6 +48,15 @@ const letThrough = (
   const row = { keyId, secretNumber: 1, superseded: false, code, minute: '', count: 1 };
   const at = { nowMs: 4_500, theirMs: NOW_MS };
   texts.keep(text, one, { scopes, verdict, tally: { row, turn: 1 }, ...at });
+};
+
+/** Places in a value that could be changed. */
+const changeable = (value: unknown, place = 'answer'): string[] => {
+  if (typeof value !== 'object' || value === null) return [];
+  const inside = Object.entries(value).flatMap(([name, one]) =>
+    changeable(one, `${place}.${name}`),
+  );
+  return Object.isFrozen(value) ? inside : [place, ...inside];
 };
 
 describe('KeyCache', () => {
@@ -183,18 +191,38 @@ describe('RecentTexts', () => {
   });
 
   it('keeps a text for ten seconds and no longer', () => {
-    jest.useFakeTimers();
+    import.meta.jest.useFakeTimers();
     const texts = new RecentTexts();
     try {
       texts.start();
       letThrough(texts, known('a', 1), ['reports:read']);
-      jest.advanceTimersByTime(9_999);
+      import.meta.jest.advanceTimersByTime(9_999);
       expect(texts.find('text', ['reports:read'], 4_600)).not.toBeNull();
-      jest.advanceTimersByTime(1);
+      import.meta.jest.advanceTimersByTime(1);
       expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
     } finally {
       texts.stop();
-      jest.useRealTimers();
+      import.meta.jest.useRealTimers();
+    }
+  });
+
+  it('keeps no text once it is stopped: nobody would take it away', () => {
+    const texts = new RecentTexts();
+    texts.start();
+    texts.stop();
+    letThrough(texts, known('a', 1), ['reports:read']);
+    expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
+  });
+
+  it('shares answers of which nothing at all can be changed', () => {
+    const told = { ...lease, metadata: { owner: { team: 'one' } } };
+    const [texts, one] = [new RecentTexts(), known('a', 1, 1, told)];
+    one.secret.validUntilMs = NOW_MS + 60_000;
+    letThrough(texts, one, ['reports:read']);
+    for (const nowMs of [4_600, 20_000]) {
+      const answer = answerAt(texts.find('text', ['reports:read'], nowMs)!, nowMs);
+      expect(answer.headers).toHaveProperty('Sunset');
+      expect(changeable(answer)).toEqual([]);
     }
   });
 

@@ -144,8 +144,8 @@ function rotationOn(since: string | null, untilMs: number): NonNullable<Verdict[
   return since === null ? rotation : { ...rotation, since };
 }
 
-/** So that nobody who is handed it gives the key more than it has. */
-function frozen<T extends object>(value: T): T {
+/** So that nobody who is handed it gives the key more than it has, or changes what is handed to others. Deep. */
+export function frozen<T extends object>(value: T): T {
   for (const part of Object.values(value) as unknown[])
     if (typeof part === 'object' && part !== null) frozen(part);
   return Object.freeze(value);

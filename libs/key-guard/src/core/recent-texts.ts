@@ -49,13 +49,16 @@ export class RecentTexts {
   private texts = new Map<string, Recent>();
   private readonly lists = new ScopeLists();
   private timer: NodeJS.Timeout | undefined;
+  private isStopped = false;
 
   start(): void {
     this.timer = setInterval(() => this.forget(), TURN_MS);
     this.timer.unref();
   }
 
+  /** Forgets all, and keeps nothing more: nobody would take it away. */
   stop(): void {
+    this.isStopped = true;
     clearInterval(this.timer);
     this.forget();
   }
@@ -79,7 +82,7 @@ export class RecentTexts {
     const isPlain = known.permits === null && known.record.ipAllowlist.length === 0;
     if (verdict.code !== 'VALID' || !isPlain || list === null || tally === null) return;
     const before = this.texts.get(text) ?? null;
-    if (!isOneKey(text) || (before === null && this.texts.size >= MOST_TEXTS)) return;
+    if (!this.mayKeep(text, before)) return;
     const recent: Recent = {
       scopes: list,
       untilMs: untilMs(known, through),
@@ -92,6 +95,11 @@ export class RecentTexts {
     };
     this.texts.set(text, recent);
     known.recent = recent;
+  }
+
+  private mayKeep(text: string, before: Recent | null): boolean {
+    if (this.isStopped || !isOneKey(text)) return false;
+    return before !== null || this.texts.size < MOST_TEXTS;
   }
 }
 

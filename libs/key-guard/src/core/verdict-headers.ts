@@ -9,17 +9,18 @@ export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /**
  * Headers that a protected service adds for a verdict: `RateLimit-Policy` and `RateLimit` (IETF httpapi draft 10) for its
  * limits and quota, `Retry-After` where it is over one and waiting helps, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) while a
- * superseded secret still passes. `Deprecation` is when it was superseded, and left out where the verdict does not tell.
+ * superseded secret still passes. `Deprecation` is when it was superseded, and left out where the verdict does not tell. Frozen, as
+ * several requests may share them.
  */
 export function headersOf(verdict: Verdict): Readonly<Record<string, string>> {
   const { code, rateLimits, quota, rotation } = verdict;
   const isPlain = rateLimits === undefined && quota === undefined && rotation === undefined;
   if (isPlain && code === 'VALID') return NO_HEADERS;
-  return {
+  return Object.freeze({
     ...limitHeaders(verdict),
     ...(isWaitOfUse(verdict) && { 'Retry-After': String(waitSecondsOf(verdict)) }),
     ...(rotation && rotationHeaders(rotation)),
-  };
+  });
 }
 
 function rotationHeaders({
