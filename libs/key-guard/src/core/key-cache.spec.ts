@@ -142,6 +142,23 @@ describe('KeyCache', () => {
     ]);
   });
 
+  it('counts a key that is let through as before as one that is used', () => {
+    const [cache, texts] = [started(3), new RecentTexts()];
+    const keys = ['a', 'b', 'c'].map((digest) => known(digest, 1));
+    for (const one of keys) cache.put(one);
+    for (const one of keys) letThrough(texts, one, ['reports:read'], { text: one.digest });
+    const left = () => ['a', 'b', 'c', 'd', 'e'].filter((one) => cache.get(one) !== undefined);
+    const use = (text: string) => answerAt(texts.find(text, ['reports:read'], 4_600)!, 4_600);
+    use('a');
+    cache.put(known('d', 1));
+    expect(left()).toEqual(['a', 'c', 'd']);
+    // where all are used, the new one is kept all the same
+    letThrough(texts, cache.get('d')!, ['reports:read'], { text: 'd' });
+    for (const text of ['a', 'c', 'd']) use(text);
+    cache.put(known('e', 1));
+    expect(left()).toEqual(['c', 'd', 'e']);
+  });
+
   it('uses nothing without asking for a while where more changes are told than it can keep', () => {
     const cache = started();
     const idOf = (n: number) => `key_${String(n).padStart(16, '0')}`;

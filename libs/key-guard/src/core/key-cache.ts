@@ -1,6 +1,6 @@
 import { Floors } from './floors.js';
 import type { KnownKey } from './known-key.js';
-import { endRecent } from './recent-texts.js';
+import { endRecent, wasRecalled } from './recent-texts.js';
 
 /**
  * After the feed began anew, changes from before may still be on their way to the key service's own caches: it tells of them
@@ -9,8 +9,9 @@ import { endRecent } from './recent-texts.js';
 const SETTLE_MS = 3_000;
 
 /**
- * Keys by the digest of what was presented; those not used for longest go first. A change takes a key away at once, and no
- * answer of before that change puts it back.
+ * Keys by the digest of what was presented; those not used for longest go first. Of a key that is let through as before, without
+ * being looked up here, only that it was used is known, not when: it is passed over once. A change takes a key away at once, and
+ * no answer of before that change puts it back.
  */
 export class KeyCache {
   private readonly known = new Map<string, KnownKey>();
@@ -62,9 +63,9 @@ export class KeyCache {
     const before = this.known.get(digest);
     if (before !== undefined && before.record.version > record.version) return false;
     if (before !== undefined) this.take(before);
+    if (this.known.size >= this.most) this.dropOldest();
     this.known.set(digest, known);
     this.link(record.keyId, digest);
-    if (this.known.size > this.most) this.drop(this.known.keys().next().value!);
     return true;
   }
 
@@ -93,6 +94,15 @@ export class KeyCache {
     this.settledAtMs = nowMs + SETTLE_MS;
     for (const known of this.known.values()) this.take(known);
     this.byKey.clear();
+  }
+
+  /** What was let through as before was used without being looked up here: it becomes the youngest once, and another one goes. */
+  private dropOldest(): void {
+    for (const [digest, known] of this.known) {
+      if (!wasRecalled(known)) return this.drop(digest);
+      this.known.delete(digest);
+      this.known.set(digest, known);
+    }
   }
 
   /** From now on nobody goes by it. */

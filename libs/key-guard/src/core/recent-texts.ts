@@ -17,6 +17,8 @@ export interface Recent {
   /** Until when it holds, by `performance.now()`; in the past once the key is no longer what it was. */
   untilMs: number;
   answer: LetPass;
+  /** Whether it was used since the cache of keys last looked for one that is not. */
+  isUsed: boolean;
   /** When the answer tells a second too many of what is left. */
   toldUntilMs: number;
   known: KnownKey;
@@ -87,6 +89,7 @@ export class RecentTexts {
       scopes: list,
       untilMs: untilMs(known, through),
       answer: passBy(verdict),
+      isUsed: false,
       toldUntilMs: toldUntilMs(known, verdict),
       known,
       row: tally.row,
@@ -105,6 +108,7 @@ export class RecentTexts {
 
 /** The answer to one more who asks the same, with the seconds that are left by now. */
 export function answerAt(recent: Recent, nowMs: number): LetPass {
+  recent.isUsed = true;
   if (nowMs > recent.toldUntilMs) {
     const { known } = recent;
     // put together, as copying what is frozen is slow
@@ -114,6 +118,16 @@ export function answerAt(recent: Recent, nowMs: number): LetPass {
     recent.toldUntilMs = toldUntilMs(known, verdict);
   }
   return recent.answer;
+}
+
+/** Whether the key was let through as before since this was last asked. */
+export function wasRecalled(known: KnownKey): boolean {
+  let isUsed = false;
+  for (let one = known.recent; one !== null; one = one.next) {
+    isUsed ||= one.isUsed;
+    one.isUsed = false;
+  }
+  return isUsed;
 }
 
 /** Nothing is let through as before any more: what is known of the key has changed, or is no longer known. */
