@@ -32,9 +32,29 @@ describe('ports', () => {
     expect(new Set(ports).size).toBe(300);
   });
 
+  /** A port that was free a moment ago and that nobody was given. */
+  const untaken = async (): Promise<number> => {
+    const one = createServer();
+    await new Promise<void>((resolve) => {
+      one.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = one.address() as AddressInfo;
+    await new Promise((resolve) => one.close(resolve));
+    return port;
+  };
+
   it('a remembered port is kept while it is free and replaced when it is not', async () => {
-    const free = await freePort();
+    const free = await untaken();
     expect(await portNear(free)).toBe(free);
     expect(await portNear(taken)).not.toBe(taken);
+  });
+
+  it('a remembered port is not used where an app that has yet to start is to have it, nor by two stores', async () => {
+    const [asked, remembered] = [await untaken(), await untaken()];
+    await checkPorts({ SERVICE_A_PORT: asked }, '127.0.0.1');
+    expect(await portNear(asked)).not.toBe(asked);
+    const [first, second] = await Promise.all([portNear(remembered), portNear(remembered)]);
+    expect(first).toBe(remembered);
+    expect(second).not.toBe(remembered);
   });
 });

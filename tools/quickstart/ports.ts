@@ -34,9 +34,11 @@ export async function freePort(): Promise<number> {
   throw new Error(`${TRIES} ports from ${OWN_PORTS[0]} on 127.0.0.1 were taken`);
 }
 
-/** `wanted` if it is free, else another. */
+/** `wanted` if it is free and nobody's, not even an app's that has yet to start; else another. */
 export async function portNear(wanted: number | undefined): Promise<number> {
-  return wanted !== undefined && (await isFree(wanted)) ? wanted : freePort();
+  if (wanted === undefined || given.has(wanted)) return freePort();
+  given.add(wanted);
+  return (await isFree(wanted)) ? wanted : freePort();
 }
 
 /**
