@@ -11,8 +11,9 @@ export function databaseUrlOf(env: KeyServiceEnv): string {
 
 /**
  * Management's own connections: at most 10, 2 s to get one, 5 s a statement. The hot path waits 500 ms; a change is given longer, as who
- * revokes many keys one by one would rather wait than be refused, and as a change, its wait included, has 3 s in all. A transaction whose client is silent for 5 s is
- * rolled back, so that a replica that is cut off in the middle of one holds no locks.
+ * revokes many keys one by one would rather wait than be refused. With all waits and tries a change of one key has 3 s, one of many 20 s
+ * (`changes/mutations.ts`). A transaction whose client is silent for 5 s is rolled back, so that a replica that is cut off in the middle
+ * of one holds no locks.
  */
 export function createDataSource(
   url: string,
