@@ -1,7 +1,7 @@
 import { applyDecorators, UseGuards } from '@nestjs/common';
 import { ApiHeader } from '@nestjs/swagger';
 import { Roles, TokenScopes } from '#jwt-guard';
-import { PrincipalGuard, ReadsOnly } from './principal.guard.js';
+import { ForAuditors, PrincipalGuard } from './principal.guard.js';
 
 const actorHeader = ApiHeader({
   name: 'X-Actor-Token',
@@ -23,7 +23,7 @@ export const Audited = (): MethodDecorator =>
   applyDecorators(
     Roles('admin', 'auditor'),
     TokenScopes('keys:provision'),
-    ReadsOnly,
+    ForAuditors,
     UseGuards(PrincipalGuard),
     actorHeader,
   );

@@ -15,15 +15,15 @@ import { ProblemException } from '#server';
 import { setPrincipal } from './by.js';
 import { principalOf } from './principal-of.js';
 
-const READS_ONLY = 'keyward:reads-only';
+const FOR_AUDITORS = 'keyward:for-auditors';
 
-/** Marks a route that changes nothing. */
-export const ReadsOnly = SetMetadata(READS_ONLY, true);
+/** Marks a route that whoever may only read may call, as it changes nothing. */
+export const ForAuditors = SetMetadata(FOR_AUDITORS, true);
 
 /**
  * Makes the principal of a request from the caller's token and, where a service calls, from `X-Actor-Token`, which must be
  * meant for that service too; runs after the JWT guard. Whoever may only read is refused every route that is not
- * marked {@link ReadsOnly}.
+ * marked {@link ForAuditors}.
  */
 @Injectable()
 export class PrincipalGuard implements CanActivate {
@@ -35,7 +35,7 @@ export class PrincipalGuard implements CanActivate {
     if (!caller) throw new Error('This guard is used on a route that lets anyone in');
     const actor = await this.actorOf(caller, request.headers['x-actor-token']);
     const principal = principalOf(caller, actor, { requestId: request.id, ip: request.ip });
-    if (!principal.mayChange && !Reflect.hasMetadata(READS_ONLY, context.getHandler()))
+    if (!principal.mayChange && !Reflect.hasMetadata(FOR_AUDITORS, context.getHandler()))
       throw new ForbiddenException('An auditor may only read', { errorCode: 'FORBIDDEN' });
     setPrincipal(request, principal);
     return true;
