@@ -1,9 +1,17 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
 import { ProcessorShare } from './processor-share.js';
 
 const CHRT = '/usr/bin/chrt';
 const hasIdle = process.platform === 'linux' && existsSync(CHRT);
+
+/** Hundredths of a second that a process has had. */
+const ticksOf = (pid: number): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+};
 
 describe('ProcessorShare', () => {
   let child: ChildProcess;
@@ -35,12 +43,15 @@ describe('ProcessorShare', () => {
     expect(share.isLittle(120_100)).toBe(true);
   });
 
-  it('is not little where a process works all the time', () => {
-    const own = new ProcessorShare(process.pid);
-    own.begin();
-    const endMs = performance.now() + 1_000;
-    while (performance.now() < endMs);
-    expect(own.isLittle()).toBe(false);
+  it('is not little where it is a tenth of a processor', async () => {
+    if (!hasIdle) return;
+    child.kill('SIGKILL');
+    child = spawn(process.execPath, ['--eval', 'for (;;);']);
+    makeIdle();
+    share = new ProcessorShare(child.pid);
+    share.begin(0);
+    while (ticksOf(child.pid!) < 10) await wait(20);
+    expect(share.isLittle(1_000)).toBe(false);
   });
 
   it('is not little in any other class: there is no better one to be had', () => {
