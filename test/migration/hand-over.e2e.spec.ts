@@ -110,6 +110,30 @@ describe('handing over', () => {
     );
   });
 
+  it('brings a key whose words were kept before such as they were refused, its new secret and its end', async () => {
+    const { key, secret } = await service.issue();
+    const name = '\u200b\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}\u202e';
+    await world.own.query(
+      `UPDATE service_a.key SET name = $2, tags = $3, ip_allowlist = '{127.0.0.1/8}', metadata = $4 WHERE id = $1`,
+      [key.id, name, ['\u3164'], { n: 9007199254740992 }],
+    );
+    expect((await world.handOver()).failed).toEqual([]);
+    const { body } = await world.replicas.call('get', `/v1/keys/${key.id}`, world.seeded.admin);
+    expect(body).toMatchObject({ name, tags: ['\u3164'], metadata: { n: 9007199254740992 } });
+    await expect(
+      world.replicas.ask(0, { key: secret, dryRun: true, clientIp: '127.9.9.9' }),
+    ).resolves.toMatchObject({ body: { code: 'VALID' } });
+    await service.rotate(key.id);
+    expect(await world.handOver()).toMatchObject({ rotated: 1, failed: [] });
+    await service.post(`/v1/api-keys/${key.id}/revoke`, { reason: 'leaked' });
+    await world.own.query(`UPDATE service_a.key SET revocation_reason = $2 WHERE id = $1`, [
+      key.id,
+      name,
+    ]);
+    expect(await world.handOver()).toMatchObject({ revoked: 1, failed: [] });
+    await expect(trialOf(secret)).resolves.toBe('REVOKED');
+  });
+
   it('leaves alone what ended at the key service: taking over tells nothing back', async () => {
     const { key } = await service.issue();
     await world.handOver();

@@ -4,17 +4,18 @@ const IPV4_BITS = 32;
 const IPV6_BITS = 128;
 const GROUP_BITS = 16n;
 
-/** CIDR block or single address, IPv4 or IPv6. A block is named by its first address, so that nobody means another one. */
-export const addressRange = z
-  .union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
-    error: 'Use an address or CIDR block such as 10.0.0.0/8 or 2001:db8::/32',
-  })
-  .superRefine((text, context) => {
-    const network = networkOf(text);
-    if (network === null) return;
-    const message = `${text} has bits set beyond its length; use ${network} for the block, or the address alone`;
-    context.addIssue({ code: 'custom', message });
-  });
+/** CIDR block or single address, IPv4 or IPv6, as it may be kept already: a block is named by any address in it. */
+export const keptRange = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+  error: 'Use an address or CIDR block such as 10.0.0.0/8 or 2001:db8::/32',
+});
+
+/** A {@link keptRange} as it is sent: a block is named by its first address, so that nobody means another one. */
+export const addressRange = keptRange.superRefine((text, context) => {
+  const network = networkOf(text);
+  if (network === null) return;
+  const message = `${text} has bits set beyond its length; use ${network} for the block, or the address alone`;
+  context.addIssue({ code: 'custom', message });
+});
 
 /** The block that a text lies in, where the text names it by another address than its first; else null. */
 function networkOf(text: string): string | null {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { rateLimits } from './catalog.js';
-import { addressRange } from './address-range.js';
+import { keptRange } from './address-range.js';
 import { environment, keyId, quota } from './keys.js';
 import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
-import { displayName, instant, instantOut, newMetadata, scopes, slug, tags } from './primitives.js';
+import { instant, instantOut, keptName, keptTags, metadata, scopes, slug } from './primitives.js';
 import { verdictCode } from './verdict.js';
 
 /** Most keys of one call to `POST /v1/imports`. */
@@ -26,7 +26,8 @@ const itemName = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'Use 1 to 128 visible 
 
 /**
  * A key to be imported. `item` names it at its source and makes a repetition harmless; `id` is given where the key's text
- * is a Keyward key, which carries it. `locator` is what the scheme's locator finds in the presented text.
+ * is a Keyward key, which carries it. `locator` is what the scheme's locator finds in the presented text. What describes a key is
+ * kept at its source already, and taken by laxer rules than what is written anew: no key stays behind for its name.
  */
 export const importItem = z
   .strictObject({
@@ -37,7 +38,7 @@ export const importItem = z
       .regex(/^[\x21-\x7e]{1,128}$/, 'Use 1 to 128 visible ASCII characters')
       .optional(),
     id: keyId.optional(),
-    name: displayName.optional(),
+    name: keptName.optional(),
     consumer: slug,
     environment: environment.default('live'),
     scopes: scopes.min(1),
@@ -46,9 +47,9 @@ export const importItem = z
     notBefore: instant.optional(),
     rateLimits: rateLimits.optional(),
     quota: quota.optional(),
-    ipAllowlist: z.array(addressRange).max(100).default([]),
-    tags: tags.default([]),
-    metadata: newMetadata.default({}),
+    ipAllowlist: z.array(keptRange).max(100).default([]),
+    tags: keptTags.default([]),
+    metadata: metadata.default({}),
     enabled: z.boolean().default(true),
     /**
      * Of a key that is here already by its `id`, and was rotated at its source: `hash` is that of its new secret, the one before goes

@@ -37,18 +37,28 @@ export const NO_SECRET =
 /** Whether a text may be kept: it holds no key, token or client secret. */
 export const holdsNoSecret = (text: string): boolean => !holdsSecret(text);
 
+/** A name as it may be kept already: 1 to 128 characters, none of them a control character. What is sent is a {@link displayName}. */
+export const keptName = z
+  .string()
+  .min(1)
+  .regex(/^.{0,128}$/su, 'Use at most 128 characters')
+  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]+$/u, 'Leave out control characters and line breaks')
+  .regex(/\S/u, 'Use at least one visible character')
+  .refine(holdsNoSecret, NO_SECRET);
+
 /**
  * What a person reads: 1 to 128 characters, one of them visible, none of them a control character, nor one that makes the text around it
- * look like another (U+202E and its kin) or hides text in it (tags, U+E0000 to U+E007F). What joins or parts letters (U+200C, U+200D)
- * is part of words and of emoji.
+ * look like another (U+202E and its kin) or hides text in it: tags and variants (U+E0000 to U+E01EF), but for one
+ * variant of an ideograph, and signs that nobody sees (U+2061 to U+2064). What joins or parts letters (U+200C, U+200D) is part of words
+ * and of emoji.
  */
 export const displayName = z
   .string()
   .min(1)
   .regex(/^.{0,128}$/su, 'Use at most 128 characters')
   .regex(
-    /^[^\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069\u{E0000}-\u{E007F}]+$/u,
-    'Leave out control characters, those that turn the direction of text, tags, and line breaks',
+    /^(?:\p{Ideographic}[\u{E0100}-\u{E01EF}]|[^\p{Cc}\p{Zl}\p{Zp}\u202A-\u202E\u2061-\u2069\u{E0000}-\u{E01EF}])+$/u,
+    'Leave out control characters, those that turn the direction of text or hide text in it, and line breaks',
   )
   .regex(/[^\s\u2800\p{Default_Ignorable_Code_Point}]/u, 'Use at least one visible character')
   .refine(holdsNoSecret, NO_SECRET);
@@ -58,8 +68,8 @@ export const remark = z
   .string()
   .max(1_000)
   .regex(
-    /^(?:[\n\t]|[^\p{Cc}\u202A-\u202E\u2066-\u2069\u{E0000}-\u{E007F}])*$/u,
-    'Leave out control characters, also those that turn the direction of text, and tags',
+    /^(?:[\n\t]|\p{Ideographic}[\u{E0100}-\u{E01EF}]|[^\p{Cc}\u202A-\u202E\u2061-\u2069\u{E0000}-\u{E01EF}])*$/u,
+    'Leave out control characters, also those that turn the direction of text or hide text in it',
   )
   .refine(holdsNoSecret, NO_SECRET);
 
@@ -97,19 +107,22 @@ function isExact(value: unknown): boolean {
   return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
 }
 
+const tagsLike = (label: RegExp) =>
+  z
+    .array(
+      z
+        .string()
+        .regex(label, 'Use 1 to 64 letters, digits or . _ : / -')
+        .refine(holdsNoSecret, NO_SECRET),
+    )
+    .max(20)
+    .refine((list) => new Set(list).size === list.length, 'Name each tag once');
+
+/** Tags as they may be kept already: letters that nobody sees are letters. What is sent are {@link tags}. */
+export const keptTags = tagsLike(/^[\p{L}\p{N}._:/-]{1,64}$/u);
+
 /** At most 20 labels of 1 to 64 characters, each once. */
-export const tags = z
-  .array(
-    z
-      .string()
-      .regex(
-        /^(?:(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}._:/-]){1,64}$/u,
-        'Use 1 to 64 letters, digits or . _ : / -',
-      )
-      .refine(holdsNoSecret, NO_SECRET),
-  )
-  .max(20)
-  .refine((list) => new Set(list).size === list.length, 'Name each tag once');
+export const tags = tagsLike(/^(?:(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}._:/-]){1,64}$/u);
 
 /** Page size and place of a list: `limit` 1 to 200, 50 by default; `cursor` as the last page gave it. */
 export const page = {

@@ -349,6 +349,19 @@ describe('an import', () => {
     await expect(codeOf(foreignText('good2'))).resolves.toBe('VALID');
   });
 
+  it('takes words that are kept already though none such may be written anew', async () => {
+    const name = '\u200b\u{1f3f4}\u{e0067}\u{e007f}\u202e';
+    const words = { name, tags: ['\u3164'], metadata: { n: 9007199254740992 } };
+    const item = { ...itemOf(foreignText('words')), ...words, ipAllowlist: ['127.0.0.1/8'] };
+    const { results } = await importKeys({ source: 'words', items: [item] });
+    expect(results).toMatchObject([{ status: 'created' }]);
+    const { body } = await replicas.call('get', `/v1/keys/${results[0]!.keyId}`, seeded.admin);
+    expect(body).toMatchObject(words);
+    await expect(
+      verdictOn({ key: foreignText('words'), clientIp: '127.9.9.9' }),
+    ).resolves.toMatchObject({ code: 'VALID' });
+  });
+
   it('takes a thousand keys of 8 MiB in one call, one of them bad, and no more', async () => {
     const items = Array.from({ length: 1_000 }, (_, i) => ({
       ...itemOf(foreignText(`bulk${i}`)),

@@ -1,3 +1,4 @@
+import { revocationReason } from '#contracts';
 import { noteTold } from './handed-over.js';
 import { ITEM } from './import-item.js';
 import { importUnder, type HandOverParts } from './import-under.js';
@@ -56,7 +57,7 @@ export async function tellChanges(
 async function tell(parts: HandOverParts, row: ChangedRow, done: Told): Promise<string | null> {
   const { id, state } = row;
   if (state === 'revoked') {
-    const reason = row.revocation_reason ?? 'revoked';
+    const reason = reasonOf(row);
     const why = await change(parts, `/v1/keys/${id}/revoke`, { reason });
     if (why === null) done.revoked += 1;
     return why;
@@ -65,6 +66,11 @@ async function tell(parts: HandOverParts, row: ChangedRow, done: Told): Promise<
   if (why !== null || state !== 'disabled') return why;
   done.disabled += 1;
   return change(parts, `/v1/keys/${id}/disable`, {});
+}
+
+/** Its own one, unless that was kept before reasons such as it were refused: for a word no key goes on. */
+function reasonOf({ revocation_reason: own }: ChangedRow): string {
+  return revocationReason.safeParse(own).data ?? 'revoked';
 }
 
 async function tellSecret(
