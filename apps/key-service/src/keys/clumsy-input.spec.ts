@@ -49,11 +49,14 @@ describe('clumsy input is refused by its name, with what would be right', () => 
   });
 
   const turned =
-    'Leave out control characters, those that turn the direction of text, tags, and line breaks';
+    'Leave out control characters, those that turn the direction of text or hide text in it, and line breaks';
   it.each([
     ['turns the direction of the text around it', 'pdf\u202eexe', turned],
     ['does so apart', 'a\u2066b', turned],
     ['hides text in tags', 'key\u{e0041}\u{e0042}', turned],
+    ['hides text in variants of what has none', 'key\u{e0154}\u{e0155}', turned],
+    ['hides text in a run of variants', '葛\u{e0100}\u{e0154}城', turned],
+    ['hides text in signs that nobody sees', 'k\u2061e\u2062y\u2064', turned],
     ['looks blank: spaces', '\u00a0\u3000\u2003', 'Use at least one visible character'],
     ['looks blank: no width', '\u200b\u200d\u2060\ufeff', 'Use at least one visible character'],
     ['looks blank: marks', '\u00ad\u180e\u200f\ufe0f', 'Use at least one visible character'],
@@ -70,10 +73,11 @@ describe('clumsy input is refused by its name, with what would be right', () => 
       400,
       '/reason: Use at least one visible character',
     ]);
-    expect(faults(await revoke({ reason: 'leaked', comment: 'see\u{e0041}' }))).toEqual([
-      400,
-      '/comment: Leave out control characters, also those that turn the direction of text, and tags',
-    ]);
+    for (const comment of ['see\u{e0041}', 'see\u{e0154}', 'see\u2063'])
+      expect(faults(await revoke({ reason: 'leaked', comment }))).toEqual([
+        400,
+        '/comment: Leave out control characters, also those that turn the direction of text or hide text in it',
+      ]);
     expect(faults(await create({ ...keyBody(), tags: ['\u3164'] }))).toEqual([
       400,
       '/tags/0: Use 1 to 64 letters, digits or . _ : / -',
@@ -84,6 +88,8 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     ['from right to left', 'مفتاح المستودع\u200f 2'],
     ['with a parted word', 'کلید می\u200cشود'],
     ['with a joined letter', 'क्\u200dष'],
+    ['with a variant of an ideograph', '葛\u{e0100}城'],
+    ['with a coloured sign', '\u2764\ufe0f'],
     ['of one emoji', '\u{1f469}\u200d\u{1f4bb}'],
   ])('a name %s is none', async (_, name) => {
     expect((await create({ ...keyBody(), name })).body).toMatchObject({ key: { name } });
