@@ -129,7 +129,8 @@ class Attempts<T> {
   /** Asks one more replica. */
   next(): void {
     const replica = this.nextOf(this.parts.pick(this.asked));
-    if (replica === null) return this.giveUp(new Error('No replica may be asked now'));
+    // looked at once: a pause that ends only now was no replica left
+    if (replica === null) return this.giveUp(new Error('No replica may be asked now'), false);
     this.askNext(replica);
   }
 
@@ -207,10 +208,10 @@ class Attempts<T> {
     return !this.isSettled && this.asked.length < mostTries && performance.now() < this.endsAtMs;
   }
 
-  private giveUp(cause: unknown): void {
+  private giveUp(cause: unknown, isOtherLeft = this.nextOther() !== null): void {
     if (this.underWay > 0) return;
     this.end();
-    const Unavailable = this.nextOther() === null ? VerificationUnavailable : OthersLeft;
+    const Unavailable = isOtherLeft ? OthersLeft : VerificationUnavailable;
     this.settle.reject(new Unavailable('The key service gives no verdict', { cause }));
   }
 
