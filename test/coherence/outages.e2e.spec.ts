@@ -1,4 +1,5 @@
 import type { IssuedKey } from '#contracts';
+import { RECOVERY_MS } from '../support/patience.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { watch, type Watched } from './support/watch.js';
 import { codeOf, createWorld, sleep, until, type World } from './support/world.js';
@@ -39,10 +40,14 @@ async function warmKey(over: Record<string, unknown> = {}): Promise<IssuedKey> {
   return issued;
 }
 
+/** Recovered: every replica answers this. */
+async function untilAll(wanted: string, secret: string): Promise<void> {
+  const areAll = async () => (await world.codes(secret)).every((code) => code === wanted);
+  await until(`${wanted} by all replicas`, areAll, RECOVERY_MS);
+}
+
 async function untilAllWell(secret: string): Promise<void> {
-  await until('all replicas to answer again', async () => {
-    return (await world.codes(secret)).every((code) => code === 'VALID');
-  });
+  await untilAll('VALID', secret);
 }
 
 async function allMutations(id: string): Promise<number[]> {
@@ -146,22 +151,21 @@ describe('PostgreSQL', () => {
     expect(watching.violations).toEqual([]);
     await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
     cluster.heal();
-    await until('the cut replica', async () => codeOf(await world.verify(0, secret)) === 'REVOKED');
-    expect(await world.codes(secret)).toEqual(all('REVOKED'));
+    await untilAll('REVOKED', secret);
   });
 
   test('cut from one replica that reads the same Redis: a revoke elsewhere is done there too', async () => {
     const { key, secret } = await warmKey();
     const { secret: other } = await warmKey();
     // the test before raised the epoch: who has not yet reported it would rightly be waited for
-    await until('every replica to be heard', async () => {
+    const isHeard = async () => {
       const spare = await world.issue();
       return (await world.revoke(1, spare.key.id)).body.propagation?.confirmed === true;
-    });
+    };
+    await until('every replica to be heard', isHeard, RECOVERY_MS);
     cluster.replicas[0]!.postgres.refuse(true);
-    await until('the grace', async () => {
-      return (await world.verify(0, other)).body.decision?.source === 'cache';
-    });
+    const isGrace = async () => (await world.verify(0, other)).body.decision?.source === 'cache';
+    await until('the grace', isGrace, RECOVERY_MS);
     const revoked = await world.revoke(1, key.id);
     expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
     // it cannot say REVOKED: all that it knows is that there is something newer
@@ -222,10 +226,8 @@ describe('Redis', () => {
     const limits = { rateLimits: [{ name: 'a', limit: 6, windowSeconds: 3_600 }] };
     const { secret } = await world.issue(limits);
     await cluster.redis.stop();
-    await until(
-      'the switch-over',
-      async () => codeOf(await world.verify(0, unknown())) === 'VALID',
-    );
+    const isSwitched = async () => codeOf(await world.verify(0, unknown())) === 'VALID';
+    await until('the switch-over', isSwitched, RECOVERY_MS);
     const codes: (string | number)[] = [];
     for (let i = 0; i < 4; i += 1) codes.push(...(await world.codes(secret)));
     await cluster.redis.start();
@@ -280,9 +282,7 @@ test.each([['refuse'], ['blackhole']] as const)(
       expect(codeOf(await world.verify(replica, secret))).toBe('REVOKED');
     await sleep(2_500);
     cluster.heal();
-    await until('all replicas to know', async () => {
-      return (await world.codes(secret)).every((code) => code === 'REVOKED');
-    });
+    await untilAll('REVOKED', secret);
     await watching.stop();
     expect(watching.violations).toEqual([]);
     expect(watching.counts['at the cut replica 503']).toBeGreaterThan(0);
@@ -300,9 +300,7 @@ test('a key with a quota, while PostgreSQL is silent: every answer comes in time
   links('postgres').forEach((link) => link.blackhole(true));
   await sleep(4_000);
   cluster.heal();
-  await until('the quota to be spent', async () => {
-    return (await world.codes(secret)).every((code) => code === 'QUOTA_EXCEEDED');
-  });
+  await untilAll('QUOTA_EXCEEDED', secret);
   await watching.stop();
   expect(watching.violations).toEqual([]);
   const valid = Object.entries(watching.counts).filter(([name]) => name.endsWith('VALID'));

@@ -125,9 +125,8 @@ test('the primary goes on with its connections but takes no writes, and the stan
     [keys.map(({ key }) => key.id)],
   );
   expect(stale).toEqual({ count: '3' });
-  await until('all to be well', async () =>
-    (await world.codes(warm.secret)).every((code) => code === 'VALID'),
-  );
+  const isWell = async () => (await world.codes(warm.secret)).every((code) => code === 'VALID');
+  await until('all to be well', isWell, RECOVERY_MS);
   await watching.stop();
   expect(watching.violations).toEqual([]);
   expect(codeOf(await world.verify(0, keys[0]!.secret))).toBe('REVOKED');

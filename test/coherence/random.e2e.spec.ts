@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { RECOVERY_MS } from '../support/patience.js';
 import { disagreements } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { faultsOf, RandomRunner } from './support/random-run.js';
@@ -42,9 +43,10 @@ test(
 
 async function wellAgain(): Promise<{ secret: string }> {
   let issued: { secret: string } | null = null;
-  await until('the replicas to be well again', async () => {
+  const isWell = async () => {
     issued = await world.issue().catch(() => null);
     return issued !== null;
-  });
+  };
+  await until('the replicas to be well again', isWell, RECOVERY_MS);
   return issued!;
 }

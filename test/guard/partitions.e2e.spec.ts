@@ -2,6 +2,7 @@ import type { IssuedKey } from '#contracts';
 import { createKeyGuard, VerificationUnavailable, type KeyGuardCore } from '#key-guard';
 import { startCluster, type Cluster } from '../coherence/support/cluster.js';
 import { createWorld, until, type World } from '../coherence/support/world.js';
+import { RECOVERY_MS } from '../support/patience.js';
 import { startGuardWorld, questionOn, type GuardWorld } from './support/guards.js';
 
 /** How old the feed's last proof may be. */
@@ -77,7 +78,7 @@ describe('a key service that is cut from PostgreSQL and Redis, beside one that i
     expect(late).toEqual([]);
     cluster.heal();
     for (const guard of [both, alone])
-      await until('REVOKED', async () => (await codeOf(guard, issued)) === 'REVOKED');
+      await until('REVOKED', async () => (await codeOf(guard, issued)) === 'REVOKED', RECOVERY_MS);
     for (let i = 0; i < 100; i += 1)
       for (const guard of [both, alone]) expect(await codeOf(guard, issued)).toBe('REVOKED');
   });
@@ -122,11 +123,12 @@ describe('all key services gone, under load', () => {
     links.forEach((link) => link.cut(false));
     for (const link of links) link.asked.length = 0;
     requests = 0;
-    await until('all to be well', async () => {
+    const isWell = async () => {
       const codes = await round();
       requests += codes.length;
       return codes.every((code) => code === 'VALID');
-    });
+    };
+    await until('all to be well', isWell, RECOVERY_MS);
     const asked = links.flatMap((link) => link.asked).filter((one) => one !== '/v1/usage');
     expect(asked.length).toBeLessThanOrEqual(1.1 * requests);
   });

@@ -9,7 +9,7 @@ import {
 } from '#key-guard';
 import { startReplicas, type Replicas } from '../../../apps/key-service/src/testing/replicas.js';
 import { seed, type Seed } from '../../../apps/key-service/src/testing/seed.js';
-import { PATIENCE_MS } from '../../support/patience.js';
+import { PATIENCE_MS, RECOVERY_MS } from '../../support/patience.js';
 import { startLink, type Link } from './link.js';
 
 /** A guard of `service-a`, and its ways to the key services. */
@@ -88,9 +88,13 @@ export function isOwn(answer: Verdict | Promise<Verdict>): answer is Verdict {
   return !(answer instanceof Promise);
 }
 
-/** Waits until something is so; a minute at most. */
-export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS;
+/** Waits until something is so; a minute at most, unless it is said that it must be so sooner. */
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean> | boolean,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const endMs = performance.now() + patienceMs;
   while (!(await isSo())) {
     if (performance.now() > endMs) throw new Error(`Waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -110,12 +114,16 @@ function guardOf(core: KeyGuardCore, links: readonly Link[]): TestGuard {
       }
     },
     warm: (question) =>
-      until('a verdict of the guard’s own', async () => {
-        const answer = core.verify(question);
-        if (isOwn(answer)) return answer.valid;
-        await answer.catch(() => null);
-        return false;
-      }),
+      until(
+        'a verdict of the guard’s own',
+        async () => {
+          const answer = core.verify(question);
+          if (isOwn(answer)) return answer.valid;
+          await answer.catch(() => null);
+          return false;
+        },
+        RECOVERY_MS,
+      ),
   };
 }
 
