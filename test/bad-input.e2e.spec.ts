@@ -249,6 +249,17 @@ describe('a body', () => {
     ).toEqual([]);
   });
 
+  it('may be empty for those routes alone that are called without one, too: it says no more and no less', () => {
+    const optional = withBody().filter(mayBeLeftOut);
+    expect(optional.map(({ service, template }) => `${service} ${template}`).toSorted()).toEqual([
+      'keyService /v1/keys/{id}/rotate',
+      'keyService /v1/keys/{id}/rotation/finish',
+      'keyService /v1/self/rotate',
+      'login /v1/signing-keys/rotate',
+      'serviceA /v1/api-keys/{id}/rotate',
+    ]);
+  });
+
   it('with a property that is not known is 400, and the answer says where', async () => {
     expect(
       await faultsIn(
