@@ -1,21 +1,29 @@
 import { z } from 'zod';
 import { policy, rateLimit } from './catalog.js';
 import { environment, keyId, quota } from './keys.js';
+import { isLowOrder } from './low-order.js';
 import { instantOut, metadata, scope, slug } from './primitives.js';
 
-/** Bytes as base64 without padding in the URL alphabet. */
-const bytes = (count: number) =>
-  z
-    .string()
-    .regex(/^[A-Za-z0-9_-]+$/, 'Use base64url')
-    .refine((text) => Buffer.from(text, 'base64url').length === count, `Use ${count} bytes`);
+const BYTES_32 = /^[A-Za-z0-9_-]{43}$/;
+
+/** X25519 public key as its 32 bytes in base64url, written as an encoder writes them; none that agrees on the same secret with everybody. */
+const recipientKey = z
+  .string()
+  .refine(
+    (text) => BYTES_32.test(text) && Buffer.from(text, 'base64url').toString('base64url') === text,
+    { error: 'Use 32 bytes as 43 characters of base64url without padding', abort: true },
+  )
+  .refine(
+    (text) => !isLowOrder(Buffer.from(text, 'base64url')),
+    'Use the public key of a new X25519 pair: this one is of low order, so that what is sealed to it is open to everybody',
+  );
 
 /**
  * `POST /v1/exports`: the keys of a service, for one that takes them over. `recipientKey` is its X25519 public key (base64url, 32 bytes):
  * the pepper of the export is sealed to it.
  */
 export const createExportBody = z
-  .strictObject({ service: slug, recipientKey: bytes(32) })
+  .strictObject({ service: slug, recipientKey })
   .meta({ id: 'CreateExportBody' });
 export type CreateExportBody = z.infer<typeof createExportBody>;
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { importId } from './imports.js';
 import { keyId, revokeKeyBody } from './keys.js';
-import { displayName, instant, slug } from './primitives.js';
+import { instant, keptTags, slug } from './primitives.js';
 import { propagation } from './propagation.js';
 
 /** Most key ids that the answer to a bulk revocation names. */
@@ -11,7 +11,7 @@ const filter = z
   .strictObject({
     consumer: slug.optional(),
     service: slug.optional(),
-    tag: displayName.max(64).optional(),
+    tag: keptTags.element.optional(),
     createdBefore: instant.optional(),
     /** Keys of an import. */
     import: importId.optional(),

@@ -1,6 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { checkBody } from './body-rules.js';
 import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
@@ -12,7 +12,7 @@ const BYTE_ORDER_MARK = '\uFEFF';
 const BACKSLASH = 0x5c;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Paths whose bodies are unlike those of others. */
+/** Routes whose bodies are unlike those of others, by their path. */
 export interface BodyPaths {
   /** They take a form instead of JSON. */
   formPaths: ReadonlySet<string>;
@@ -32,26 +32,26 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
       const charset = /charset\s*=\s*"?([^\s;"]+)/i.exec(
         request.headers['content-type'] ?? '',
       )?.[1];
-      if (formPaths.has(pathOf(request.url)) || (charset && !/^utf-?8$/i.test(charset)))
-        throw unsupported(formPaths, request.url);
+      if (formPaths.has(routeOf(request)) || (charset && !/^utf-?8$/i.test(charset)))
+        throw unsupported(formPaths, request);
       // many clients name the type of a body that they do not send
       const isNone = body.length === 0;
-      done(null, isNone ? undefined : readJson(body as Buffer, keyPaths.has(pathOf(request.url))));
+      done(null, isNone ? undefined : readJson(body as Buffer, keyPaths.has(routeOf(request))));
     } catch (error) {
       done(error as Error);
     }
   });
   fastify.addContentTypeParser('*', (request, _body, done) =>
-    done(unsupported(formPaths, request.url)),
+    done(unsupported(formPaths, request)),
   );
   if (formPaths.size === 0) return;
   fastify.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },
     (request, body, done) => {
-      if (!formPaths.has(pathOf(request.url))) return done(unsupported(formPaths, request.url));
+      if (!formPaths.has(routeOf(request))) return done(unsupported(formPaths, request));
       try {
-        done(null, readForm(body as string, keyPaths.has(pathOf(request.url))));
+        done(null, readForm(body as string, keyPaths.has(routeOf(request))));
       } catch (error) {
         done(error as Error);
       }
@@ -111,14 +111,14 @@ function readForm(text: string, mayHoldKeys: boolean): Record<string, string> {
   return { ...form };
 }
 
-function unsupported(formPaths: ReadonlySet<string>, url: string): ProblemException {
-  const wanted = formPaths.has(pathOf(url))
+function unsupported(formPaths: ReadonlySet<string>, request: FastifyRequest): ProblemException {
+  const wanted = formPaths.has(routeOf(request))
     ? 'application/x-www-form-urlencoded'
     : 'application/json in UTF-8';
   return new ProblemException('UNSUPPORTED_MEDIA_TYPE', `Send the body as ${wanted}`);
 }
 
-function pathOf(url: string): string {
-  const end = url.indexOf('?');
-  return end < 0 ? url : url.slice(0, end);
+/** One address can be written in many ways (`%76erify`, or with the host before it): the route that was found is one. */
+function routeOf(request: FastifyRequest): string {
+  return request.routeOptions.url ?? '';
 }

@@ -132,6 +132,13 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     ]);
   });
 
+  it('a filter of a bulk revocation with a tag that no key can carry', async () => {
+    const answer = await management
+      .call('post', '/v1/keys/revoke', world.admin)
+      .send({ filter: { tag: 'no such tag é' }, reason: 'leaked' });
+    expect(faults(answer)).toEqual([400, '/filter/tag: Use 1 to 64 letters, digits or . _ : / -']);
+  });
+
   it('JSON that is none, by the place where it ceases to be and nothing of what stands there', async () => {
     const { status, body } = await create('{"name": "x",\n "secret": sesame}');
     const detail =

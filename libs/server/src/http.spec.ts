@@ -1,0 +1,45 @@
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { createHttp } from './http.js';
+import { createLogger } from './logging.js';
+import { sendProblem, toldOf } from './problem.filter.js';
+import type { ServerEnv } from './server-env.js';
+
+const env = { TRUST_PROXY: [] as string[], CORS_ORIGINS: [] as string[] } as ServerEnv;
+const log = createLogger('http', 'silent');
+const { fastify } = createHttp({ env, log, keyPaths: ['/ask-it'], formPaths: ['/form-it'] });
+const key = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
+
+beforeAll(async () => {
+  fastify.setErrorHandler((error, request, reply) =>
+    sendProblem(request, reply, toldOf(error), error),
+  );
+  for (const path of ['/ask-it', '/form-it', '/other']) fastify.post(path, ({ body }) => body);
+  await fastify.listen({ port: 0, host: '127.0.0.1' });
+});
+afterAll(() => fastify.close());
+
+function dial(): Socket {
+  return connect((fastify.server.address() as AddressInfo).port, '127.0.0.1');
+}
+
+async function send(target: string, type: string, body: string): Promise<string> {
+  const socket = dial().setEncoding('utf8');
+  const head = `POST ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: ${type}`;
+  socket.write(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+  return (await socket.toArray()).join('');
+}
+
+describe.each(['/ask-it', '/%61sk-it', '/ask%2dit', 'http://127.0.0.1/ask-it', '/ask-it?a=b'])(
+  'a route written as %s',
+  (target) => {
+    it('takes the keys that it asks about, a form where it takes one, and no key elsewhere', async () => {
+      const json = JSON.stringify({ key });
+      expect(await send(target, 'application/json', json)).toContain(json);
+      const form = target.replace('ask', 'form').replace('%61sk', '%66orm');
+      const sent = await send(form, 'application/x-www-form-urlencoded', 'a=b');
+      expect(sent).toContain('{"a":"b"}');
+      const refused = await send('/other', 'application/json', json);
+      expect(refused).toContain('KEY_IN_WRONG_PLACE');
+    });
+  },
+);
