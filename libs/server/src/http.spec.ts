@@ -1,11 +1,13 @@
+import { once } from 'node:events';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { pino } from 'pino';
 import { createHttp } from './http.js';
-import { createLogger } from './logging.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import type { ServerEnv } from './server-env.js';
 
 const env = { TRUST_PROXY: [] as string[], CORS_ORIGINS: [] as string[] } as ServerEnv;
-const log = createLogger('http', 'silent');
+const logged: Record<string, unknown>[] = [];
+const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) });
 const { fastify } = createHttp({ env, log, keyPaths: ['/ask-it'], formPaths: ['/form-it'] });
 const key = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
 
@@ -43,3 +45,17 @@ describe.each(['/ask-it', '/%61sk-it', '/ask%2dit', 'http://127.0.0.1/ask-it', '
     });
   },
 );
+
+it('a caller that leaves in the middle of its body is logged as that, not as an outage', async () => {
+  logged.length = 0;
+  const socket = dial();
+  const reading = once(fastify.server, 'request');
+  const head = 'POST /other HTTP/1.1\r\nhost: x\r\ncontent-type: application/json';
+  socket.write(`${head}\r\ncontent-length: 500\r\n\r\n{"a":`);
+  await reading;
+  socket.destroy();
+  while (logged.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(logged).toEqual([
+    expect.objectContaining({ level: 30, status: 499, msg: expect.stringContaining('left') }),
+  ]);
+});

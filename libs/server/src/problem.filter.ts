@@ -10,6 +10,7 @@ import {
   type FieldError,
   type Problem,
 } from '#contracts';
+import { HUNG_UP_STATUS, isHungUp } from './hung-up.js';
 import { isOutage } from './outage.js';
 import { ProblemException } from './problem-exception.js';
 
@@ -62,6 +63,7 @@ export function sendProblem(
   told: Told,
   cause?: unknown,
 ): void {
+  if (isHungUp(request.raw)) return leave(request, reply);
   const fixed = problemOf(told.code);
   if (fixed.status >= 500) request.log.error({ err: cause, code: told.code }, told.detail);
   const { tell } = request.routeOptions?.config ?? {};
@@ -79,6 +81,12 @@ export function sendProblem(
     .headers({ 'cache-control': 'no-store', ...told.headers })
     .type(PROBLEM_TYPE)
     .send(JSON.stringify(body));
+}
+
+/** Nobody reads an answer. What the socket says of it is also what a database that is away says. */
+function leave(request: FastifyRequest, reply: FastifyReply): void {
+  request.log.info({ status: HUNG_UP_STATUS }, 'The caller left before its request ended');
+  reply.hijack();
 }
 
 /** How an error is told to the caller. */
