@@ -36,7 +36,7 @@ const WRITE_OWN = {
   name: 'usage-own',
   text: `WITH fresh AS (
       INSERT INTO keys.usage_writer AS w (id, batch, counted_to)
-      VALUES ($10, $11, clock_timestamp() - make_interval(secs => $12))
+      VALUES ($10, $11, statement_timestamp() - make_interval(secs => $12))
       ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, counted_to = excluded.counted_to WHERE w.batch < excluded.batch
       RETURNING id
     ), ${APPENDED}, ${TURN}
@@ -62,10 +62,19 @@ const WRITE_GUARDS = {
  * @throws where PostgreSQL does not answer; the same batch must then be written again before the next
  */
 export async function writeBatch(pool: Pool, writer: string, batch: Batch): Promise<boolean> {
-  const ageSeconds = (performance.now() - batch.toMs) / 1_000;
-  const values = [...journalColumns(batch.counts), writer, batch.number, ageSeconds];
-  const { rows } = await pool.query<{ turn: boolean }>({ ...WRITE_OWN, values });
-  return rows[0]!.turn;
+  const columns = journalColumns(batch.counts);
+  const client = await pool.connect();
+  try {
+    // told only now: a wait for the connection would make it later than it is
+    const ageSeconds = (performance.now() - batch.toMs) / 1_000;
+    const values = [...columns, writer, batch.number, ageSeconds];
+    const { rows } = await client.query<{ turn: boolean }>({ ...WRITE_OWN, values });
+    client.release();
+    return rows[0]!.turn;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
 }
 
 /** Counts of a guard, under the id that it gave them. */
