@@ -37,3 +37,16 @@ it('a connection that the network dropped without a word is used for one stateme
   expect(await ask()).not.toBe(first);
   await pool.end();
 });
+
+it('a connection that ends while it is taken out ends no process', async () => {
+  const log = createLogger('key-service', 'silent');
+  const pool = createPool(postgres.runtimeUrl, 2, log);
+  const client = await pool.connect();
+  const ended = new Promise((resolve) => client.once('end', resolve));
+  const asking = client.query('SELECT pg_terminate_backend(pg_backend_pid())');
+  await expect(asking).rejects.toThrow();
+  await ended;
+  client.release(true);
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  await pool.end();
+});

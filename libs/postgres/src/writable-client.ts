@@ -47,6 +47,8 @@ class WritableClient extends Client {
     config?: ClientConfig,
   ) {
     super(config);
+    // whoever runs a statement is told by it; while nobody does, a connection that breaks must not end the process
+    this.on('error', () => undefined);
     endWhenLate(this);
   }
 

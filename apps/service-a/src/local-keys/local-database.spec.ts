@@ -1,4 +1,4 @@
-import { createLocalPool } from './local-database.js';
+import { createLocalPool, inTransaction } from './local-database.js';
 import { startLocalService, type LocalService } from './testing.js';
 
 let service: LocalService;
@@ -20,6 +20,19 @@ it('lets a question wait for its turn while every connection is busy', async () 
     const busy = Array.from({ length: 8 }, () => pool.query('SELECT pg_sleep(1)'));
     await expect(pool.query('SELECT 1')).resolves.toBeDefined();
     await Promise.all(busy);
+  } finally {
+    await pool.end();
+  }
+});
+
+it('ends no process where a connection ends in the middle of a change', async () => {
+  const pool = createLocalPool(service.env['SERVICE_A_DATABASE_URL']!);
+  try {
+    const change = inTransaction(pool, (client) =>
+      client.query('SELECT pg_terminate_backend(pg_backend_pid())'),
+    );
+    await expect(change).rejects.toThrow();
+    await expect(pool.query('SELECT 1')).resolves.toBeDefined();
   } finally {
     await pool.end();
   }

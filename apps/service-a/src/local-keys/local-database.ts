@@ -19,6 +19,8 @@ export function createLocalPool(connectionString: string, max = CONNECTIONS): Po
   });
   // an idle connection that ends is replaced when one is needed
   pool.on('error', () => undefined);
+  // nor does one that ends while it is taken out end the process: the statement that is run on it tells
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
