@@ -26,7 +26,7 @@ try {
   if (isBuilt) {
     await jest('tests side by side', [
       ...['--testPathIgnorePatterns', ALONE, WAITING],
-      '--maxWorkers=3',
+      '--maxWorkers=2',
     ]);
     await jest('tests that wait', ['--testPathPatterns', WAITING, '--maxWorkers=2']);
     await jest('tests alone', ['--testPathPatterns', ALONE, '--runInBand']);

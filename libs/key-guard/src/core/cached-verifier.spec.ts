@@ -89,9 +89,19 @@ describe('a guard whose feed is proven', () => {
     const revoked = { valid: false, code: 'REVOKED', decision: valid.decision };
     other = await createStubServer();
     // the verdict to be remembered is the first one's, however late it is
-    other.answer((_seen, response) => json(response, 503, {}));
-    await start({ urls: [keyService.url, other.url] });
-    while (!isOwn()) await wait(20);
+    let refused: number;
+    other.answer(({ path }, response) => {
+      if (path !== '/v1/changes') refused += 1;
+      json(response, 503, {});
+    });
+    for (;;) {
+      refused = 0;
+      await start({ urls: [keyService.url, other.url] });
+      while (!isOwn()) await wait(20);
+      // one that failed more often, as the first was late again and again, is left alone for a while: then none is left
+      if (refused < 3) break;
+      await guard.close();
+    }
     other.answer((_seen, response) => json(response, 200, revoked));
     // cut from whatever it needs: no heartbeat, no verdict
     keyService.answer(({ path }, response) => {
@@ -269,8 +279,8 @@ describe('a guard whose feed is proven', () => {
       await letThrough();
       keyService.answer((_seen, response) => json(response, 503, {}));
       keyService.closeConnections();
-      while (guard.state().isProven) expect(own()?.allowed).toBe(true);
-      expect(own()).toBeNull();
+      for (let told = own(); told !== null; told = own()) expect(told.allowed).toBe(true);
+      expect(guard.state().isProven).toBe(false);
     });
 
     it('is decided anew by the address where that counts', async () => {
