@@ -34,14 +34,16 @@ describe('a guard whose feed is proven', () => {
   let guard: KeyGuardCore;
   let tellFeed: (name: string, data: object) => void = () => undefined;
 
-  const start = async (options: Partial<KeyGuardOptions> = {}) => {
-    guard = createKeyGuard({
+  const make = (options: Partial<KeyGuardOptions> = {}) =>
+    createKeyGuard({
       urls: [keyService.url],
       token: () => Promise.resolve('own-token'),
       service: 'reports',
       timeoutMs: 2_000,
       ...options,
     });
+  const start = async (options: Partial<KeyGuardOptions> = {}) => {
+    guard = make(options);
     while (!guard.state().isProven) await wait(10);
   };
   /** Answers questions like this from now on, after a pause. */
@@ -57,8 +59,8 @@ describe('a guard whose feed is proven', () => {
       return '503';
     }
   };
-  const isOwn = () => {
-    const told = guard.verify(question);
+  const isOwn = (by = guard) => {
+    const told = by.verify(question);
     if (!(told instanceof Promise)) return true;
     told.catch(() => undefined);
     return false;
@@ -69,6 +71,8 @@ describe('a guard whose feed is proven', () => {
     answer(200, valid);
   });
   afterEach(async () => {
+    // what is left to report is not tried in vain
+    answer(200, valid);
     await guard.close();
     await Promise.all([keyService.close(), other?.close()]);
     other = undefined;
@@ -180,6 +184,64 @@ describe('a guard whose feed is proven', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('asks anew when the time of a verdict is over, which is the lesser of the option and the answer', async () => {
+    other = await createStubServer();
+    guard = make({ ttlSeconds: 1 });
+    const second = make({ ttlSeconds: 60, urls: [other.url] });
+    /** How old a verdict was each time it was used without asking, until it was not. */
+    const agesOf = async (by: KeyGuardCore, stub: StubServer, ttlSeconds: number) => {
+      const askedAtMs: number[] = [];
+      stub.answer(({ path }, response) => {
+        if (path.startsWith('/v1/keys/')) askedAtMs.push(performance.now());
+        if (path === '/v1/changes') serveFeed(response);
+        else json(response, 200, { ...valid, decision: { ...valid.decision, ttlSeconds } });
+      });
+      while (!isOwn(by)) await wait(20);
+      const ages: number[] = [];
+      const { length } = askedAtMs;
+      while (askedAtMs.length === length && (ages.at(-1) ?? 0) < 1_000) {
+        const ageMs = performance.now() - askedAtMs.at(-1)!;
+        if (isOwn(by)) ages.push(ageMs);
+        await wait(5);
+      }
+      return ages;
+    };
+    const both = [agesOf(guard, keyService, 60), agesOf(second, other, 1)];
+    const ages = (await Promise.all(both)).flat();
+    await second.close();
+    expect(ages.filter((ageMs) => ageMs >= 1_000)).toEqual([]);
+  });
+
+  it('asks about keys that it does not know in one question where they come in the same turn', async () => {
+    const resultsOf = (body: string) => {
+      const { requests = [] } = JSON.parse(body) as { requests?: { key: string }[] };
+      return requests.map(({ key }) => ({ ...valid, consumer: key.slice(-1) }));
+    };
+    keyService.answer(({ path, body }, response) => {
+      if (path === '/v1/changes') serveFeed(response);
+      else json(response, 200, { results: resultsOf(body) });
+    });
+    await start();
+    const keys = ['kw_live_x', 'kw_live_y'];
+    const told = await Promise.all(keys.map(async (key) => guard.verify({ ...question, key })));
+    expect(told.map(({ code, consumer }) => [code, consumer])).toEqual([
+      ['VALID', 'x'],
+      ['VALID', 'y'],
+    ]);
+    const paths = keyService.seen.map(({ path }) => path);
+    expect(paths.filter((path) => path.startsWith('/v1/keys/'))).toEqual(['/v1/keys/verify-batch']);
+  });
+
+  it('gives no grace once the feed has told that the policy was changed', async () => {
+    await start();
+    expect(await tell()).toMatchObject({ valid: true });
+    answer(503, {});
+    expect(await tell()).toMatchObject({ valid: true, decision: { stale: true } });
+    tellFeed('policy', { seq: 2 });
+    while ((await tell()) !== '503') await turn();
+    expect(guard.state()).toMatchObject({ isProven: true, known: 1 });
+  });
+
   describe('and a key that was just let through', () => {
     const request = { headers: { 'x-api-key': 'kw_live_x' }, ip: '203.0.113.9' };
     const scopes = ['reports:read'];
@@ -244,6 +306,21 @@ describe('a guard whose feed is proven', () => {
       }
       expect(own()).toBeNull();
       expect(await guard.check(request, scopes)).toMatchObject({ status: 403 });
+    });
+
+    it('is asked about as soon as the feed cannot go on, which then goes on after the number it named', async () => {
+      await letThrough();
+      tellFeed('reset', { seq: 41 });
+      while (guard.state().known > 0) {
+        expect(own()?.allowed).toBe(true);
+        await turn();
+      }
+      expect(own()).toBeNull();
+      keyService.seen.length = 0;
+      keyService.closeConnections();
+      const isFeed = ({ path }: { path: string }) => path === '/v1/changes';
+      while (!keyService.seen.some(isFeed)) await wait(10);
+      expect(keyService.seen.find(isFeed)!.headers['last-event-id']).toBe('41');
     });
 
     it('is decided anew as soon as the key service tells its time anew', async () => {

@@ -73,6 +73,13 @@ describe('KeyCache', () => {
     expect(cache.isCurrent(cache.get('a')!, 2_000)).toBe(false);
   });
 
+  it('uses what was told until its time is over, and no longer', () => {
+    const cache = started();
+    cache.put(known('a', 1));
+    const isCurrent = (nowMs: number) => cache.isCurrent(cache.get('a')!, nowMs);
+    expect([0, 59_999, 60_000, 90_000].map(isCurrent)).toEqual([true, true, false, false]);
+  });
+
   it('drops a key at a change, under each of its secrets, and takes no older answer afterwards', () => {
     const cache = started();
     for (const digest of ['old secret', 'new secret']) cache.put(known(digest, 1));
