@@ -242,6 +242,24 @@ describe('a guard whose feed is proven', () => {
     expect(guard.state()).toMatchObject({ isProven: true, known: 1 });
   });
 
+  it('follows the feed although the source of its token has hung once', async () => {
+    let calls = 0;
+    const hung = new Promise<string>(() => undefined);
+    const token = () => ((calls += 1) === 1 ? hung : Promise.resolve('own-token'));
+    await start({ token, timeoutMs: 50 });
+    expect(guard.state().isProven).toBe(true);
+  });
+
+  it('begins no feed when it was closed while it waited for its token', async () => {
+    let give: (token: string) => void = () => undefined;
+    const token = () => new Promise<string>((resolve) => (give = resolve));
+    guard = make({ token });
+    await guard.close();
+    give('own-token');
+    await wait(100);
+    expect(keyService.seen).toEqual([]);
+  });
+
   describe('and a key that was just let through', () => {
     const request = { headers: { 'x-api-key': 'kw_live_x' }, ip: '203.0.113.9' };
     const scopes = ['reports:read'];

@@ -1,9 +1,11 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { instantOut, keyId } from '#contracts';
+import { boundedToken } from './bounded-token.js';
 import { open } from './exchange.js';
 import { FeedClock } from './feed-clock.js';
 import type { GuardSettings } from './options.js';
+import type { ServiceToken } from './service-token.js';
 import { EventCutter, type StreamEvent } from './sse.js';
 
 /** What the feed tells a guard. */
@@ -49,11 +51,15 @@ export class Feed {
   private isStopped = false;
   private request: ClientRequest | null = null;
   private timer: NodeJS.Timeout | undefined;
+  private readonly token: ServiceToken;
 
   constructor(
     private readonly settings: GuardSettings,
     private readonly listener: FeedListener,
-  ) {}
+  ) {
+    const bound = { withinMs: 2 * settings.timeoutMs, isBackground: true };
+    this.token = boundedToken(settings.token, bound);
+  }
 
   start(): void {
     void this.follow();
@@ -69,7 +75,8 @@ export class Feed {
     let refused: string | undefined;
     while (!this.isStopped) {
       try {
-        const bearer = await this.settings.token(refused);
+        const bearer = await this.token(refused);
+        if (this.isStopped) return;
         refused = (await this.stream(bearer)) === 401 ? bearer : undefined;
       } catch {
         refused = undefined;

@@ -1,3 +1,4 @@
+import { boundedToken } from './bounded-token.js';
 import { ConnectionBroken, TimeUp, type Answer } from './exchange.js';
 import { reasonIn, type Faults } from './faults.js';
 import { Hedging } from './hedging.js';
@@ -39,7 +40,8 @@ export class KeyService {
   ) {
     this.replicas = settings.urls.map((url) => new Replica(url, settings.ca));
     this.hedging = new Hedging(settings.timeoutMs);
-    this.token = (refused) => within(2 * settings.timeoutMs, settings.token(refused));
+    const bound = { withinMs: 2 * settings.timeoutMs, isBackground: false };
+    this.token = boundedToken(settings.token, bound);
   }
 
   /** @throws VerificationUnavailable when no replica gives an answer that can be read, within thrice the timeout */
@@ -218,19 +220,6 @@ class Attempts<T> {
   private end(): void {
     this.isSettled = true;
     clearTimeout(this.hedge);
-  }
-}
-
-/** @throws TokenUnavailable when the token is not there in time */
-async function within(ms: number, token: Promise<string>): Promise<string> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new TokenUnavailable('The token request takes too long')), ms);
-  });
-  try {
-    return await Promise.race([token, timeUp]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
