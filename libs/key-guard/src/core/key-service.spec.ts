@@ -129,6 +129,25 @@ describe('what is asked of the key service', () => {
     expect(keyService.seen).toHaveLength(3);
   });
 
+  it.each(['cached', 'strict'] as const)(
+    'answers 503 before a second is over while the key service hangs, in %s mode as it is by default',
+    async (mode) => {
+      const keyService = await stub();
+      keyService.answer(() => undefined);
+      const guard = createKeyGuard({ urls: [keyService.url], token, service: 'reports', mode });
+      guards.push(guard);
+      const request = { headers: { 'x-api-key': 'kw_live_x' } };
+      // a timer beside those of the guard: where the machine is late, all of them are
+      const second = wait(1_000, 'nothing', { ref: false });
+      const answer = await Promise.race([guard.check(request, ['reports:read']), second]);
+      expect(answer).toMatchObject({
+        status: 503,
+        headers: { 'Retry-After': '1' },
+        problem: { code: 'VERIFICATION_UNAVAILABLE' },
+      });
+    },
+  );
+
   it('stops waiting for a token that does not come', async () => {
     const keyService = await stub();
     const never = () => new Promise<string>(() => undefined);
