@@ -233,6 +233,27 @@ test('a flood of unknown kids asks for the keys at most once in 30 s', async () 
   expect(issuer.fetches).toBe(2);
 });
 
+test('unknown kids that come one after the other have the keys read once in 30 s', async () => {
+  const startMs = Date.now();
+  let nowMs = startMs;
+  const tokens = verifier({ now: () => nowMs });
+  await tokens.verify(await issuer.token());
+  const refuse = async (kid: string) => {
+    const token = await issuer.token({}, { kid });
+    await expect(tokens.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
+  };
+  for (const atMs of [0, 1, 1_000, 15_000, 29_999]) {
+    nowMs = startMs + atMs;
+    await refuse(`after-${atMs}`);
+    expect(issuer.fetches).toBe(1);
+  }
+  for (const atMs of [30_000, 30_001, 45_000, 59_999]) {
+    nowMs = startMs + atMs;
+    await refuse(`after-${atMs}`);
+    expect(issuer.fetches).toBe(2);
+  }
+});
+
 test('a key published ahead of its use is taken without a refusal', async () => {
   let nowMs = Date.now();
   const tokens = verifier({ now: () => nowMs });
@@ -275,6 +296,21 @@ test('with the issuer away the last good keys serve for 24 h, and then nobody de
   issuer.publish([issuer.jwk]);
   nowMs += 1_000;
   await tokens.verify(await later(25));
+});
+
+test('the last good keys serve for 24 h to the minute while the issuer is away', async () => {
+  const startMs = Date.now();
+  let nowMs = startMs;
+  const tokens = verifier({ now: () => nowMs });
+  const fresh = () => issuer.token({ exp: Math.floor(nowMs / 1_000) + 600, jti: `${nowMs}` });
+  await tokens.verify(await fresh());
+  issuer.answer((response) => void response.destroy());
+  for (const hours of [1, 12, 23]) {
+    nowMs = startMs + hours * HOUR_MS + 59 * 60_000;
+    expect(await tokens.verify(await fresh())).toMatchObject({ jti: `${nowMs}` });
+  }
+  nowMs = startMs + 24 * HOUR_MS + 60_000;
+  await expect(tokens.verify(await fresh())).rejects.toMatchObject({ isUnavailable: true });
 });
 
 /** Waits for something that goes on in the background. */
