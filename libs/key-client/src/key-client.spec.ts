@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
+import { fromFunction } from './from-function.js';
 import { createKeyClient, SecretUnavailable } from './key-client.js';
 import type { RetryOptions } from './retry-wait.js';
 import type { SecretProvider } from './secret-provider.js';
@@ -199,6 +200,46 @@ describe('createKeyClient', () => {
     const late = await stub(() => ({ status: 503, headers: { 'retry-after': '31' } }));
     const response = await createKeyClient({ baseUrl: late.url, secret: secretsInTurn('k1') })('/');
     expect([response.status, late.keys]).toEqual([503, ['k1']]);
+  });
+
+  it('comes again no sooner than Retry-After says', async () => {
+    const cameMs: number[] = [];
+    const service = await stub(() => {
+      cameMs.push(performance.now());
+      return cameMs.length > 1 ? good : { status: 429, headers: { 'retry-after': '1' } };
+    });
+    const client = createKeyClient({ baseUrl: service.url, secret: secretsInTurn('k1') });
+    expect((await client('/')).status).toBe(200);
+    // timers of Node may be early by what is below their millisecond
+    expect(cameMs[1]! - cameMs[0]!).toBeGreaterThan(998);
+  });
+
+  it('waits within its budget in all, not each time', async () => {
+    const service = await stub(() => ({ status: 503 }));
+    // the waits are half a second, a whole one and so on: the first two are longer than that
+    const retry = { retries: 5, budgetMs: 1_400 };
+    const client = createKeyClient({ baseUrl: service.url, secret: secretsInTurn('k1'), retry });
+    expect((await client('/')).status).toBe(503);
+    expect(service.keys.length).toBeLessThan(3);
+  });
+
+  it('has the new key before the old one ends, from a provider that holds it for long', async () => {
+    const endsMs = Math.ceil((Date.now() + 3_000) / 1_000) * 1_000;
+    const sunset = new Date(endsMs).toUTCString();
+    let ended = 0;
+    const service = await stub((key) => {
+      if (key === 'new') return good;
+      if (Date.now() < endsMs) return { ...good, headers: { sunset } };
+      ended += 1;
+      return refused;
+    });
+    let kept = 'old';
+    const secret = fromFunction(() => kept);
+    const client = createKeyClient({ baseUrl: service.url, secret });
+    await client('/');
+    kept = 'new';
+    while (service.keys.at(-1) !== 'new') expect((await client('/')).status).toBe(200);
+    expect(ended).toBe(0);
   });
 
   it('stops waiting for another try when the caller has given up, with their reason', async () => {
