@@ -18,6 +18,8 @@ export const MAX_CANDIDATES = 5;
 const MAX_STATEMENTS = 2;
 const MAX_LOOKUPS = 128;
 const MAX_WAITING = 512;
+/** How long look-ups are gathered during a flood: those of hundreds of guesses a second share some fifty statements. */
+const GATHER_MS = 20;
 
 /** So many texts are being looked up that one more would only wait in vain. */
 export class TooManyLookups extends Error {}
@@ -38,20 +40,38 @@ interface Row {
   pepper_version: number;
 }
 
-/** Looks up imported keys. Those who wait at the same time share a statement; two at most are under way. */
+/**
+ * Looks up imported keys. Those who wait at the same time share a statement; two at most are under way. During a flood of guesses
+ * they wait for each other a little: a statement for each would cost PostgreSQL what others need of it.
+ */
 export class Candidates {
   private waiting: Waiting[] = [];
   private statements = 0;
+  private isGathering = false;
 
-  constructor(private readonly pool: Pool) {}
+  constructor(
+    private readonly pool: Pick<Pool, 'query'>,
+    private readonly isFlooded: () => boolean,
+  ) {}
 
   /** Keys with any of these lookups. @throws TooManyLookups, or where PostgreSQL does not answer */
   find(lookups: readonly Buffer[]): Promise<Candidate[]> {
     if (this.waiting.length >= MAX_WAITING) return Promise.reject(new TooManyLookups());
     return new Promise((resolve, reject) => {
       this.waiting.push({ lookups, resolve, reject });
-      setImmediate(() => void this.send());
+      this.gather();
     });
+  }
+
+  private gather(): void {
+    if (this.isGathering) return;
+    this.isGathering = true;
+    const send = (): void => {
+      this.isGathering = false;
+      void this.send();
+    };
+    if (this.isFlooded()) setTimeout(send, GATHER_MS);
+    else setImmediate(send);
   }
 
   private async send(): Promise<void> {

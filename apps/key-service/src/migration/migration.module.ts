@@ -93,7 +93,7 @@ function importedKeysOf(
 ): ImportedKeys {
   return new ImportedKeys({
     rules,
-    candidates: new Candidates(pool),
+    candidates: new Candidates(pool, () => slowPool.isFull),
     guesses: new SlowGuesses({
       attempts: new Attempts({ burst: 10, perSecond: 2 }),
       pool: slowPool,
