@@ -1,4 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
+import { RecordParts, type KeyRecord } from '#key-core';
+import { openEntry } from '../../../apps/key-service/src/verify/cache-entry.js';
 import type { Cluster } from './cluster.js';
+import { readRows, type KeyRow } from './key-rows.js';
 import type { Stores } from './stores.js';
 
 interface LogRow {
@@ -7,13 +11,6 @@ interface LogRow {
   target_type: string;
   target_id: string;
   key_version: number | null;
-}
-
-interface KeyRow {
-  id: string;
-  version: number;
-  state: string;
-  current: string;
 }
 
 const STATE_AFTER: Record<string, string> = {
@@ -32,10 +29,7 @@ export async function disagreements(cluster: Cluster<Stores>): Promise<string[]>
   const log = await cluster.sql<LogRow>(
     'SELECT seq, action, target_type, target_id, key_version FROM keys.change_log ORDER BY seq',
   );
-  const keys = await cluster.sql<KeyRow>(
-    `SELECT id, version, state, (SELECT string_agg(number::text, ',') FROM keys.secret
-       WHERE key_id = key.id AND valid_until IS NULL) AS current FROM keys.key`,
-  );
+  const keys = await readRows(cluster);
   const [head] = await cluster.sql<{ seq: string }>('SELECT seq FROM keys.change_head');
   return [
     ...gapsIn(log, Number(head!.seq)),
@@ -57,36 +51,89 @@ function keyAgainstLog(key: KeyRow, log: readonly LogRow[]): string[] {
   const isInOrder = versions.every((version, index) => version === index + 1);
   const state = rows.reduce((last, row) => STATE_AFTER[row.action] ?? last, 'unknown');
   const secret = 1 + rows.filter((row) => row.action === 'key.rotated').length;
+  const current = key.secrets.filter((one) => one.validUntilMs === null).map((one) => one.number);
   return [
     ...(isInOrder && versions.length === key.version
       ? []
       : [`${key.id} is at ${key.version}, its log says ${versions.join()}`]),
     ...(state === key.state ? [] : [`${key.id} is ${key.state}, its log says ${state}`]),
-    ...(key.current === String(secret)
+    ...(current.join() === String(secret)
       ? []
-      : [`${key.id} has the current secrets ${key.current}, its log says ${secret}`]),
+      : [`${key.id} has the current secrets ${current.join()}, its log says ${secret}`]),
   ];
 }
 
-async function cacheAgainstRows({ redis, sql }: Cluster<Stores>, keys: readonly KeyRow[]) {
+async function cacheAgainstRows(
+  { redis, sql, material }: Cluster<Stores>,
+  keys: readonly KeyRow[],
+): Promise<string[]> {
   const [now] = await sql<{ epoch: string }>('SELECT epoch FROM keys.cache_epoch');
-  const versions = new Map(keys.map((key) => [key.id, key.version]));
+  const rows = new Map(keys.map((key) => [key.id, key]));
   const names = await redis.names('kw:{*}:rec');
   const wrong = await Promise.all(
     names.map(async (name) => {
       const id = name.slice('kw:{'.length, -'}:rec'.length);
-      const entry = await redis.get(name);
-      return entry === null ? [] : entryAgainstRow(entry, versions.get(id) ?? 0, now!.epoch);
+      const text = await redis.get(name);
+      if (text === null) return [];
+      const entry = { id, text, row: rows.get(id) };
+      return entryAgainstRow(entry, Number(now!.epoch), material.cacheKey);
     }),
   );
   return wrong.flat();
 }
 
-/** An entry must not be ahead of its row, and one that is believed not behind it. */
-function entryAgainstRow(entry: string, row: number, present: string): string[] {
-  const [text, epoch, mac] = entry.split(':');
-  const version = Number(text);
-  const isBelieved = mac !== '-' && epoch === present;
-  if (version < row ? !isBelieved : version === row) return [];
-  return [`the cache goes by version ${version} of a key whose row is at ${row}`];
+interface Cached {
+  id: string;
+  text: string;
+  row: KeyRow | undefined;
+}
+
+/** An entry must not be ahead of its row; one that is believed is sealed, not behind the row, and says what the row says. */
+function entryAgainstRow(cached: Cached, present: number, macKey: Buffer): string[] {
+  const { id, text, row } = cached;
+  const [version, epoch] = text.split(':', 2).map(Number) as [number, number];
+  const isMarker = /^\d+:\d+:-:$/.test(text);
+  const at = row?.version ?? 0;
+  if (version > at) return [`the cache has version ${version} of ${id}, whose row is at ${at}`];
+  if (isMarker || epoch !== present) return [];
+  if (version < at) return [`the cache goes by version ${version} of ${id}, whose row is at ${at}`];
+  return sayingAgainstRow(cached, macKey);
+}
+
+function sayingAgainstRow({ id, text, row }: Cached, macKey: Buffer): string[] {
+  const entry = openEntry(macKey, id, text, new RecordParts());
+  if (entry === null) return [`the cache has an entry of ${id} that nobody sealed: ${text}`];
+  const [held, stored] = [entry.record && partsOf(entry.record), row ? storedOf(row) : null];
+  if (isDeepStrictEqual(held, stored)) return [];
+  return [
+    `the cache says of ${id}: ${JSON.stringify(held)}, its row says ${JSON.stringify(stored)}`,
+  ];
+}
+
+/** What a record says of who may do what, and until when. */
+function partsOf(record: KeyRecord) {
+  const { keyId: id, version, state, consumer, consumerEnabled, grants, secrets } = record;
+  const { notBeforeMs, expiresAtMs, rateLimits, quota, ipAllowlist } = record;
+  return {
+    ...{ id, version, state, consumer, consumerEnabled, notBeforeMs, expiresAtMs },
+    ...{ rateLimits, quota, ipAllowlist, grants: grants.toSorted(byService) },
+    secrets: secrets
+      .map(({ number, digest, validUntilMs, isEnded }) => ({
+        ...{ number, digest, validUntilMs, isEnded },
+      }))
+      .toSorted((a, b) => b.number - a.number),
+  };
+}
+
+/** The same of a row; of its secrets the last two count. */
+function storedOf({ grants, secrets, ...row }: KeyRow): ReturnType<typeof partsOf> {
+  return {
+    ...row,
+    grants: grants.toSorted(byService),
+    secrets: secrets.toSorted((a, b) => b.number - a.number).slice(0, 2),
+  };
+}
+
+function byService(a: { service: string }, b: { service: string }): number {
+  return a.service < b.service ? -1 : 1;
 }

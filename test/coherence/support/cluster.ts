@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Pool, type QueryResultRow } from 'pg';
+import { deriveKey } from '#key-core';
 import { serversIn, writable } from '#postgres';
 import { startIssuer } from '../../../apps/key-service/src/testing/issuer.js';
 import { migrate } from '../../../migrations/migrate.js';
@@ -54,6 +55,8 @@ export interface Cluster<S extends Stores = OneEach> {
     replica: number,
     options: { signal: AbortSignal; lastEventId?: number },
   ) => Promise<ReadableStream<Uint8Array>>;
+  /** What the replicas seal cache entries with, and what they make digests of secrets with. */
+  material: { cacheKey: Buffer; pepper: Buffer };
   /** service-a's own token. */
   serviceToken: () => Promise<string>;
   /** Takes all faults of the links away. */
@@ -90,11 +93,12 @@ export async function startClusterOn<S extends Stores>(
   const issuer = await startIssuer();
   const runtimeUrl = postgres.urlFor('key_service', 'only-for-this-test');
   await migrate({ ownerUrl: postgres.url, keyServiceUrl: runtimeUrl });
+  const [root, pepper] = [randomBytes(32), randomBytes(32)];
   const shared = {
     NODE_ENV: 'test',
     LOG_LEVEL: 'error',
-    KEY_SERVICE_SECRET: randomBytes(32).toString('base64'),
-    KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
+    KEY_SERVICE_SECRET: root.toString('base64'),
+    KEY_PEPPERS: `1:${pepper.toString('base64')}`,
     LOGIN_URL: issuer.url,
     ...env,
   };
@@ -129,6 +133,7 @@ export async function startClusterOn<S extends Stores>(
       };
       return (await fetch(`${replicas[replica]!.url}/v1/changes`, { headers, signal })).body!;
     },
+    material: { cacheKey: deriveKey(root, 'cache'), pepper },
     serviceToken: tokens.service,
     heal: () => replicas.forEach(healReplica),
     stop: async () => {
