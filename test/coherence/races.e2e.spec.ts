@@ -32,6 +32,7 @@ test(
     // so busy a machine that it says little of coherence would show here
     expect(result.confirmed).toBeGreaterThan(result.revokes * 0.9);
     expect(result.asked).toBeGreaterThan(revokes);
+    expect(result.limited).toBeGreaterThan(0);
     expect(result.unavailable).toBeLessThan(result.verifications / 20);
   },
   REVOKES_WITHIN_MS,

@@ -20,6 +20,8 @@ export interface Call {
   /** None where the headers say who asks. */
   token?: string;
   body?: unknown;
+  /** Sent as a form, in place of a body. */
+  form?: Record<string, string>;
   headers?: Record<string, string>;
 }
 
@@ -27,8 +29,14 @@ const agent = new Agent({ keepAlive: true, maxSockets: 512 });
 const stalls = new Stalls();
 
 /** Sends a request. A connection that breaks, or 10 s of silence, is an answer with status 0. */
-export function call<T>({ method, url, token, body, headers = {} }: Call): Promise<Answer<T>> {
-  const text = body === undefined ? undefined : JSON.stringify(body);
+export function call<T>({
+  method,
+  url,
+  token,
+  headers = {},
+  ...sending
+}: Call): Promise<Answer<T>> {
+  const content = contentOf(sending);
   stalls.start();
   const startedMs = performance.now();
   return new Promise((resolve) => {
@@ -45,9 +53,9 @@ export function call<T>({ method, url, token, body, headers = {} }: Call): Promi
         timeout: 10_000,
         headers: {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          ...(text !== undefined && {
-            'content-type': 'application/json',
-            'content-length': Buffer.byteLength(text),
+          ...(content !== null && {
+            'content-type': content.type,
+            'content-length': Buffer.byteLength(content.text),
           }),
           ...headers,
         },
@@ -61,7 +69,7 @@ export function call<T>({ method, url, token, body, headers = {} }: Call): Promi
     );
     sent.on('timeout', () => sent.destroy());
     sent.on('error', () => ended(0, null));
-    sent.end(text);
+    sent.end(content?.text);
   });
 }
 
@@ -69,6 +77,14 @@ export function call<T>({ method, url, token, body, headers = {} }: Call): Promi
 export function closeConnections(): void {
   stalls.stop();
   agent.destroy();
+}
+
+function contentOf({ body, form }: Pick<Call, 'body' | 'form'>) {
+  if (form !== undefined) {
+    const text = new URLSearchParams(form).toString();
+    return { type: 'application/x-www-form-urlencoded', text };
+  }
+  return body === undefined ? null : { type: 'application/json', text: JSON.stringify(body) };
 }
 
 function parsed(text: string): unknown {

@@ -1,4 +1,5 @@
 import type { IssuedKey } from '#contracts';
+import { DOORS, INACTIVE } from './doors.js';
 import { codeOf, sleep, type World } from './world.js';
 
 /** What was found while keys were revoked under load. Times in milliseconds. */
@@ -8,8 +9,10 @@ export interface RevokeFigures {
   /** Verifications altogether, and those of a key that started after its revoke had returned. */
   verifications: number;
   asked: number;
-  /** Of those, the ones that were VALID. */
+  /** Of those, the ones by which the key was alive: VALID, or refused for a limit only. */
   stale: number;
+  /** Answers that refused a key for its limits. */
+  limited: number;
   /** Answers that refused a live key, or were neither a verdict nor 503. */
   wrong: number;
   /** Answers 503: nobody could decide in time, as on a machine that is too busy. */
@@ -41,6 +44,17 @@ export interface RevokeLoad {
 
 /** Keys that are asked about at a time: half of them dead, half of them next. */
 const WINDOW = 64;
+/** What the keys may be limited by, by turn: so little that some are refused for it. */
+const KINDS: readonly Record<string, unknown>[] = [
+  {},
+  { rateLimits: [{ name: 'own', limit: 3, windowSeconds: 1 }] },
+  { rateLimits: [{ name: 'all', limit: 50, windowSeconds: 1, sharedBy: 'consumer' }] },
+  { quota: { limit: 20 } },
+];
+/** What says that a key is alive. */
+const ALIVE: readonly unknown[] = ['VALID', 'RATE_LIMITED', 'QUOTA_EXCEEDED'];
+/** What may be said of one that is revoked. */
+const DEAD: readonly unknown[] = ['REVOKED', INACTIVE];
 /** Few enough at a time that none has to wait for a connection for too long. */
 const BATCH = 10;
 
@@ -62,7 +76,7 @@ class RevokeRun {
   private readonly subjects: Subject[] = [];
   private readonly figures = {
     ...{ revokes: 0, confirmed: 0, verifications: 0, asked: 0, stale: 0, wrong: 0 },
-    unavailable: 0,
+    ...{ unavailable: 0, limited: 0 },
   };
   private readonly tookMs: number[] = [];
   private next = 0;
@@ -130,7 +144,7 @@ class RevokeRun {
 
   private async makeSome(): Promise<void> {
     const made = await Promise.allSettled(
-      Array.from({ length: BATCH }, (_, i) => this.world.issue({}, i % 3)),
+      Array.from({ length: BATCH }, (_, i) => this.world.issue(KINDS[i % KINDS.length], i % 3)),
     );
     const issued = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     if (issued.length === 0) await sleep(200);
@@ -143,7 +157,9 @@ class RevokeRun {
     for (let turn = number; !this.isDone; turn += 1) {
       const subject = this.subjects[pickAround(this.next, this.subjects.length)]!;
       const { isBeingRevoked } = subject;
-      const answer = await this.world.verify(turn % 3, subject.secret);
+      // a validator's door changes with each round over the replicas
+      const door = DOORS[(number + Math.floor(turn / 3)) % DOORS.length]!;
+      const answer = await this.world.ask(door, turn % 3, subject.secret);
       this.note(codeOf(answer), {
         isAfter: answer.startedMs > subject.deadMs,
         isBefore: !isBeingRevoked && !subject.isBeingRevoked,
@@ -159,10 +175,11 @@ class RevokeRun {
     const { figures } = this;
     figures.verifications += 1;
     if (isAfter) figures.asked += 1;
-    if (isAfter && code === 'VALID') figures.stale += 1;
+    if (isAfter && ALIVE.includes(code)) figures.stale += 1;
     if (code === 503) figures.unavailable += 1;
-    const isMissing = !['VALID', 'REVOKED', 503].includes(code);
-    if (isMissing || (code === 'REVOKED' && isBefore)) figures.wrong += 1;
+    if (ALIVE.includes(code) && code !== 'VALID') figures.limited += 1;
+    const isMissing = ![...ALIVE, ...DEAD, 503].includes(code);
+    if (isMissing || (DEAD.includes(code) && isBefore)) figures.wrong += 1;
   }
 }
 

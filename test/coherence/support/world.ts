@@ -1,6 +1,7 @@
 import type { IssuedKey, Key, Propagation, RotatedKey, Verdict, VerifyBody } from '#contracts';
 import { PATIENCE_MS, RECOVERY_MS } from '../../support/patience.js';
 import type { Cluster } from './cluster.js';
+import { doorsOf, type AskThrough } from './doors.js';
 import type { Answer } from './http.js';
 import type { Stores } from './stores.js';
 
@@ -18,6 +19,8 @@ export interface World {
   issue: (over?: Record<string, unknown>, replica?: number) => Promise<IssuedKey>;
   /** The verdict of a replica. */
   verify: (replica: number, text: string, more?: Partial<VerifyBody>) => Promise<Answer<Verdict>>;
+  /** The verdict of a replica, asked through one of the doors. */
+  ask: AskThrough;
   /** Codes of all replicas, one after the other; a status where it is no verdict. */
   codes: (text: string, more?: Partial<VerifyBody>) => Promise<(string | number)[]>;
   /** Asks all replicas until each has answered from the cache, as they must again soon after Redis is back. */
@@ -57,6 +60,7 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
       return made(cluster.manage<IssuedKey>(replica, 'POST /v1/keys', { body }));
     },
     verify,
+    ask: doorsOf(cluster),
     codes: async (text, more) => {
       const found = [];
       for (const replica of all) found.push(codeOf(await verify(replica, text, more)));
