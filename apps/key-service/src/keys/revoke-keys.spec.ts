@@ -147,12 +147,21 @@ test('where one change cannot be written no key is revoked', async () => {
   expect(await world.count('key', `consumer = 'atomic' AND state = 'active'`)).toBe(2);
 });
 
-test('10,000 keys go in one call, each with its change row', async () => {
+test('10,000 keys go in one call, each with its change row, or none of them where the last fails', async () => {
   const issue = await consumer('many');
   const { secret } = await issue();
   await addKeys('many', 9_999);
   expect(await world.codeOf(secret)).toBe('VALID');
   const changes = await world.count('change_log');
+  const failed = await whileLastFails('many', () =>
+    revoke({ filter: { consumer: 'many' }, reason }),
+  );
+  expect(problemIn(failed)).toEqual({ status: 503, code: 'SERVICE_UNAVAILABLE' });
+  expect(await world.count('key', `consumer = 'many' AND state = 'active' AND version = 1`)).toBe(
+    10_000,
+  );
+  expect(await world.count('change_log')).toBe(changes);
+  expect(await world.codeOf(secret)).toBe('VALID');
   const answer = await revoke({ filter: { consumer: 'many' }, reason });
   const body = answer.body as RevokedKeys;
   expect(answer.status).toBe(200);
@@ -170,6 +179,26 @@ test('more than one call does is refused whole', async () => {
   expect(problemIn(answer)).toEqual({ status: 409, code: 'CONFLICT' });
   expect(await world.count('key', `consumer = 'too-many' AND state = 'active'`)).toBe(20_001);
 });
+
+/** PostgreSQL has no room for the change of the key that a consumer got last. */
+async function whileLastFails<T>(slug: string, work: () => PromiseLike<T>): Promise<T> {
+  const { owner } = management.postgres;
+  const [last] = await owner.query<[{ id: string }]>(
+    'SELECT id FROM keys.key WHERE consumer = $1 ORDER BY seq DESC LIMIT 1',
+    [slug],
+  );
+  await owner.query(
+    `CREATE FUNCTION keys.fail() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+     CREATE TRIGGER fails BEFORE UPDATE ON keys.key FOR EACH ROW WHEN (OLD.id = '${last.id}')
+       EXECUTE FUNCTION keys.fail()`,
+  );
+  try {
+    return await work();
+  } finally {
+    await owner.query('DROP TRIGGER fails ON keys.key; DROP FUNCTION keys.fail()');
+  }
+}
 
 /** Adds keys to the database as they would have been issued, but for their secrets. */
 async function addKeys(slug: string, count: number): Promise<void> {
