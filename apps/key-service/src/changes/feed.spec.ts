@@ -188,7 +188,7 @@ test.each([['999999999'], ['abc'], ['-1'], ['1.5']])(
   },
 );
 
-test('ends when the token of its caller does', async () => {
+test('beats about twice a second, and ends when the token of its caller does', async () => {
   const brief = await replicas.issuer.service(
     'service-a',
     'keys:verify',
@@ -196,7 +196,35 @@ test('ends when the token of its caller does', async () => {
   );
   const { events } = await follow(0, undefined, brief);
   await until(events, beat);
-  await expect(until(events, () => false)).rejects.toThrow('The stream ended');
+  const beatsMs = [performance.now()];
+  const noteBeat = (event: Event): boolean => {
+    if (beat(event)) beatsMs.push(performance.now());
+    return false;
+  };
+  await expect(until(events, noteBeat)).rejects.toThrow('The stream ended');
+  const gapsMs = beatsMs.slice(1).map((ms, i) => ms - beatsMs[i]!);
+  // a guard must not find its feed silent, nor be flooded; the one in the middle tells, whatever held the machine up
+  const usualMs = gapsMs.toSorted((a, b) => a - b)[Math.floor(gapsMs.length / 2)];
+  expect(usualMs).toBeGreaterThan(350);
+  expect(usualMs).toBeLessThan(1_500);
+});
+
+test('a change is told though the connection that hears of it is ended, and that one is made anew', async () => {
+  const streams = [await follow(0), await follow(1)];
+  for (const { events } of streams) await until(events, beat);
+  const listening = `FROM pg_stat_activity WHERE application_name = 'keyward changes'`;
+  const { owner } = replicas.postgres;
+  const pids = async () =>
+    (await owner.query<{ pid: number }[]>(`SELECT pid ${listening}`)).map((one) => one.pid);
+  const before = await pids();
+  expect(before).toHaveLength(2);
+  await owner.query(`SELECT pg_terminate_backend(pid) ${listening}`);
+  const { key } = await seeded.issue();
+  for (const { events } of streams)
+    await until(events, ({ event, data }) => event === 'change' && data.keyId === key.id);
+  const isListening = async () =>
+    (await pids()).filter((pid) => !before.includes(pid)).length === before.length;
+  while (!(await isListening())) await new Promise((resolve) => setTimeout(resolve, 50));
 });
 
 test('is for services that may verify; HEAD is no stream', async () => {
