@@ -1,4 +1,5 @@
-import type { Explanation } from '#contracts';
+import * as fc from 'fast-check';
+import type { Explanation, Verdict } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -75,6 +76,68 @@ describe('POST /v1/keys/{id}/explain', () => {
       'scopes',
     ]);
   });
+
+  /** What may be wrong with a key, by its body or by what is done to it, and what may be asked of it that it has not. */
+  const KEY_WRONGS = {
+    early: { notBefore: '2100-01-01T00:00:00Z', expiresAt: null },
+    bound: { ipAllowlist: ['10.0.0.0/8'] },
+    test: { environment: 'test' },
+    elsewhere: { grants: [{ service: 'service-x', scopes: ['things:read'] }] },
+    limited: { rateLimits: [{ name: 'hour', limit: 1, windowSeconds: 3_600 }] },
+    used: { quota: { limit: 1 } },
+    // of a consumer that is disabled
+    left: { consumer: 'left' },
+  };
+  const ASKED_WRONGS = {
+    scopes: { scopes: ['reports:write'] },
+    environment: { environment: 'live' },
+    address: { clientIp: '192.0.2.7' },
+    cost: { cost: 2 },
+  };
+  const namesOf = <T extends object>(wrongs: T) => fc.subarray(Object.keys(wrongs) as (keyof T)[]);
+
+  it('decides as verification does, whatever is wrong with the key and the question', async () => {
+    const token = await app.issuer.service('service-a', 'keys:verify');
+    const enable = (enabled: boolean) =>
+      app.call('patch', '/v1/consumers/left', seeded.admin).set('if-match', '*').send({ enabled });
+    await app.call('post', '/v1/consumers', seeded.admin).send({ slug: 'left' });
+    const seen = new Set<string>();
+    const fates = fc.constantFrom('none', 'none', 'disable', 'revoke', 'expire', 'leave');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.tuple(namesOf(KEY_WRONGS), fates, namesOf(ASKED_WRONGS)),
+        async ([names, fate, asked]) => {
+          const wrongs = names.map((name) => KEY_WRONGS[name]);
+          const { key, secret } = await seeded.issue(Object.assign({}, ...wrongs) as object);
+          if (fate === 'disable' || fate === 'revoke')
+            await app
+              .call('post', `/v1/keys/${key.id}/${fate}`, seeded.admin)
+              .send(fate === 'revoke' ? { reason: 'leaked' } : undefined);
+          if (fate === 'expire') await expire(key.id);
+          if (fate === 'leave') await enable(false);
+          const question = Object.assign({}, ...asked.map((name) => ASKED_WRONGS[name])) as object;
+          const { code, failed, checks } = await explained(key.id, question);
+          const verify = app.call('post', '/v1/keys/verify', token);
+          const verdict = (await verify.send({ key: secret, ...question })).body as Verdict;
+          if (fate === 'leave') await enable(true);
+          expect(code).toBe(verdict.code);
+          expect(checks.find((one) => !one.passed)?.name ?? null).toBe(failed);
+          seen.add(code);
+        },
+      ),
+      { numRuns: 60 },
+    );
+    // so many kinds of answer that it was not the same one again and again
+    expect(seen.size).toBeGreaterThan(4);
+  });
+
+  /** Its end comes; a key is not issued with one that has come. */
+  async function expire(id: string): Promise<void> {
+    await app.postgres.owner.query(
+      `UPDATE keys.key SET not_before = NULL, expires_at = now() - interval '1 second', version = version + 1 WHERE id = $1`,
+      [id],
+    );
+  }
 
   it('spends nothing', async () => {
     const { key, secret } = await seeded.issue({
