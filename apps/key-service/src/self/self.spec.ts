@@ -51,6 +51,28 @@ describe('/v1/self', () => {
     expect(problemIn(again)).toEqual({ status: 409, code: 'CONFLICT' });
   });
 
+  it('rotates once for an Idempotency-Key, however often and with whichever of its secrets it is asked', async () => {
+    const { key, secret } = await seeded.issue();
+    const rotate = (by: string, body: object = { overlapSeconds: 60 }) =>
+      self('post', '/rotate', by).set('idempotency-key', 'own').send(body);
+    const answers = await Promise.all([1, 2, 3].map(() => rotate(secret)));
+    const first = answers.find((one) => one.headers['idempotency-replayed'] === undefined)!;
+    const fresh = (first.body as RotatedKey).secret;
+    answers.push(await rotate(secret), await rotate(fresh));
+    expect(answers.map((one) => [one.status, one.body])).toEqual(
+      answers.map(() => [200, first.body]),
+    );
+    expect(answers.filter((one) => one.headers['idempotency-replayed'] === 'true')).toHaveLength(4);
+    expect(await seeded.count('secret', `key_id = '${key.id}'`)).toBe(2);
+    expect([await seeded.codeOf(secret), await seeded.codeOf(fresh)]).toEqual(['VALID', 'VALID']);
+    const other = await rotate(secret, { overlapSeconds: 61 });
+    expect(problemIn(other)).toEqual({ status: 422, code: 'IDEMPOTENCY_KEY_REUSED' });
+    // another key's is its own
+    const another = await seeded.issue();
+    const { body } = await rotate(another.secret);
+    expect((body as RotatedKey).key.id).toBe(another.key.id);
+  });
+
   it('rotates without a body by the policy, and never beyond it', async () => {
     const { secret } = await seeded.issue();
     expect((await self('post', '/rotate', secret)).status).toBe(200);
