@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { Redis } from 'ioredis';
-import type { RateLimit, VerifyBatchAnswer } from '#contracts';
+import type { Key, RateLimit, RotatedKey, UsageReport, VerifyBatchAnswer } from '#contracts';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
+import { Usage } from '../usage/usage.js';
 import { LocalLimits } from './local-limits.js';
 import type { SpentReply } from './check-line.js';
 import type { Spent } from './spending.js';
@@ -52,6 +53,54 @@ describe('the rate limit of a key, over 3 replicas', () => {
     expect(allowed).toBeGreaterThan(20);
     expect(allowed).toBeLessThanOrEqual(20 + Math.floor(20 * seconds));
   });
+});
+
+it('limit, quota and use of a key go on through a rotation: they are the key’s, not its secrets’', async () => {
+  const { key, secret: old } = await seeded.issue({
+    rateLimits: [{ name: 'all', limit: 10, windowSeconds: 30 * 86_400 }],
+    quota: { limit: 20 },
+  });
+  const act = (action: string, body: object = {}) =>
+    replicas.call('post', `/v1/keys/${key.id}/${action}`, seeded.admin).send(body).expect(200);
+  const spend = async (text: string, times: number) => {
+    const told = [];
+    for (let i = 0; i < times; i += 1) told.push((await replicas.ask(i, { key: text })).body);
+    return told.map((one) => [one.code, one.rateLimits?.[0]?.remaining]);
+  };
+  const valid = (...left: number[]) => left.map((one) => ['VALID', one]);
+  const quotaLeft = async () => {
+    const { body } = await replicas.call('get', `/v1/keys/${key.id}`, seeded.admin).expect(200);
+    return (body as Key).quota?.remaining;
+  };
+  expect(await spend(old, 6)).toEqual(valid(9, 8, 7, 6, 5, 4));
+  const { secret: fresh } = (await act('rotate', { overlapSeconds: 600 })).body as RotatedKey;
+  expect(await spend(old, 3)).toEqual(valid(3, 2, 1));
+  expect(await spend(fresh, 2)).toEqual([...valid(0), ['RATE_LIMITED', 0]]);
+  expect(await quotaLeft()).toBe(10);
+  await act('rotation/finish');
+  expect(await spend(fresh, 1)).toEqual([['RATE_LIMITED', 0]]);
+  expect(await spend(old, 1)).toEqual([['SUPERSEDED', undefined]]);
+  expect(await quotaLeft()).toBe(10);
+  await Promise.all(replicas.apps.map((app) => app.get(Usage).flush()));
+  await replicas.app.get(Usage).fold();
+  const usage = await replicas
+    .call('get', `/v1/usage?keyId=${key.id}&granularity=day`, seeded.admin)
+    .expect(200);
+  const counts: Record<string, number> = {};
+  for (const point of (usage.body as UsageReport).data)
+    for (const [code, count] of Object.entries(point.counts))
+      counts[code] = (counts[code] ?? 0) + count;
+  expect(counts).toEqual({ VALID: 10, RATE_LIMITED: 2, SUPERSEDED: 1 });
+  const bySecret = await replicas.postgres.owner.query<object[]>(
+    `SELECT secret, superseded, sum(count)::int AS count FROM keys.usage_by_minute
+     WHERE key_id = $1 AND code = 'VALID' GROUP BY 1, 2 ORDER BY 1, 2`,
+    [key.id],
+  );
+  expect(bySecret).toEqual([
+    { secret: 1, superseded: false, count: 6 },
+    { secret: 1, superseded: true, count: 3 },
+    { secret: 2, superseded: false, count: 1 },
+  ]);
 });
 
 it('a limit that is shortened lets calls pass after the wait that it names, on every replica', async () => {
