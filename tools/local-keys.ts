@@ -5,6 +5,7 @@ import { importMode } from '#contracts';
 import { loadConfig, secretBytes } from '#server';
 import { moveTo } from './local-keys/move.js';
 import { handOverTo, takeOverFrom, type Central, type OwnStore } from './local-keys/moves.js';
+import { takenOverText } from './local-keys/taken-over-text.js';
 import { logIn } from './quickstart/provision.js';
 
 const settings = z.object({
@@ -34,18 +35,24 @@ async function main(): Promise<void> {
     databaseUrl: env.SERVICE_A_DATABASE_URL,
     secret: env.SERVICE_A_KEY_SECRET,
   };
-  console.log(JSON.stringify(await move({ url: keyService, token }, store), null, 2));
+  console.log(await move({ url: keyService, token }, store));
 }
 
+/** @returns what does it, and says how it went */
 function moveAskedFor([what, to]: string[]): (
   central: Central,
   store: OwnStore,
-) => Promise<object> {
-  if (what === 'hand-over') return handOverTo;
-  if (what === 'take-over') return takeOverFrom;
+) => Promise<string> {
+  if (what === 'hand-over') return async (...given) => jsonOf(await handOverTo(...given));
+  if (what === 'take-over') return async (...given) => takenOverText(await takeOverFrom(...given));
   const mode = importMode.safeParse(to);
-  if (what === 'move' && mode.success) return (central, store) => moveTo(central, store, mode.data);
+  if (what === 'move' && mode.success)
+    return async (...given) => jsonOf(await moveTo(...given, mode.data));
   throw new Error('Say hand-over, take-over, or move with shadow, dual or cutover');
+}
+
+function jsonOf(told: object): string {
+  return JSON.stringify(told, null, 2);
 }
 
 try {

@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import type { Policy } from '#contracts';
+import { takenOverText } from '../../tools/local-keys/taken-over-text.js';
 import { startMovingWorld, until, type MovingService, type MovingWorld } from './support/world.js';
 
 let world: MovingWorld;
@@ -168,5 +171,32 @@ describe('a service in dual that is still in shadow', () => {
     expect((await dual.post(path, {})).body).toMatchObject({ status: 409, code: 'CONFLICT' });
     await world.handOver();
     expect((await dual.post(path, { overlapSeconds: 0 })).status).toBe(200);
+  });
+});
+
+describe('taking over', () => {
+  const rule = (policy: Partial<Policy>) =>
+    world.replicas
+      .call('patch', '/v1/services/service-a', world.seeded.admin)
+      .send({ policy })
+      .expect(200);
+
+  it('prints the policy of the key service as the setting by which the service goes on alone', async () => {
+    await rule({ keyPrefix: 'moved', maxLifetimeSeconds: 5_000 });
+    const printed = takenOverText(await world.takeOver()).split('\n');
+    await rule({ keyPrefix: 'kw', maxLifetimeSeconds: null });
+    const setting = printed.pop()!;
+    expect(JSON.parse(printed.join('\n'))).toMatchObject({ unknown: [] });
+    const shell = ['-c', `${setting}\nprintf %s "$SERVICE_A_KEY_POLICY"`];
+    const alone = await world.start('local', {
+      SERVICE_A_KEY_POLICY: execFileSync('sh', shell, { encoding: 'utf8' }),
+    });
+    const { secret } = await alone.issue({ expiresInSeconds: 5_000 });
+    expect(secret).toMatch(/^moved_live_/);
+    await expect(alone.codeOf(secret)).resolves.toBe('200');
+    const longer = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
+    await expect(
+      alone.post('/v1/api-keys', { ...longer, expiresInSeconds: 5_001 }),
+    ).resolves.toMatchObject({ status: 400, body: { code: 'POLICY_VIOLATION' } });
   });
 });

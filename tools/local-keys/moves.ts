@@ -1,4 +1,4 @@
-import { exportKeys } from '#contracts';
+import { exportKeys, type Policy } from '#contracts';
 import { newRecipient, readExport } from '#key-core';
 import type { Pool } from 'pg';
 import { handOver, type HandedOver } from '../../apps/service-a/src/local-keys/hand-over.js';
@@ -27,8 +27,16 @@ export function handOverTo({ url, token }: Central, store: OwnStore): Promise<Ha
   return withStore(store, (parts) => handOver({ ...parts, post }));
 }
 
+/** What was taken over, and the policy that ruled the keys at the key service. */
+export interface TakenOverFrom extends TakenOver {
+  policy: Policy;
+}
+
 /** Takes service-a's keys over from the key service into its own store. */
-export async function takeOverFrom({ url, token }: Central, store: OwnStore): Promise<TakenOver> {
+export async function takeOverFrom(
+  { url, token }: Central,
+  store: OwnStore,
+): Promise<TakenOverFrom> {
   const { publicKey: recipientKey, privateKey } = newRecipient();
   const signers = exportKeys.parse((await call(`${url}/v1/exports/keys`)).body);
   const answer = await fetch(`${url}/v1/exports`, {
@@ -39,7 +47,8 @@ export async function takeOverFrom({ url, token }: Central, store: OwnStore): Pr
   if (!answer.ok)
     throw new Error(`The export was answered ${answer.status}: ${await answer.text()}`);
   const read = readExport(await answer.text(), { signers, privateKey });
-  return withStore(store, (parts) => takeOver(parts, read));
+  const taken = await withStore(store, (parts) => takeOver(parts, read));
+  return { ...taken, policy: read.header.policy };
 }
 
 async function withStore<T>(
