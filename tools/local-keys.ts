@@ -20,6 +20,9 @@ const quickstart = z.object({
   admin: z.object({ username: z.string(), password: z.string() }),
 });
 
+/** Takes keys with a quota over too, which service-a does not count. */
+const WITHOUT_QUOTA = '--without-quota';
+
 /**
  * `npm run local-keys -- hand-over` hands service-a's own keys over to the key service, `... -- take-over` takes them over from there.
  * `... -- move <shadow|dual|cutover>` says which side counts, and hands over first. Where the services are, and who the admin is, is read from the file that `npm start` writes.
@@ -44,11 +47,15 @@ function moveAskedFor([what, to]: string[]): (
   store: OwnStore,
 ) => Promise<string> {
   if (what === 'hand-over') return async (...given) => jsonOf(await handOverTo(...given));
-  if (what === 'take-over') return async (...given) => takenOverText(await takeOverFrom(...given));
+  const mayLoseQuotas = to === WITHOUT_QUOTA;
+  if (what === 'take-over' && (to === undefined || mayLoseQuotas))
+    return async (...given) => takenOverText(await takeOverFrom(...given, mayLoseQuotas));
   const mode = importMode.safeParse(to);
   if (what === 'move' && mode.success)
     return async (...given) => jsonOf(await moveTo(...given, mode.data));
-  throw new Error('Say hand-over, take-over, or move with shadow, dual or cutover');
+  throw new Error(
+    `Say hand-over, take-over with or without ${WITHOUT_QUOTA}, or move with shadow, dual or cutover`,
+  );
 }
 
 function jsonOf(told: object): string {

@@ -199,4 +199,18 @@ describe('taking over', () => {
       alone.post('/v1/api-keys', { ...longer, expiresInSeconds: 5_001 }),
     ).resolves.toMatchObject({ status: 400, body: { code: 'POLICY_VIOLATION' } });
   });
+
+  it('names keys with a quota, which would end unnoticed, and takes nothing over until that is said', async () => {
+    const [limited, other] = [
+      await world.seeded.issue({ quota: { limit: 1 } }),
+      await world.seeded.issue(),
+    ];
+    await expect(world.takeOver()).rejects.toThrow(`Nothing was taken over: `);
+    await expect(world.takeOver()).rejects.toThrow(limited.key.id);
+    await expect(service.codeOf(other.secret)).resolves.toBe('403 API_KEY_INVALID');
+    const { withoutQuota } = await world.takeOver(true);
+    expect(withoutQuota).toEqual([limited.key.id]);
+    for (const secret of [other.secret, limited.secret, limited.secret])
+      await expect(service.codeOf(secret)).resolves.toBe('200');
+  });
 });

@@ -32,10 +32,11 @@ export interface TakenOverFrom extends TakenOver {
   policy: Policy;
 }
 
-/** Takes service-a's keys over from the key service into its own store. */
+/** Takes service-a's keys over from the key service into its own store, as {@link takeOver} does. */
 export async function takeOverFrom(
   { url, token }: Central,
   store: OwnStore,
+  mayLoseQuotas = false,
 ): Promise<TakenOverFrom> {
   const { publicKey: recipientKey, privateKey } = newRecipient();
   const signers = exportKeys.parse((await call(`${url}/v1/exports/keys`)).body);
@@ -47,7 +48,7 @@ export async function takeOverFrom(
   if (!answer.ok)
     throw new Error(`The export was answered ${answer.status}: ${await answer.text()}`);
   const read = readExport(await answer.text(), { signers, privateKey });
-  const taken = await withStore(store, (parts) => takeOver(parts, read));
+  const taken = await withStore(store, (parts) => takeOver(parts, read, mayLoseQuotas));
   return { ...taken, policy: read.header.policy };
 }
 

@@ -25,7 +25,7 @@ export interface MovingWorld {
   handOver: () => ReturnType<typeof handOverTo>;
   /** Moves as an operator does, with `npm run local-keys -- move`. */
   moveByTool: (mode: ImportMode) => ReturnType<typeof moveTo>;
-  takeOver: () => ReturnType<typeof takeOverFrom>;
+  takeOver: (mayLoseQuotas?: boolean) => ReturnType<typeof takeOverFrom>;
   /** Moves every import of service-a. */
   move: (mode: ImportMode) => Promise<void>;
   /** A change at the key service that must succeed. */
@@ -76,7 +76,7 @@ export async function startMovingWorld(): Promise<MovingWorld> {
     },
     handOver: () => handOverTo(central, store),
     moveByTool: (mode) => moveTo(central, store, mode),
-    takeOver: () => takeOverFrom(central, store),
+    takeOver: (mayLoseQuotas) => takeOverFrom(central, store, mayLoseQuotas),
     move: (mode) => moveAll(replicas, seeded.admin, mode),
     manage: async (path, body = {}) => {
       const answer = await replicas.call('post', path, seeded.admin).send(body);

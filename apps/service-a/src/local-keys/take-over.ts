@@ -3,6 +3,7 @@ import type { ExportedKey } from '#contracts';
 import type { ReadExport } from '#key-core';
 import { inTransaction } from './local-database.js';
 import type { LocalPeppers } from './local-peppers.js';
+import { LostQuotas, withQuota } from './lost-quotas.js';
 
 /** What was taken over. */
 export interface TakenOver {
@@ -11,16 +12,24 @@ export interface TakenOver {
   unknown: string[];
   /** Keys that had been handed over and have ended at the key service since: they are revoked here. */
   ended: number;
+  /** Keys that had a quota at the key service and have none here. */
+  withoutQuota: string[];
 }
 
 /**
  * Takes a service's keys over from an export, all or none. A key that is here already becomes as the export says, but for
  * one that was revoked here, which stays so; the secrets of a key stay as they are here where the export lacks the digest of one.
+ *
+ * @param mayLoseQuotas whether keys that have a quota are taken over all the same
+ * @throws LostQuotas where there are such and it was not said
  */
 export async function takeOver(
   { pool, peppers }: { pool: Pool; peppers: LocalPeppers },
   { keys, pepper }: ReadExport,
+  mayLoseQuotas = false,
 ): Promise<TakenOver> {
+  const withoutQuota = withQuota(keys);
+  if (withoutQuota.length > 0 && !mayLoseQuotas) throw new LostQuotas(withoutQuota);
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query<{ version: number }>(
       'INSERT INTO service_a.pepper (sealed) VALUES ($1) RETURNING version',
@@ -38,7 +47,7 @@ export async function takeOver(
     const { rowCount } = await client.query(END_OTHERS, [ids]);
     await client.query(TOLD, [ids, kept]);
     await client.query(NOTE, [ids]);
-    return { keys: keys.length, unknown, ended: rowCount ?? 0 };
+    return { keys: keys.length, unknown, ended: rowCount ?? 0, withoutQuota };
   });
 }
 
