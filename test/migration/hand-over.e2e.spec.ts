@@ -54,6 +54,19 @@ describe('handing over', () => {
     await world.move('shadow');
   });
 
+  it('amid a rotation brings both secrets, the earlier one until its end', async () => {
+    const { key, secret } = await service.issue();
+    const { secret: next, previous } = await service.rotate(key.id, 600);
+    expect(await world.handOver()).toMatchObject({ created: 1, rotated: 1, failed: [] });
+    expect(await world.handOver()).toMatchObject({ created: 0, unchanged: 0, rotated: 0 });
+    await world.moveByTool('cutover');
+    await until('VALID', () => world.centralCode(next));
+    const earlier = await world.replicas.ask(0, { key: secret });
+    expect(earlier.body).toMatchObject({ code: 'VALID', rotation: { superseded: true } });
+    expect(earlier.body.rotation).toMatchObject(previous);
+    await world.moveByTool('shadow');
+  });
+
   it('of a key that was rotated twice since brings the newest secret, and ends what the key service had', async () => {
     const { key, secret } = await service.issue();
     await world.handOver();

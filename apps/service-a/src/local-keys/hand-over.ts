@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { ImportedKeys, ImportResult, KeyImport } from '#contracts';
-import { noteTold } from './handed-over.js';
+import { noteTold, type ToldKey } from './handed-over.js';
 import { ITEM } from './import-item.js';
 import { importUnder, type HandOverParts } from './import-under.js';
 import { OWN_PEPPER } from './local-peppers.js';
@@ -22,12 +22,16 @@ interface Row {
   item: object;
   consumer: string;
   version: number;
+  /** Number of the secret that is handed over, and of the current one. */
   secret: number;
+  current: number;
+  /** Whether the current one was made here, so that the key service cannot have it from elsewhere. */
+  is_own: boolean;
 }
 
 /**
  * Hands this service's keys over to the key service: their digests, under the pepper of each, and what has changed of those that it has.
- * May be repeated. Of a key whose earlier secret still goes on the current one is handed over.
+ * May be repeated. A key whose earlier secret still goes on is handed over with that one, and then told of as rotated: both go on there.
  *
  * @throws Error where the key service does not take a call as a whole
  */
@@ -35,7 +39,7 @@ export async function handOver(parts: HandOverParts): Promise<HandedOver> {
   const none = { created: 0, unchanged: 0, rotated: 0, revoked: 0, disabled: 0 };
   const done: HandedOver = { imports: [], ...none, failed: [] };
   const { rows: versions } = await parts.pool.query<{ version: number }>(
-    'SELECT DISTINCT pepper_version AS version FROM service_a.secret WHERE valid_until IS NULL ORDER BY 1',
+    `SELECT DISTINCT pepper_version AS version FROM service_a.secret s WHERE ${GOES_ON} ORDER BY 1`,
   );
   for (const { version } of versions) await handOverUnder(parts, version, done);
   await tellChanges(parts, done);
@@ -54,15 +58,30 @@ async function handOverUnder(
     for (const consumer of new Set(rows.map((row) => row.consumer)))
       await post('/v1/consumers', { slug: consumer });
     const items = rows.map((row) => row.item);
-    const taken = withKnown(await importUnder(parts, version, items), version);
-    const ids = new Set(taken.results.map((one) => one.keyId));
-    await noteTold(
-      pool,
-      rows.filter((row) => ids.has(row.id)),
-    );
+    const answer = await importUnder(parts, version, items);
+    const taken = withKnown(answer, version);
+    await noteTold(pool, toldOf(rows, { imported: idsOf(answer), there: idsOf(taken) }));
     await add(pool, done, taken);
     after = rows.at(-1)!.seq;
   }
+}
+
+function idsOf({ results }: ImportedKeys): Set<string | undefined> {
+  return new Set(results.map((one) => one.keyId));
+}
+
+/** What the key service has now: one of which it has the earlier secret only is as it was before it was rotated. */
+function toldOf(
+  rows: readonly Row[],
+  { imported, there }: Record<'imported' | 'there', Set<string | undefined>>,
+): ToldKey[] {
+  return rows
+    .filter(({ id }) => there.has(id))
+    .map(({ id, version, secret, current, is_own: isOwn }) =>
+      secret !== current && (imported.has(id) || isOwn)
+        ? { id, version: version - 1, secret }
+        : { id, version, secret: current },
+    );
 }
 
 /** A key that came with an export, and whose id the key service has, is the one that it was exported from. */
@@ -91,9 +110,14 @@ async function add(pool: Pool, done: HandedOver, taken: ImportedKeys): Promise<v
     if (status === 'failed') done.failed.push({ keyId: item ?? '', why: error!.detail });
 }
 
+const GOES_ON = '(s.valid_until IS NULL OR s.valid_until > now())';
+
+/** Each with the earliest of its secrets that goes on. */
 const SELECT = `
-  SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, ${ITEM} AS item
-  FROM service_a.key k JOIN service_a.secret s ON s.key_id = k.id AND s.valid_until IS NULL
+  SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, c.number AS current,
+    c.pepper_version = ${OWN_PEPPER} AS is_own, ${ITEM} AS item
+  FROM service_a.key k JOIN service_a.secret c ON c.key_id = k.id AND c.valid_until IS NULL
+  JOIN LATERAL (SELECT * FROM service_a.secret s WHERE s.key_id = k.id AND ${GOES_ON} ORDER BY s.number LIMIT 1) s ON true
   WHERE s.pepper_version = $1 AND k.seq > $2 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > now())
     AND NOT EXISTS (SELECT FROM service_a.handed_over h WHERE h.key_id = k.id)
   ORDER BY k.seq LIMIT $3`;
