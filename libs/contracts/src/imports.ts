@@ -56,7 +56,7 @@ export const importItem = z
      * on until then. Nothing else of the key becomes another.
      */
     supersedes: z.strictObject({ until: instant }).optional(),
-    /** Entropy of the secret in bits, where it is known; a fast hash of less than 112 is flagged as weak. */
+    /** Entropy of the secret in bits, where it is known; of less than 112 a fast hash, or a slow one that is cheap, is flagged as weak. */
     entropyBits: z.int().min(0).max(4_096).optional(),
     hint: z
       .strictObject({

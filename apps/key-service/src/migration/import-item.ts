@@ -44,7 +44,7 @@ export function readItem(value: object, index: number, scheme: LegacyScheme): Re
     ? traceOf(given, scheme)
     : invalid('/id', 'Say which key has the new secret');
   if ('detail' in trace) return { index, item: given.item, fault: trace };
-  return { index, given, trace, isWeak: isWeak(scheme, given.entropyBits) };
+  return { index, given, trace, isWeak: isWeak(scheme, given.hash, given.entropyBits) };
 }
 
 /** A fault of the request itself. */

@@ -121,7 +121,7 @@ describe('an imported key', () => {
         items: [item],
       });
       const { keyId } = results[0]!;
-      const weak = source.startsWith('sha');
+      const weak = !/^(bcrypt|hmac)/.test(source);
       expect(results).toEqual([{ index: 0, item: item.item, status: 'created', keyId, weak }]);
       await expect(codeOf(`${text}x`)).resolves.toBe('NOT_FOUND');
       await expect(
@@ -419,6 +419,36 @@ describe('an import', () => {
     await expect(codeOf(foreignText('weak'))).resolves.toBe('REVOKED');
     await expect(codeOf(foreignText('strong'))).resolves.toBe('VALID');
   });
+
+  it.each([
+    ['argon2id', (m: number) => `$argon2id$v=19$m=${m},t=1,p=1`, [65_537, 65_536, 8_192]],
+    ['scrypt', (ln: number) => `$scrypt$ln=${ln},r=8,p=1`, [18, 17, 14]],
+    ['pbkdf2', (i: number) => `$pbkdf2-sha256$i=${i}`, [2_000_001, 2_000_000, 149_999]],
+    ['bcrypt', (cost: number) => `$2b$${cost}`, [15, 14]],
+  ] as const)(
+    'of %s refuses the hash that is too dear, takes those beside it, and flags one that is cheap',
+    async (algorithm, costing, costs) => {
+      const rest = algorithm === 'bcrypt' ? '.'.repeat(53) : `${'A'.repeat(22)}$${'A'.repeat(43)}`;
+      const items = [costs[1], ...costs].map((cost, i) => ({
+        ...itemOf(`dear_${i}`, `${costing(cost)}$${rest}`),
+        ...{ item: `dear-${algorithm}-${i}`, locator: `dear_${algorithm}${i}` },
+      }));
+      const scheme = { algorithm, locator: { kind: 'start', length: 16 } };
+      const shape = { prefix: 'dear_' };
+      const { results } = await importKeys({
+        source: `dear-${algorithm}`,
+        scheme: { ...scheme, shape },
+        items,
+      });
+      expect(results.map(({ status, weak }) => [status, weak])).toEqual([
+        ['created', false],
+        ['failed', undefined],
+        ['created', false],
+        ...(costs.length > 2 ? [['created', true]] : []),
+      ]);
+      expect(results[1]!.error).toMatchObject({ code: 'INVALID_REQUEST', pointer: '/hash' });
+    },
+  );
 
   it('gives a key the new secret that it was given at its source, and ends the one before', async () => {
     const [first, second] = [foreignText('turn1'), foreignText('turn2')];

@@ -19,6 +19,8 @@ const b64 = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
 const scrypt = (part: string, ln: number, r = 8, p = 1) =>
   `$scrypt$ln=${ln},r=${r},p=${p}$${b64(SALT)}$${b64(scryptSync(part, SALT, 32, { N: 2 ** ln, r, p }))}`;
+/** Salt and digest of a hash whose cost alone matters. */
+const body = `${b64(SALT)}$${b64(Buffer.alloc(32))}`;
 const pbkdf2 = (part: string, iterations: number, salt: Buffer | string = SALT) =>
   pbkdf2Sync(part, salt, iterations, 32, 'sha256');
 
@@ -140,7 +142,6 @@ describe('a salted hash', () => {
     },
   );
 
-  const body = `${b64(SALT)}$${b64(Buffer.alloc(32))}`;
   it.each([
     ['bcrypt', hashSync(KEY, 8).replace('$08$', '$07$')],
     ['bcrypt', hashSync(KEY, 8).replace('$08$', '$15$')],
@@ -190,12 +191,38 @@ describe('a scheme', () => {
   });
 
   it('is weak where a fast hash is of a secret that may be guessed', () => {
-    expect(isWeak(schemeOf({}), undefined)).toBe(true);
-    expect(isWeak(schemeOf({}), 64)).toBe(true);
-    expect(isWeak(schemeOf({}), 128)).toBe(false);
+    const hash = createHash('sha256').update(KEY).digest('hex');
+    expect(isWeak(schemeOf({}), hash, undefined)).toBe(true);
+    expect(isWeak(schemeOf({}), hash, 64)).toBe(true);
+    expect(isWeak(schemeOf({}), hash, 128)).toBe(false);
     const key = Buffer.alloc(32, 1).toString('base64');
-    expect(isWeak(schemeOf({ algorithm: 'hmac-sha256', key }), undefined)).toBe(false);
-    expect(isWeak(schemeOf({ algorithm: 'hmac-sha256', key }), 40)).toBe(true);
-    expect(isWeak(schemeOf({ algorithm: 'bcrypt', locator }), 40)).toBe(false);
+    expect(isWeak(schemeOf({ algorithm: 'hmac-sha256', key }), hash, undefined)).toBe(false);
+    expect(isWeak(schemeOf({ algorithm: 'hmac-sha256', key }), hash, 40)).toBe(true);
   });
+
+  it.each([
+    ['bcrypt', hashSync(KEY, 8), false],
+    ['argon2id', `$argon2id$v=19$m=8,t=1,p=1$${body}`, true],
+    ['argon2id', `$argon2id$v=19$m=8959,t=1,p=1$${body}`, true],
+    ['argon2id', `$argon2id$v=19$m=4480,t=2,p=1$${body}`, false],
+    ['argon2id', `$argon2id$v=19$m=19456,t=2,p=1$${body}`, false],
+    ['scrypt', `$scrypt$ln=1,r=8,p=1$${body}`, true],
+    ['scrypt', `$scrypt$ln=14,r=8,p=1$${body}`, true],
+    ['scrypt', `$scrypt$ln=15,r=8,p=1$${body}`, false],
+    ['pbkdf2', `$pbkdf2-sha256$i=1$${body}`, true],
+    ['pbkdf2', `$pbkdf2-sha256$i=149999$${body}`, true],
+    ['pbkdf2', `$pbkdf2-sha256$i=150000$${body}`, false],
+    ['pbkdf2', `$pbkdf2-sha512$i=52499$${body}`, true],
+    ['pbkdf2', `$pbkdf2-sha512$i=52500$${body}`, false],
+    ['pbkdf2', `$pbkdf2-sha1$i=324999$${body}`, true],
+    ['pbkdf2', `$pbkdf2-sha1$i=325000$${body}`, false],
+  ] as const)(
+    'is weak where %s costs too little for a secret that may be guessed: %s',
+    (algorithm, hash, isCheap) => {
+      const scheme = schemeOf({ algorithm, locator });
+      expect(isWeak(scheme, hash, undefined)).toBe(isCheap);
+      expect(isWeak(scheme, hash, 111)).toBe(isCheap);
+      expect(isWeak(scheme, hash, 112)).toBe(false);
+    },
+  );
 });

@@ -6,7 +6,8 @@ export type SlowAlgorithm = Exclude<LegacyAlgorithm, FastAlgorithm>;
 
 /** A salted hash, taken apart; bcrypt and argon2id stay in the text that their libraries read. */
 export type SlowHash =
-  | { algorithm: 'bcrypt' | 'argon2id'; text: string }
+  | { algorithm: 'bcrypt'; text: string; cost: number }
+  | { algorithm: 'argon2id'; text: string; memoryKib: number; passes: number }
   | { algorithm: 'scrypt'; n: number; r: number; p: number; salt: Buffer; digest: Buffer }
   | {
       algorithm: 'pbkdf2';
@@ -49,7 +50,7 @@ function readBcrypt(text: string): SlowHash | string {
   const { minCost, maxCost } = LEGACY_COSTS.bcrypt;
   const cost = Number(match[1]);
   if (cost < minCost || cost > maxCost) return `Use a bcrypt cost of ${minCost} to ${maxCost}`;
-  return { algorithm: 'bcrypt', text };
+  return { algorithm: 'bcrypt', text, cost };
 }
 
 const ARGON2 =
@@ -64,7 +65,7 @@ function readArgon2(text: string): SlowHash | string {
     isFrom(1, maxPasses, passes) && isFrom(1, maxLanes, lanes) && memoryKib <= maxMemoryKib;
   if (!isWithin || memoryKib < 8 * lanes)
     return `Use argon2id with m <= ${maxMemoryKib}, t <= ${maxPasses}, p <= ${maxLanes}`;
-  return { algorithm: 'argon2id', text };
+  return { algorithm: 'argon2id', text, memoryKib, passes };
 }
 
 const SCRYPT =
