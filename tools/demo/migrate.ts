@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   issuedKey,
-  keyImport,
+  importList,
   parityReport,
   type ImportMode,
   type IssuedKey,
@@ -107,9 +107,9 @@ async function moveIn(move: Move, keyId: string, traffic: Traffic): Promise<void
     `Parity: ${report.agree} agree, ${report.onlyOld} only old, ${report.onlyCentral} only central`,
   );
   if (report.onlyOld + report.onlyCentral > 0) throw new Error('The sides do not agree');
-  await moveTo(move, id, 'dual');
+  await moveTo(move, 'dual');
   await more(traffic);
-  await moveTo(move, id, 'cutover');
+  await moveTo(move, 'cutover');
   await more(traffic);
   narrator.chapter('Pattern 2: the key service alone; service-a has no store any more');
   await restart(move, 'central');
@@ -128,10 +128,9 @@ async function moveOut(move: Move, traffic: Traffic): Promise<void> {
   const taken = await takeOverFrom({ url: target.keyService, token }, store);
   narrator.tell(`Taken over: ${taken.keys} keys, ${taken.unknown.length} of them unknown by text`);
   await restart(move, 'dual');
-  const id = await importOf(move);
-  await moveTo(move, id, 'dual');
+  await moveTo(move, 'dual');
   await more(traffic);
-  await moveTo(move, id, 'shadow');
+  await moveTo(move, 'shadow');
   await more(traffic);
   narrator.chapter('Pattern 1 again: service-a alone, with the same key');
   await restart(move, 'local');
@@ -171,26 +170,17 @@ async function issue({ narrator, door, token }: Move): Promise<IssuedKey> {
   );
 }
 
-async function moveTo(
-  { narrator, target, token }: Move,
-  id: string,
-  mode: ImportMode,
-): Promise<void> {
-  const moved = keyImport.parse(
+async function moveTo({ narrator, target, token }: Move, mode: ImportMode): Promise<void> {
+  const moved = importList.parse(
     await narrator.ask(`One call says which side counts: ${mode}`, {
-      url: `${target.keyService}/v1/imports/${id}`,
-      method: 'PATCH',
+      url: `${target.keyService}/v1/imports/move`,
       ...bearer(token),
-      body: { mode },
+      body: { service: 'service-a', mode },
       status: 200,
     }),
   );
-  if (moved.mode !== mode) throw new Error(`The import stayed in ${moved.mode}`);
-}
-
-async function importOf({ target, token }: Move): Promise<string> {
-  const { body } = await call(`${target.keyService}/v1/imports?service=service-a`, bearer(token));
-  return (body as { data: { id: string }[] }).data[0]!.id;
+  const stayed = moved.data.filter((one) => one.mode !== mode);
+  if (stayed.length > 0) throw new Error(`${stayed[0]!.id} stayed in ${stayed[0]!.mode}`);
 }
 
 async function untilAgreed({ target, token }: Move, id: string): Promise<ParityReport> {

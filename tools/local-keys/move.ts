@@ -1,11 +1,11 @@
-import { importList, keyImport, type ImportMode, type KeyImport } from '#contracts';
+import { importList, type ImportMode, type KeyImport } from '#contracts';
 import { call } from '../quickstart/http.js';
 import { bearer } from '../quickstart/provision.js';
 import { handOverTo, type Central, type OwnStore } from './moves.js';
 
 /**
- * Moves every import of service-a. On the way to the key service it hands over once more first, so that no change that was made at
- * service-a is missing there.
+ * Moves service-a, all its imports in one call; where it has none nothing is moved. On the way to the key service it hands over once
+ * more first, so that no change that was made at service-a is missing there.
  *
  * @throws Error where something could not be handed over: then nothing is moved
  */
@@ -15,16 +15,16 @@ export async function moveTo(
   mode: ImportMode,
 ): Promise<KeyImport[]> {
   if (mode !== 'shadow') await handOverAll(central, store);
-  const { url, token } = central;
-  const list = await call(`${url}/v1/imports?service=service-a`, bearer(token));
-  const moved: KeyImport[] = [];
-  for (const { id } of importList.parse(list.body).data) {
-    const request = { method: 'PATCH', ...bearer(token), body: { mode } };
-    const { status, body } = await call(`${url}/v1/imports/${id}`, request);
-    if (status !== 200) throw new Error(`Moving ${id} was answered ${status}`);
-    moved.push(keyImport.parse(body));
-  }
-  return moved;
+  return moveImports(central, mode);
+}
+
+/** The call alone: hands nothing over before. @throws Error where it is refused */
+export async function moveImports({ url, token }: Central, mode: ImportMode): Promise<KeyImport[]> {
+  const request = { ...bearer(token), body: { service: 'service-a', mode } };
+  const { status, body } = await call(`${url}/v1/imports/move`, request);
+  if (status === 404) return [];
+  if (status !== 200) throw new Error(`Moving was answered ${status}`);
+  return importList.parse(body).data;
 }
 
 async function handOverAll(central: Central, store: OwnStore): Promise<void> {

@@ -134,7 +134,13 @@ export type ListImportsQuery = z.infer<typeof listImportsQuery>;
 export const importList = z.object({ data: z.array(keyImport) }).meta({ id: 'ImportList' });
 export type ImportList = z.infer<typeof importList>;
 
-/** `PATCH /v1/imports/{id}`: moves on or back. */
+/** `POST /v1/imports/move`: moves all imports of a service on or back at once. */
+export const moveImportsBody = z
+  .strictObject({ service: slug, mode: importMode })
+  .meta({ id: 'MoveImportsBody' });
+export type MoveImportsBody = z.infer<typeof moveImportsBody>;
+
+/** `PATCH /v1/imports/{id}`: moves one on or back. */
 export const patchImportBody = z.strictObject({ mode: importMode }).meta({ id: 'PatchImportBody' });
 export type PatchImportBody = z.infer<typeof patchImportBody>;
 

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { ImportMode, IssuedKey, KeyImport, RotatedKey } from '#contracts';
+import type { ImportMode, IssuedKey, RotatedKey } from '#contracts';
 import { startReplicas, type Replicas } from '../../../apps/key-service/src/testing/replicas.js';
 import { seed, type Seed } from '../../../apps/key-service/src/testing/seed.js';
 import { createServiceA } from '../../../apps/service-a/src/testing/service-a.js';
 import { migrate } from '../../../migrations/migrate.js';
-import { moveTo } from '../../../tools/local-keys/move.js';
+import { moveImports, moveTo } from '../../../tools/local-keys/move.js';
 import { handOverTo, takeOverFrom, type OwnStore } from '../../../tools/local-keys/moves.js';
 import { startPostgres, type TestPostgres } from '../../support/postgres.js';
 import { startProxy, type Proxy } from '../../support/proxy.js';
@@ -26,8 +26,8 @@ export interface MovingWorld {
   /** Moves as an operator does, with `npm run local-keys -- move`. */
   moveByTool: (mode: ImportMode) => ReturnType<typeof moveTo>;
   takeOver: (mayLoseQuotas?: boolean) => ReturnType<typeof takeOverFrom>;
-  /** Moves every import of service-a. */
-  move: (mode: ImportMode) => Promise<void>;
+  /** Moves service-a by one call, and hands nothing over before. */
+  move: (mode: ImportMode) => ReturnType<typeof moveImports>;
   /** A change at the key service that must succeed. */
   manage: (path: string, body?: object) => Promise<void>;
   /** The verdict of the key service alone. */
@@ -77,7 +77,7 @@ export async function startMovingWorld(): Promise<MovingWorld> {
     handOver: () => handOverTo(central, store),
     moveByTool: (mode) => moveTo(central, store, mode),
     takeOver: (mayLoseQuotas) => takeOverFrom(central, store, mayLoseQuotas),
-    move: (mode) => moveAll(replicas, seeded.admin, mode),
+    move: (mode) => moveImports(central, mode),
     manage: async (path, body = {}) => {
       const answer = await replicas.call('post', path, seeded.admin).send(body);
       if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${answer.text}`);
@@ -94,12 +94,6 @@ export async function startMovingWorld(): Promise<MovingWorld> {
 /** Asks until the answer is the expected one, which the test's time bounds. */
 export async function until(expected: string, ask: () => Promise<string>): Promise<void> {
   while ((await ask()) !== expected) await new Promise((go) => setTimeout(go, 50));
-}
-
-async function moveAll(replicas: Replicas, admin: string, mode: ImportMode): Promise<void> {
-  const { body } = await replicas.call('get', '/v1/imports?service=service-a', admin);
-  for (const { id } of (body as { data: KeyImport[] }).data)
-    await replicas.call('patch', `/v1/imports/${id}`, admin).send({ mode }).expect(200);
 }
 
 /** Gives service-a its token, and the keys that tokens are checked with. */

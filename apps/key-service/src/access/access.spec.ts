@@ -71,6 +71,12 @@ const ROUTES: [name: string, method: Method, path: (id: string) => string, body?
     ['list imports', 'get', () => '/v1/imports'],
     ['read an import', 'get', () => `/v1/imports/${importId}`],
     ['read parity', 'get', () => `/v1/imports/${importId}/parity`],
+    [
+      'move imports',
+      'post',
+      () => '/v1/imports/move',
+      () => ({ service: 'service-a', mode: 'shadow' }),
+    ],
     ['move an import', 'patch', () => `/v1/imports/${importId}`, () => ({ mode: 'shadow' })],
     [
       'explain a key',
@@ -197,7 +203,7 @@ describe('every route for everybody', () => {
       ([, method, path]) =>
         `${method} ${path('{id}')
           .replace(/(services|consumers)\/[^/]+/, '$1/{slug}')
-          .replace(/imports\/[^/]+/, 'imports/{id}')}`,
+          .replace(/imports\/imp_[^/]+/, 'imports/{id}')}`,
     );
     expect(served.toSorted()).toEqual(listed.toSorted());
   });

@@ -139,7 +139,7 @@ function mayBegin(mode: ImportMode, present: ImportMode | null, what: string): v
   if (present === null || presentMode([mode, present]) === present) return;
   throw conflict(
     `The service is in ${present}, and a ${what} in ${mode} would move it back; leave mode out, or move on or back with ` +
-      'PATCH /v1/imports/{id}',
+      'POST /v1/imports/move',
   );
 }
 

@@ -18,10 +18,12 @@ import {
   importList,
   keyImport,
   listImportsQuery,
+  moveImportsBody,
   parityReport,
   patchImportBody,
   type CreateImportBody,
   type ListImportsQuery,
+  type MoveImportsBody,
   type PatchImportBody,
 } from '#contracts';
 import { Repeatable } from '#server';
@@ -64,6 +66,18 @@ export class ImportsController {
     return this.imports.list(query, by);
   }
 
+  @Post('move')
+  @HttpCode(200)
+  @Managed()
+  @ApiOperation({
+    summary:
+      'Say which side counts for a service: move all its imports on, or back, in one operation; the comparison of both begins anew',
+  })
+  @ApiResponse({ status: 200, standardSchema: importList })
+  moveAll(@Body({ schema: moveImportsBody }) body: MoveImportsBody, @By() by: Principal) {
+    return this.imports.moveAll(body, by);
+  }
+
   @Get(':id')
   @Audited()
   @UseInterceptors(TaggedInterceptor)
@@ -77,7 +91,8 @@ export class ImportsController {
   @Managed()
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({
-    summary: 'Say which side counts: move on, or back; the comparison of both begins anew',
+    summary:
+      'Say which side counts for the keys of one import: move on, or back; the comparison of both begins anew',
   })
   @ApiHeader({
     name: 'If-Match',

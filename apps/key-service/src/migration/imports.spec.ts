@@ -685,6 +685,45 @@ describe('the side that counts', () => {
     }
   });
 
+  it('is moved for a whole service by one call, on or back, all of its imports or none', async () => {
+    const [service, other] = ['service-whole', 'service-other'];
+    const ids: string[] = [];
+    for (const slug of [service, other]) await post('/v1/services', { slug, scopes: ['t:read'] });
+    for (const [slug, source] of [
+      [service, 'one'],
+      [service, 'two'],
+      [other, 'one'],
+    ] as const) {
+      const items = [{ ...itemOf(foreignText(`${slug}-${source}`)), scopes: ['t:read'] }];
+      const scheme = { algorithm: 'sha256', shape: { prefix: 'old_' } };
+      const { body } = await post('/v1/imports', { service: slug, source, scheme, items });
+      ids.push((body as ImportedKeys).import.id);
+    }
+    await move(ids[1]!, 'dual');
+    const moveAll = (mode: string, whose = service) =>
+      post('/v1/imports/move', { service: whose, mode });
+    for (const mode of ['dual', 'cutover', 'cutover', 'shadow']) {
+      const { status, body } = await moveAll(mode);
+      const { data } = body as { data: KeyImport[] };
+      expect([status, data.map((one) => [one.id, one.mode])]).toEqual([
+        200,
+        [
+          [ids[0], mode],
+          [ids[1], mode],
+        ],
+      ]);
+      await expect(stateOf(service)).resolves.toMatchObject({ mode });
+    }
+    await expect(stateOf(other)).resolves.toMatchObject({ mode: 'shadow' });
+    const moves = (id: string) =>
+      seeded.count('change_log', `target_id = '${id}' AND action = 'import.moved'`);
+    await expect(Promise.all(ids.map(moves))).resolves.toEqual([3, 3, 0]);
+    expect(problemIn(await moveAll('dual', 'service-none'))).toEqual({
+      ...{ status: 404, code: 'NOT_FOUND' },
+    });
+    expect(problemIn(await moveAll('back'))).toMatchObject({ status: 400, pointers: ['/mode'] });
+  });
+
   it('is told to guards: whatever they know of keys is void when it changes', async () => {
     const { import: made } = await importKeys({
       source: 'told',
@@ -724,7 +763,7 @@ describe('the side that counts', () => {
     await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'cutover' });
     for (const refused of [await importOne('late', 'shadow'), await importOne('bad', 'shadow')]) {
       expect(problemIn(refused)).toEqual({ status: 409, code: 'CONFLICT' });
-      expect((refused.body as Problem).detail).toContain('PATCH /v1/imports/{id}');
+      expect((refused.body as Problem).detail).toContain('POST /v1/imports/move');
       await expect(stateOf('service-kept')).resolves.toMatchObject({ mode: 'cutover' });
     }
     expect((await importOne('late', 'cutover')).body).toMatchObject({ created: 1 });

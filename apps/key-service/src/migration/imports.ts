@@ -7,11 +7,13 @@ import type {
   ImportMode,
   KeyImport,
   ListImportsQuery,
+  MoveImportsBody,
   ParityReport,
 } from '#contracts';
 import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { maySee, type Principal } from '../access/principal.js';
+import type { NewChange } from '../changes/change-log.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -55,7 +57,29 @@ export class Imports {
   }
 
   /**
-   * Moves on or back. What both sides say is counted anew from then on: it is about the side that counts.
+   * Moves all imports of a service on or back, none without the others.
+   *
+   * @throws NotFoundException where it has none, or is not the principal's to see
+   */
+  async moveAll({ service, mode }: MoveImportsBody, by: Principal): Promise<ImportList> {
+    if (!maySee(by, [service])) throw noImportOf(service);
+    const { result } = await this.idempotency.run(null, async (manager) => {
+      await lockImports(manager, service);
+      const all = await showImports(manager, { services: [service] });
+      if (all.length === 0) throw noImportOf(service);
+      const moving = all.filter((one) => one.mode !== mode);
+      for (const { id } of moving) await this.write(manager, id, mode);
+      if (moving.length > 0) await forgetParity(manager, service);
+      const data = await showImports(manager, { services: [service] });
+      const changes = moving.map((one) => movedBy(by, one, mode));
+      return { result: { data }, changes, touched: [] };
+    });
+    await this.rules.refresh();
+    return result;
+  }
+
+  /**
+   * Moves one on or back. What both sides say is counted anew from then on: it is about the side that counts.
    *
    * @throws NotFoundException as {@link read}; ProblemException VERSION_MISMATCH
    */
@@ -78,13 +102,8 @@ export class Imports {
         await forgetParity(manager, before.service);
       }
       const [shown] = await showImports(manager, { id, services: null });
-      const change = changeBy(by, {
-        action: 'import.moved',
-        ...{ targetType: 'import', targetId: id, keyVersion: null, services: [before.service] },
-        before: { mode: before.mode },
-        after: { mode },
-      });
-      return { result: shown!, changes: before.mode === mode ? [] : [change], touched: [] };
+      const changes = before.mode === mode ? [] : [movedBy(by, before, mode)];
+      return { result: shown!, changes, touched: [] };
     });
     await this.rules.refresh();
     return result;
@@ -106,6 +125,23 @@ export class Imports {
   private workOf(manager: EntityManager, by: Principal): Work {
     return { manager, by, material: this.material, link: this.stores.link };
   }
+}
+
+function movedBy(
+  by: Principal,
+  { id, service, mode }: Pick<KeyImport, 'id' | 'service' | 'mode'>,
+  to: ImportMode,
+): NewChange {
+  return changeBy(by, {
+    action: 'import.moved',
+    ...{ targetType: 'import', targetId: id, keyVersion: null, services: [service] },
+    before: { mode },
+    after: { mode: to },
+  });
+}
+
+function noImportOf(service: string): NotFoundException {
+  return new NotFoundException(`There is no import of ${service}`, { errorCode: 'NOT_FOUND' });
 }
 
 function noImport(id: string): NotFoundException {
