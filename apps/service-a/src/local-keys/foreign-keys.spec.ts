@@ -76,6 +76,12 @@ it('keys that are taken over while it runs are found after a second', async () =
   await expect(foreign.find(FOREIGN)).resolves.toMatchObject({ name: 'from there' });
 });
 
+it('a text with bytes that no key has is not looked for', async () => {
+  const foreign = new ForeignKeys({ pool, peppers, now: () => 0 });
+  for (const text of [`${FOREIGN}\x80`, `old_\xff${FOREIGN}`, `${FOREIGN} `])
+    await expect(statementsOf(() => foreign.find(text))).resolves.toBe(0);
+});
+
 it('a flood of junk whose look-ups hang takes nothing from good keys', async () => {
   const body = { name: 'job', consumer: 'service-b', scopes: ['reports:read'] };
   const made = await service.call('/v1/api-keys', { token: service.admin, body });

@@ -4,8 +4,8 @@ import { hasKeyShape, portableDigestOfText } from '#key-core';
 import type { LocalPeppers } from './local-peppers.js';
 import { findRowByDigest, type LocalRow } from './local-rows.js';
 
-/** Shortest text that a key from elsewhere may have. */
-const MIN_CHARACTERS = 8;
+/** What a key from elsewhere may be spelt with, and how short it may be. */
+const SPELLING = /^[\x21-\x7e]{8,}$/;
 /** How long it goes unnoticed that keys were taken over. */
 const REREAD_MS = 1_000;
 /** Most that wait for a connection. */
@@ -32,7 +32,7 @@ export class ForeignKeys {
    * @throws where PostgreSQL does not answer, or too many wait for it
    */
   async find(text: string): Promise<LocalRow | null> {
-    if (text.length < MIN_CHARACTERS || text.length > MAX_LEGACY_KEY_CHARACTERS) return null;
+    if (text.length > MAX_LEGACY_KEY_CHARACTERS || !SPELLING.test(text)) return null;
     if (hasKeyShape(text)) return null;
     const { pool, now } = this.parts;
     if (now() - this.readAtMs > REREAD_MS) await this.readOnce();
