@@ -227,3 +227,21 @@ describe('taking over', () => {
       await expect(service.codeOf(secret)).resolves.toBe('200');
   });
 });
+
+it('more keys than go in one call are handed over, each once', async () => {
+  const many = 1_001;
+  await world.handOver();
+  await world.own.query(
+    `INSERT INTO service_a.key (id, name, consumer, environment, scopes, state, rate_limits, ip_allowlist, tags, metadata, origin,
+       version, created_at, created_by, updated_at)
+     SELECT 'key_many' || lpad(n::text, 12, '0'), 'job', 'service-b', 'live', '{reports:read}', 'active', '[]', '{}', '{}', '{}',
+       'issued', 1, now(), 'usr_admin', now() FROM generate_series(1, ${many}) n`,
+  );
+  await world.own.query(
+    `INSERT INTO service_a.secret (key_id, number, digest, pepper_version, prefix, last4, created_at)
+     SELECT id, 1, sha256(id::bytea), 1, 'kw', 'last', now() FROM service_a.key WHERE id LIKE 'key_many%'`,
+  );
+  expect(await world.handOver()).toMatchObject({ created: many, failed: [] });
+  await expect(world.seeded.count('key', `id LIKE 'key_many%'`)).resolves.toBe(many);
+  expect(await world.handOver()).toMatchObject({ created: 0, unchanged: 0, failed: [] });
+});

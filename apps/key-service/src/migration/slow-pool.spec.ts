@@ -99,6 +99,20 @@ describe('SlowPool', () => {
     await expect(pool.matches(quick)).resolves.toBe(true);
   });
 
+  it('has no more processes than it may, however many hashes there are', async () => {
+    pool = new SlowPool(2);
+    let most = 0;
+    const look = () => (most = Math.max(most, pool.pids.length));
+    const askAndLook = async () => {
+      const asked = pool.matches(quick);
+      look();
+      await asked;
+      look();
+    };
+    await Promise.all(Array.from({ length: 12 }, askAndLook));
+    expect(most).toBe(2);
+  });
+
   it('takes only so many that wait, and says neither yes nor no to the others', async () => {
     const all = Array.from({ length: 40 }, () => pool.matches(endless));
     const ended = Promise.allSettled(all);

@@ -1,12 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
+import type { Pool } from 'pg';
 import type { ExportedKey, IssuedKey, Key, RotatedKey, Verdict } from '#contracts';
 import { portableDigestOfText } from '#key-core';
 import { sendRaw } from '../../../../test/support/raw-http.js';
 import { createServiceA } from '../testing/service-a.js';
+import { ForeignKeys } from './foreign-keys.js';
 import { createLocalPool } from './local-database.js';
 import { LocalPeppers } from './local-peppers.js';
+import { LocalVerifier } from './local-verifier.js';
 import { takeOver } from './take-over.js';
 import { startLocalService, type LocalService, type Told } from './testing.js';
 
@@ -39,6 +42,18 @@ const reports = (key: string) => service.call('/v1/reports', { headers: { 'x-api
 const verify = async (body: object): Promise<Verdict> =>
   (await post('/v1/keys/verify', body, verifier)).body as unknown as Verdict;
 const told = ({ status, body }: Told) => [status, body['code']];
+/** Its store, as another process has it. */
+const withStore = async <T>(
+  work: (store: { pool: Pool; peppers: LocalPeppers }) => Promise<T>,
+): Promise<T> => {
+  const pool = createLocalPool(service.env['SERVICE_A_DATABASE_URL']!);
+  const secret = Buffer.from(service.env['SERVICE_A_KEY_SECRET']!, 'base64');
+  try {
+    return await work({ pool, peppers: new LocalPeppers(pool, secret) });
+  } finally {
+    await pool.end();
+  }
+};
 const sql = <T extends Record<string, unknown>>(text: string) => service.postgres.query<T>(text);
 
 describe('a service that manages its own keys', () => {
@@ -247,16 +262,8 @@ describe('what it takes over', () => {
     digest: text === null ? null : portableDigestOfText(pepper, text).toString('base64url'),
     ...{ prefix: 'old', last4: '4b60' },
   });
-  const take = async (...keys: ExportedKey[]) => {
-    const pool = createLocalPool(service.env['SERVICE_A_DATABASE_URL']!);
-    const secret = Buffer.from(service.env['SERVICE_A_KEY_SECRET']!, 'base64');
-    const read = { header: {} as never, keys, pepper };
-    try {
-      return await takeOver({ pool, peppers: new LocalPeppers(pool, secret) }, read);
-    } finally {
-      await pool.end();
-    }
-  };
+  const take = (...keys: ExportedKey[]) =>
+    withStore((store) => takeOver(store, { header: {} as never, keys, pepper }));
 
   /** A service that runs notices within a second that keys were taken over. */
   const untilOpen = async (text: string) => {
@@ -401,16 +408,48 @@ describe('what is presented to it', () => {
     expect((await service.call('/v1/reports', { headers: forged })).status).toBe(403);
   });
 
-  it('ends and begins at its very times', async () => {
+  it('larger than 16 KiB is 431, and with bytes that no key has 400', async () => {
+    const send = (key: string) =>
+      sendRaw(service.url, { method: 'GET', path: '/v1/reports', headers: [['x-api-key', key]] });
+    const large = await send('k'.repeat(20_000));
+    expect([large.status, large.text]).toEqual([
+      431,
+      expect.stringContaining('"HEADERS_TOO_LARGE"'),
+    ]);
+    const { secret } = good;
+    for (const key of [`${secret}\x80`, `\xff${secret.slice(1)}`, '\xe9'.repeat(84)]) {
+      const answer = await send(key);
+      expect([answer.status, answer.text]).toEqual([
+        400,
+        expect.stringContaining('"INVALID_HEADER"'),
+      ]);
+    }
+  });
+
+  it('begins and ends at the very millisecond, and is waited for by nobody', async () => {
     const { key, secret } = await provision();
-    await sql(
-      `UPDATE service_a.key SET not_before = now() + interval '1 hour' WHERE id = '${key.id}'`,
-    );
-    expect((await verify({ key: secret })).code).toBe('NOT_YET_VALID');
-    await sql(
-      `UPDATE service_a.key SET not_before = NULL, expires_at = now() WHERE id = '${key.id}'`,
-    );
-    expect((await verify({ key: secret })).code).toBe('EXPIRED');
+    const between = (begin: number, end: number) =>
+      sql(`UPDATE service_a.key SET not_before = '${new Date(begin).toISOString()}',
+        expires_at = '${new Date(end).toISOString()}' WHERE id = '${key.id}'`);
+    const wanted = (begin: number, end: number, at: number) =>
+      at < begin ? 'NOT_YET_VALID' : at < end ? 'VALID' : 'EXPIRED';
+    const [begin, end] = [Date.now() + 200, Date.now() + 400];
+    await between(begin, end);
+    for (let code = ''; code !== 'EXPIRED';) {
+      const verdict = await verify({ key: secret });
+      ({ code } = verdict);
+      expect(code).toBe(wanted(begin, end, Date.parse(verdict.decision.asOf)));
+    }
+    await withStore(async (store) => {
+      const times = [begin - 1, begin, end - 1, end];
+      for (const at of times) {
+        const parts = { ...store, now: () => at };
+        const verdict = await new LocalVerifier(parts, new ForeignKeys(parts)).verify({
+          key: secret,
+        });
+        expect(verdict.code).toBe(wanted(begin, end, at));
+      }
+    });
   });
 
   it('is told of in the fields that are known, and asked about by services alone', async () => {
