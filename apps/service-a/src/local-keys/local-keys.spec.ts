@@ -99,6 +99,31 @@ describe('a service that manages its own keys', () => {
     expect((await post('/v1/api-keys', delivered)).status).toBe(400);
   });
 
+  it('makes no key that its policy wants a list of addresses of', async () => {
+    const policy = { keyPrefix: 'own', ipAllowlistRequired: true };
+    const app = await createServiceA({
+      ...service.env,
+      SERVICE_A_KEY_POLICY: JSON.stringify(policy),
+    });
+    try {
+      await app.listen(0, '127.0.0.1');
+      const answer = await fetch(`${await app.getUrl()}/v1/api-keys`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${service.admin}`,
+          'content-type': 'application/json',
+        },
+        body: JSON.stringify({ name: 'job', consumer: 'service-b', scopes: ['reports:read'] }),
+      });
+      expect([answer.status, await answer.json()]).toMatchObject([
+        400,
+        { code: 'POLICY_VIOLATION', errors: [{ pointer: '/ipAllowlist' }] },
+      ]);
+    } finally {
+      await app.close();
+    }
+  });
+
   it('limits the rate of each key', async () => {
     const rateLimits = [{ name: 'slow', limit: 2, windowSeconds: 3_600 }];
     const { secret } = await provision({ rateLimits });

@@ -8,6 +8,7 @@ import type {
   RotateKeyBody,
 } from '#contracts';
 import {
+  addressFaults,
   grantableFaults,
   makeKeyText,
   portableDigestOfText,
@@ -62,6 +63,8 @@ export class LocalKeys {
       ...(Array.isArray(lifetime) ? lifetime : []),
       ...grantableFaults([{ service: SERVICE, scopes: body.scopes }], ruling),
       ...rateLimitFaults(limits, ruling),
+      // none can be given where service-a makes keys
+      ...addressFaults([], ruling),
     ]);
     const expiresAtMs = Array.isArray(lifetime) ? null : lifetime.expiresAtMs;
     const text = makeKeyText({ prefix: policy.keyPrefix, environment }, random);

@@ -69,7 +69,7 @@ export class LocalVerifier {
     );
     if (decision.code !== 'VALID') return verdictOf({ record, secret, decision, nowMs });
     const wish = { units: question.cost ?? 1, isDry: question.dryRun === true };
-    const taken = this.limits.take(record.keyId, record.rateLimits, wish, nowMs);
+    const taken = this.limits.take(record, record.rateLimits, wish, nowMs);
     const verdict = verdictOf({ record, secret, decision, nowMs });
     const limited = taken.states.length > 0 ? { rateLimits: taken.states } : {};
     if (!taken.isRefused) return { ...verdict, ...limited };

@@ -11,19 +11,25 @@ export interface Taken {
   states: LimitState[];
 }
 
+/** Whose limits they are. */
+export interface Holder {
+  keyId: string;
+  consumer: string;
+}
+
 /** Rate limits of this service's own keys, counted in this process; 100,000 buckets at most, the oldest go first. */
 export class OwnLimits {
   private readonly buckets = new Map<string, number>();
 
-  /** Takes `units` from all limits or from none; `isDry` only looks. */
+  /** Takes `units` from all limits or from none; `isDry` only looks. One that is shared by the consumer is taken from by all its keys. */
   take(
-    keyId: string,
+    holder: Holder,
     limits: readonly RateLimit[],
     { units, isDry }: { units: number; isDry: boolean },
     nowMs: number,
   ): Taken {
     const takings = limits.map((limit) => {
-      const name = `${keyId}:${limit.name}`;
+      const name = bucketOf(holder, limit);
       const oldMs = this.buckets.get(name) ?? 0;
       return { name, limit, oldMs, taken: takeUnits(oldMs, limit, units, nowMs) };
     });
@@ -48,4 +54,10 @@ export class OwnLimits {
     this.buckets.set(name, tatMs);
     if (this.buckets.size > MAX_BUCKETS) this.buckets.delete(this.buckets.keys().next().value!);
   }
+}
+
+/** Limits of one window share a bucket however large each is: what is kept of it is a time, of which each takes its own fraction. */
+function bucketOf({ keyId, consumer }: Holder, limit: RateLimit): string {
+  const { name, windowSeconds, sharedBy } = limit;
+  return sharedBy === 'consumer' ? `${consumer} ${name} ${windowSeconds}` : `${keyId} ${name}`;
 }
