@@ -171,7 +171,7 @@ describe('a feed that', () => {
   });
 
   test('falls silent is believed for maxStaleness at most, then each request is asked about', async () => {
-    const guard = await world.guard(PATIENT);
+    const guard = guards[2]!;
     const issued = await world.seeded.issue();
     const question = questionOn(issued);
     await guard.warm(question);
@@ -195,21 +195,57 @@ describe('a feed that', () => {
     expect(await guard.codeOf(question)).toBe('REVOKED');
   });
 
-  test('breaks is resumed, with what was missed', async () => {
-    const guard = await world.guard(PATIENT);
-    const [issued, other] = [await world.seeded.issue(), await world.seeded.issue()];
-    await guard.warm(questionOn(issued));
+  /** Questions about keys that a guard has asked so far. */
+  const questionsOf = ({ links }: TestGuard) =>
+    links.flatMap((link) => link.asked).filter((path) => path.startsWith('/v1/keys/'));
+  /** Two keys that the guard knows, and how to wait until it has heard of a change of one of them. */
+  const twoKnown = async (guard: TestGuard) => {
+    const [changed, other] = [await world.seeded.issue(), await world.seeded.issue()];
+    await guard.warm(questionOn(changed));
     await guard.warm(questionOn(other));
-    const known = guard.core.state().known;
+    const { known } = guard.core.state();
+    const asked = questionsOf(guard);
+    /** By the feed alone: the guard asks nothing, and has not forgotten the other. */
+    const isHeard = async () => {
+      await until('the change', () => {
+        const now = guard.core.state();
+        return now.isProven && now.known < known;
+      });
+      expect(own(guard, questionOn(other))?.valid).toBe(true);
+      expect(questionsOf(guard)).toEqual(asked);
+    };
+    return { changed, isHeard };
+  };
+
+  test('breaks is resumed, with what was missed and without a question', async () => {
+    const guard = guards[0]!;
+    const { changed, isHeard } = await twoKnown(guard);
     for (const link of guard.links) {
+      link.feeds.length = 0;
       link.holdFeed(true);
       link.breakFeed();
     }
-    await world.manage('post', `/v1/keys/${issued.key.id}/disable`);
+    await world.manage('post', `/v1/keys/${changed.key.id}/disable`);
     for (const link of guard.links) link.holdFeed(false);
-    await until('the change', () => guard.core.state().known < known);
-    expect(await guard.codeOf(questionOn(issued))).toBe('DISABLED');
-    await until('the other, still known', () => own(guard, questionOn(other))?.valid === true);
+    await isHeard();
+    const resumed = guard.links.flatMap((link) => link.feeds);
+    expect(resumed).toContainEqual(expect.stringMatching(/^\d+$/));
+    expect(resumed).not.toContain(null);
+    expect(await guard.codeOf(questionOn(changed))).toBe('DISABLED');
+  });
+
+  test('is cut off at its replica goes on at another, with what was missed and without a question', async () => {
+    const guard = guards[1]!;
+    const { changed, isHeard } = await twoKnown(guard);
+    await until('a feed', () => guard.links.some((link) => link.isFollowed()));
+    const first = guard.links.find((link) => link.isFollowed())!;
+    const others = guard.links.filter((link) => link !== first);
+    for (const link of others) link.feeds.length = 0;
+    first.cut(true);
+    await world.manage('post', `/v1/keys/${changed.key.id}/revoke`, { reason: 'compromised' });
+    await isHeard();
+    expect(others.flatMap((link) => link.feeds)).toContainEqual(expect.stringMatching(/^\d+$/));
+    expect(await guard.codeOf(questionOn(changed))).toBe('REVOKED');
   });
 });
 

@@ -6,6 +6,10 @@ export interface Link {
   url: string;
   /** Paths of the questions that came, in order. */
   asked: string[];
+  /** The number after which each stream of the feed was begun, in order; null where it began anew. */
+  feeds: (string | null)[];
+  /** Whether a stream of the feed stands. */
+  isFollowed: () => boolean;
   /** How many connections were tried so far. */
   tries: () => number;
   /** From now on the feed is silent; off, what was kept back is told. Nothing is broken off. */
@@ -35,6 +39,7 @@ export async function startLink(target: string): Promise<Link> {
   const agent = new Agent({ keepAlive: true });
   const faults: Faults = { feed: false, stutter: false, answers: false, cut: false };
   const asked: string[] = [];
+  const feeds: (string | null)[] = [];
   const kept = { feed: new Set<() => void>(), answers: new Set<() => void>() };
   const streams = new Set<ServerResponse>();
   let tries = 0;
@@ -44,7 +49,8 @@ export async function startLink(target: string): Promise<Link> {
       return;
     }
     const isFeed = from.url === '/v1/changes';
-    if (!isFeed) asked.push(from.url ?? '');
+    if (isFeed) feeds.push(String(from.headers['last-event-id'] ?? '') || null);
+    else asked.push(from.url ?? '');
     const { method, headers } = from;
     const onward = request(
       new URL(from.url ?? '', target),
@@ -66,6 +72,8 @@ export async function startLink(target: string): Promise<Link> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
+    feeds,
+    isFollowed: () => streams.size > 0,
     tries: () => tries,
     holdFeed: (on) => {
       faults.feed = on;
