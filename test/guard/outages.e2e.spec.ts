@@ -144,9 +144,12 @@ describe('the verdict', () => {
     await cached.warm({ key: keys[0]!, scopes: [], clientIp: '10.0.0.1' });
   });
 
-  /** All but where and when it was decided. */
-  function toldOf({ decision: { version }, ...told }: Verdict) {
-    return { ...told, version };
+  /** All but where and when it was decided, and how much is left of limits: each question takes from that. */
+  function toldOf(verdict: Verdict) {
+    const { decision, rateLimits, quota, retryAfterSeconds, ...told } = verdict;
+    const limits = rateLimits?.map(({ name, limit }) => ({ name, limit }));
+    const isToWait = retryAfterSeconds !== undefined;
+    return { ...told, version: decision.version, limits, quota: quota?.limit, isToWait };
   }
 
   async function someKeys(): Promise<string[]> {
@@ -154,6 +157,14 @@ describe('the verdict', () => {
     const ended = async (action: string, body?: object): Promise<IssuedKey> => {
       const issued = await issue();
       await world.manage('post', `/v1/keys/${issued.key.id}/${action}`, body);
+      return issued;
+    };
+    const limited = (limit: number) => ({
+      rateLimits: [{ name: 'a', limit, windowSeconds: 86_400 }],
+    });
+    const spent = async (body: object): Promise<IssuedKey> => {
+      const issued = await issue(body);
+      await world.replicas.ask(0, { key: issued.secret, environment: 'live' });
       return issued;
     };
     const all = [
@@ -169,6 +180,10 @@ describe('the verdict', () => {
       await ended('disable'),
       await ended('rotate', { overlapSeconds: 0 }),
       await ended('rotate', { overlapSeconds: 3_600 }),
+      await issue(limited(1_000_000)),
+      await issue({ quota: { limit: 1_000_000 } }),
+      await spent(limited(1)),
+      await spent({ quota: { limit: 1 } }),
     ];
     return [...all.map((one) => one.secret), 'junk', `${all[0]!.secret.slice(0, -1)}!`];
   }
