@@ -1,4 +1,4 @@
-// `npm run coherence [-- --revokes 10000] [--minutes 5] [--calls 900] [--seed N]`: the coherence tests at length. Prints what they measured.
+// `npm run coherence [-- --revokes 10000] [--minutes 5] [--calls 900] [--models 20000] [--seed N]`: the coherence tests at length. Prints what they measured.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -9,6 +9,7 @@ const { values } = parseArgs({
     revokes: { type: 'string', default: '10000' },
     calls: { type: 'string', default: '900' },
     minutes: { type: 'string', default: '5' },
+    models: { type: 'string', default: '20000' },
     seed: { type: 'string' },
   },
 });
@@ -20,7 +21,7 @@ const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarni
 const jest = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
 const { status } = spawnSync(
   process.execPath,
-  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(races|random|kill)'],
+  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(model|races|random|kill)'],
   {
     stdio: 'inherit',
     env: {
@@ -28,6 +29,7 @@ const { status } = spawnSync(
       COHERENCE_REVOKES: values.revokes,
       COHERENCE_MINUTES: values.minutes,
       COHERENCE_KILLED_CALLS: values.calls,
+      COHERENCE_MODEL_RUNS: values.models,
       ...(values.seed !== undefined && { COHERENCE_SEED: values.seed }),
     },
   },
