@@ -1,5 +1,9 @@
 import { parseArgs } from 'node:util';
 
+const MODES = ['growth', 'replicas', 'guard', 'flood', 'soak'] as const;
+/** What is measured instead of the hot path. */
+export type Mode = (typeof MODES)[number];
+
 /** What a run of the bench measures, and for how long. */
 export interface BenchOptions {
   rounds: number;
@@ -10,22 +14,18 @@ export interface BenchOptions {
   keys: number;
   /** Only the pairs of this path. */
   only: 'verify' | 'miss' | 'batch' | null;
-  /** Measures many keys against 1,000 instead. */
-  growth: boolean;
-  /** How many those are. */
+  /** Null for the hot path. */
+  mode: Mode | null;
+  /** How many keys are many where growth is measured. */
   many: number;
-  /** Measures two processes on two cores instead. */
-  replicas: boolean;
-  /** Measures the key guard instead. */
-  guard: boolean;
-  /** Measures others during a flood of guesses at slow hashes instead. */
-  flood: boolean;
-  /** Minutes at full load to watch memory for, instead. */
-  soakMinutes: number | null;
+  /** Minutes at full load to watch memory for. */
+  soakMinutes: number;
   /** Folder for CPU profiles of the key service. */
   profileDir: string | null;
   /** File for the results. */
   out: string;
+  /** Whether a goal that is missed is a failure. */
+  strict: boolean;
 }
 
 export const USAGE = `npm run bench -- [options]
@@ -42,7 +42,8 @@ export const USAGE = `npm run bench -- [options]
   --flood          others during 500 wrong secrets a second on imported slow hashes
   --soak MINUTES   memory at full load
   --profile DIR    write a CPU profile of the key service there
-  --out FILE       where the results go (bench-results.json)`;
+  --out FILE       where the results go (bench-results.json, bench-results-growth.json and so on)
+  --strict         end with 1 where a goal is missed`;
 
 /** @throws Error naming the argument that is wrong */
 export function readOptions(args: string[]): BenchOptions {
@@ -62,9 +63,11 @@ export function readOptions(args: string[]): BenchOptions {
       flood: { type: 'boolean', default: false },
       soak: { type: 'string' },
       profile: { type: 'string' },
-      out: { type: 'string', default: 'bench-results.json' },
+      out: { type: 'string' },
+      strict: { type: 'boolean', default: false },
     },
   });
+  const mode = modeIn(values);
   return {
     rounds: positive('rounds', values.rounds),
     sliceMs: positive('slice', values.slice),
@@ -72,15 +75,19 @@ export function readOptions(args: string[]): BenchOptions {
     connections: positive('connections', values.connections),
     keys: positive('keys', values.keys),
     only: pathIn(values.only),
-    growth: values.growth,
+    mode,
     many: positive('many', values.many),
-    replicas: values.replicas,
-    guard: values.guard,
-    flood: values.flood,
-    soakMinutes: values.soak === undefined ? null : positive('soak', values.soak),
+    soakMinutes: values.soak === undefined ? 0 : positive('soak', values.soak),
     profileDir: values.profile ?? null,
-    out: values.out,
+    out: values.out ?? `bench-results${mode === null ? '' : `-${mode}`}.json`,
+    strict: values.strict,
   };
+}
+
+function modeIn(values: Partial<Record<Mode, string | boolean>>): Mode | null {
+  const wanted = MODES.filter((mode) => values[mode] !== undefined && values[mode] !== false);
+  if (wanted.length > 1) throw new Error(`Only one of --${wanted.join(', --')} at a time`);
+  return wanted[0] ?? null;
 }
 
 function pathIn(text: string | undefined): BenchOptions['only'] {

@@ -2,10 +2,11 @@ import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { spreadOf, type Spread } from './slices.js';
 
-/** A ratio that is to be reached: at least, or at most. */
+/** A ratio that is to be reached: at least, or at most; or what was seen elsewhere, to compare. */
 export interface Goal {
   atLeast?: number;
   atMost?: number;
+  elsewhere?: number;
 }
 
 /** What was measured, round by round. */
@@ -14,8 +15,10 @@ export interface Results {
   ratio: (name: string, value: number, goal?: Goal) => void;
   /** Adds a figure of one round that only means something on this machine. */
   figure: (name: string, value: number, goal?: Goal) => void;
-  /** Prints the table and writes the file. */
-  finish: (out: string, rounds: number) => void;
+  /** Adds the shares of a core, 0 to 1, that some had during one slice of a target. */
+  busy: (target: string, shares: Record<string, number>) => void;
+  /** Prints the tables and writes the file. @returns names of what missed its goal, by the medians */
+  finish: (out: string, rounds: number) => string[];
 }
 
 interface Row {
@@ -27,6 +30,7 @@ interface Row {
 export function createResults(): Results {
   const ratios = new Map<string, Row>();
   const figures = new Map<string, Row>();
+  const busy = new Map<string, Map<string, Row>>();
   const addTo = (rows: Map<string, Row>) => (name: string, value: number, goal?: Goal) => {
     const row = rows.get(name) ?? { values: [], goal: goal ?? {} };
     row.values.push(value);
@@ -35,17 +39,29 @@ export function createResults(): Results {
   return {
     ratio: addTo(ratios),
     figure: addTo(figures),
+    busy: (target, shares) => {
+      const columns = busy.get(target) ?? new Map<string, Row>();
+      for (const [who, share] of Object.entries(shares)) addTo(columns)(who, share);
+      busy.set(target, columns);
+    },
     finish: (out, rounds) => {
       printTable('figure', figures);
+      printBusy(busy);
       printTable('ratio', ratios);
       const result = {
         machine: machine(),
         rounds,
         ratios: spreadsOf(ratios),
         figures: spreadsOf(figures),
+        busy: Object.fromEntries([...busy].map(([target, rows]) => [target, spreadsOf(rows)])),
       };
       writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
-      console.log(`\nWritten to ${out}`);
+      const missed = [...figures, ...ratios]
+        .filter(([, row]) => isMissed(row))
+        .map(([name]) => name);
+      console.log(missed.length === 0 ? '' : `\nGoals missed: ${missed.join('; ')}`);
+      console.log(`Written to ${out}`);
+      return missed;
     },
   };
 }
@@ -65,18 +81,43 @@ function spreadsOf(rows: Map<string, Row>): Record<string, Spread> {
 
 function printTable(title: string, rows: Map<string, Row>): void {
   if (rows.size === 0) return;
-  console.log(`\n${title.padEnd(44)}${['median', 'min', 'max'].map(cell).join('')}   goal`);
-  for (const [name, { values, goal }] of rows) {
-    const { median, min, max } = spreadOf(values);
+  const width = Math.max(...[...rows.keys()].map((name) => name.length)) + 2;
+  console.log(`\n${title.padEnd(width)}${['median', 'min', 'max'].map(cell).join('')}   goal`);
+  for (const [name, row] of rows) {
+    const { median, min, max } = spreadOf(row.values);
     const cells = [median, min, max].map((value) => cell(String(rounded(value))));
-    console.log(`${name.padEnd(44)}${cells.join('')}   ${verdictOn(median, goal)}`);
+    console.log(`${name.padEnd(width)}${cells.join('')}   ${verdictOn(row)}`);
   }
 }
 
-function verdictOn(median: number, { atLeast, atMost }: Goal): string {
-  if (atLeast !== undefined) return `>= ${atLeast}${median < atLeast ? '  missed' : '  reached'}`;
-  if (atMost !== undefined) return `<= ${atMost}${median > atMost ? '  missed' : '  reached'}`;
-  return '';
+/** Medians, a line for each target. */
+function printBusy(busy: Map<string, Map<string, Row>>): void {
+  const [columns] = busy.values();
+  if (columns === undefined) return;
+  const title = 'share of a core at full load';
+  console.log(`\n${title.padEnd(32)}${[...columns.keys()].map(cell).join('')}`);
+  for (const [target, shares] of busy) {
+    const cells = [...shares.values()].map(({ values }) =>
+      cell(spreadOf(values).median.toFixed(2)),
+    );
+    console.log(`${target.padEnd(32)}${cells.join('')}`);
+  }
+}
+
+function verdictOn(row: Row): string {
+  const { atLeast, atMost, elsewhere } = row.goal;
+  if (elsewhere !== undefined) return `${elsewhere} elsewhere`;
+  if (atLeast === undefined && atMost === undefined) return '';
+  const goal = atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`;
+  return `${goal}  ${isMissed(row) ? 'MISSED' : 'reached'}`;
+}
+
+function isMissed({ values, goal: { atLeast, atMost } }: Row): boolean {
+  const { median } = spreadOf(values);
+  // written so that what is no number reaches nothing
+  return (
+    (atLeast !== undefined && !(median >= atLeast)) || (atMost !== undefined && !(median <= atMost))
+  );
 }
 
 function cell(text: string): string {

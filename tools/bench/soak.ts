@@ -19,7 +19,7 @@ interface Sample {
 /** Memory and latency of a key service at full load for some minutes. */
 export async function measureSoak(
   bed: Bed,
-  options: BenchOptions & { soakMinutes: number },
+  options: BenchOptions,
   results: Results,
 ): Promise<void> {
   const database = await bed.database('bench');
