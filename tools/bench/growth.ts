@@ -1,11 +1,10 @@
 import type { Bed } from './bed.js';
-import { ask } from './measures.js';
 import type { BenchOptions } from './options.js';
 import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, type Server } from './servers.js';
 import { runSlice, spreadOf, type Target } from './slices.js';
-import { verifications } from './targets.js';
+import { ask, verifications } from './targets.js';
 
 /** Keys of the small database, and those of the large one whose texts are known. */
 const KNOWN = 1_000;

@@ -22,6 +22,8 @@ export interface LoadResult {
   firstOther: string | undefined;
   p50Ms: number;
   p99Ms: number;
+  /** Of every answer, in order of size. */
+  latencies: readonly number[];
 }
 
 /** Sends load for a while. With `perSecond` waiting for a free connection counts as latency. @throws where a connection breaks */
@@ -39,14 +41,19 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   }
   const seconds = (performance.now() - startMs) / 1_000;
   const latencies = seen.latencies.toSorted((a, b) => a - b);
-  const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? Infinity;
   return {
     perSecond: latencies.length / seconds,
     goodShare: 1 - seen.others / Math.max(1, latencies.length),
     firstOther: seen.firstOther,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
+    p50Ms: quantileOf(latencies, 0.5),
+    p99Ms: quantileOf(latencies, 0.99),
+    latencies,
   };
+}
+
+/** That below which a share of sorted figures is; Infinity where there are none. */
+export function quantileOf(sorted: readonly number[], share: number): number {
+  return sorted[Math.floor(sorted.length * share)] ?? Infinity;
 }
 
 interface Seen {

@@ -14,12 +14,20 @@ export function cpuUsOf(pid: number): number {
 
 /** The same of a process and of those it has started that still run, such as the backends of PostgreSQL. */
 export function cpuUsOfFamily(pid: number): number {
-  const children = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
+  const children = processes()
+    .filter((name) => parentOf(name) === pid)
     .map((name) => cpuUsOf(Number(name)))
     // one that has just ended
     .filter((us) => !Number.isNaN(us));
   return children.reduce((sum, us) => sum + us, cpuUsOf(pid));
+}
+
+function processes(): string[] {
+  try {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
 }
 
 function parentOf(pid: string): number {

@@ -1,12 +1,11 @@
 import type { Bed } from './bed.js';
-import { ask } from './measures.js';
+import { watch } from './busy.js';
 import type { BenchOptions } from './options.js';
 import type { Results } from './report.js';
 import { seed } from './seed.js';
 import { keyServices, SERVER_CORE, SECOND_CORE, startBare, type Server } from './servers.js';
-import { cpuUsOf, cpuUsOfFamily } from './process-stat.js';
 import { runSlice, warmUp, type Target } from './slices.js';
-import { verifications } from './targets.js';
+import { answerFromCache, askingToken, verifications } from './targets.js';
 
 /** The same requests for one process and for another on a core of its own. */
 type Two = [Target, Target];
@@ -24,7 +23,10 @@ export async function measureReplicas(
   const servers = [...ours];
   try {
     const verify = await verifyBy(bed, ours, texts);
-    const answer = await goodAnswer(bed, ours[0]!, texts[0]!);
+    const answer = await answerFromCache(ours[0]!, {
+      token: await askingToken(bed),
+      body: { key: texts[0], scopes: ['reports:read'] },
+    });
     const bareOptions = { runtimeUrl: database.runtimeUrl, answer };
     for (const core of [SERVER_CORE, SECOND_CORE])
       servers.push(await startBare(bed, 'script', { ...bareOptions, core }));
@@ -94,33 +96,12 @@ async function workOf(
 ): Promise<Work> {
   const run = () => Promise.all(targets.map((target) => runSlice(target, options)));
   await run();
-  const { redis, postgres } = bed.pids;
-  const used = (): Record<string, number> => ({
-    servers: targets.flatMap(({ pids }) => pids.map(cpuUsOf)).reduce((a, b) => a + b),
-    redis: cpuUsOf(redis),
-    postgres: cpuUsOfFamily(postgres),
-    load: cpuUsOf(process.pid),
-  });
-  const before = used();
-  const startMs = performance.now();
-  const slices = await run();
-  const seconds = (performance.now() - startMs) / 1_000;
-  const after = used();
+  const { value: slices, seconds, cpuUs: used } = await watch(bed, targets, run);
   const perSecond = slices.reduce((sum, one) => sum + one.perSecond, 0);
   const cpuUs = Object.fromEntries(
-    Object.entries(after).map(([who, us]) => [who, (us - before[who]!) / (perSecond * seconds)]),
+    Object.entries(used).map(([who, us]) => [who, us / (perSecond * seconds)]),
   );
   return { perSecond, cpuUs, spoiltBy: slices.find((one) => one.spoiltBy)?.spoiltBy };
-}
-
-/** An answer of the key service, which the bare servers give too. */
-async function goodAnswer(bed: Bed, server: Server, key: string): Promise<string> {
-  const token = await bed.issuer.service('service-a', 'keys:verify');
-  const body = { key, scopes: ['reports:read'] };
-  for (let text = ''; ;) {
-    ({ text } = await ask(server, '/v1/keys/verify', { token, body }));
-    if (text.includes('"source":"cache"')) return text;
-  }
 }
 
 /** The bare servers have one route. */

@@ -69,10 +69,13 @@ export function keyServices(bed: Bed, profileDir: string | null) {
   };
 }
 
+/** The one route of a bare server. */
+export type BareRoute = 'static' | 'script' | 'select' | 'pipeline';
+
 /** Starts a bare Fastify with one route, which answers `answer`. */
 export async function startBare(
   bed: Bed,
-  route: 'static' | 'script' | 'select' | 'pipeline',
+  route: BareRoute,
   { runtimeUrl, answer, core = SERVER_CORE }: { runtimeUrl: string; answer: string; core?: number },
 ): Promise<Server> {
   const port = await freePort();

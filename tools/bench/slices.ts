@@ -26,6 +26,8 @@ export interface Slice {
   cpuUs: number;
   p50Ms: number;
   p99Ms: number;
+  /** Of every answer. */
+  latencies: readonly number[];
   /** An answer that was not as expected, where more than 1 of 100 were not: the slice means nothing then. */
   spoiltBy: string | undefined;
 }
@@ -57,6 +59,7 @@ export async function runSlice(
     cpuUs: (sum(pids.map(cpuUsOf)) - cpuBefore) / (count * keysEach),
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
+    latencies: result.latencies,
     spoiltBy: result.goodShare < 0.99 ? result.firstOther : undefined,
   };
 }
