@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 
 const MODES = ['growth', 'replicas', 'guard', 'flood', 'soak'] as const;
+const SLICE_MS = 1_000;
+/** So long that each slice has some collections of the heap: in two seconds there is one or none, and that decides the p99. */
+const FLOOD_SLICE_MS = 8_000;
 /** What is measured instead of the hot path. */
 export type Mode = (typeof MODES)[number];
 
@@ -30,7 +33,7 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
   --rounds N       interleaved rounds to measure (15)
-  --slice MS       length of one slice of load (1000)
+  --slice MS       length of one slice of load (1000; 8000 with --flood)
   --warm-up MS     load on each target before the first round, thrown away (5000)
   --connections N  keep-alive connections of the load generator (64)
   --keys N         keys that the load is spread over (10000)
@@ -51,7 +54,7 @@ export function readOptions(args: string[]): BenchOptions {
     args,
     options: {
       rounds: { type: 'string', default: '15' },
-      slice: { type: 'string', default: '1000' },
+      slice: { type: 'string' },
       'warm-up': { type: 'string', default: '5000' },
       connections: { type: 'string', default: '64' },
       keys: { type: 'string', default: '10000' },
@@ -70,7 +73,10 @@ export function readOptions(args: string[]): BenchOptions {
   const mode = modeIn(values);
   return {
     rounds: positive('rounds', values.rounds),
-    sliceMs: positive('slice', values.slice),
+    sliceMs: positive(
+      'slice',
+      values.slice ?? String(mode === 'flood' ? FLOOD_SLICE_MS : SLICE_MS),
+    ),
     warmUpMs: positive('warm-up', values['warm-up']),
     connections: positive('connections', values.connections),
     keys: positive('keys', values.keys),
