@@ -92,7 +92,7 @@ async function sendAtOnce(options: LoadOptions, lines: Line[], seen: Seen): Prom
 /** Once a millisecond, all requests that are due by then; those that find no free connection wait for one, and that counts. */
 function sendWhenDue(options: LoadOptions, lines: Line[], seen: Seen): Promise<void> {
   const startMs = performance.now();
-  const total = Math.floor((options.forMs * options.perSecond!) / 1_000);
+  const total = Math.max(1, Math.floor((options.forMs * options.perSecond!) / 1_000));
   const free = [...lines];
   const waitingSinceMs: number[] = [];
   let due = 0;
