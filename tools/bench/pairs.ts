@@ -57,8 +57,10 @@ export class Pairs {
   async verify(): Promise<Pair[]> {
     const { single } = this.bodies;
     const ours = this.ours('verify', single);
-    const script = await this.against('script', single);
-    const theirs = await this.against('static', single);
+    const [script, theirs] = await Promise.all([
+      this.against('script', single),
+      this.against('static', single),
+    ]);
     return [
       {
         ...{ name: 'verify / bare script', ours, theirs: script },
