@@ -3,6 +3,7 @@ import { disagreements } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { wrongCodes } from './support/expected-codes.js';
 import type { Answer } from './support/http.js';
+import { readRows } from './support/key-rows.js';
 import { revokeUnderLoad } from './support/revoke-under-load.js';
 import { codeOf, createWorld, keyBody, sleep, type World } from './support/world.js';
 
@@ -97,6 +98,20 @@ test('after 200 creations, rotations, revocations, changes and verifications at 
   expect(await disagreements(cluster)).toEqual([]);
   // the same once more with every key in the cache as it is now
   expect(await wrongCodes(cluster, world, secrets)).toEqual([]);
+  expect(await disagreements(cluster)).toEqual([]);
+});
+
+test('of rotations of one key at once, through all replicas, one is done and the others are told of it', async () => {
+  const { key, secret } = await world.issue();
+  await world.warm(secret);
+  const rotate = (n: number) => insist(() => world.rotate(n % 3, key.id, 60));
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, n) => rotate(n)));
+  const statuses = answers.map(({ status }) => status).toSorted((a, b) => a - b);
+  expect(statuses).toEqual([200, ...Array.from({ length: 11 }, () => 409)]);
+  const { body } = answers.find(({ status }) => status === 200)!;
+  expect(await world.codes(body.secret)).toEqual(['VALID', 'VALID', 'VALID']);
+  const [row] = await readRows(cluster).then((rows) => rows.filter(({ id }) => id === key.id));
+  expect(row).toMatchObject({ version: 2, secrets: [{ number: 1 }, { number: 2 }] });
   expect(await disagreements(cluster)).toEqual([]);
 });
 
