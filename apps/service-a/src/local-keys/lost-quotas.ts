@@ -8,7 +8,7 @@ export class LostQuotas extends Error {
   constructor(keyIds: readonly string[]) {
     const more = keyIds.length > NAMED ? ` and ${keyIds.length - NAMED} more` : '';
     super(
-      `Nothing was taken over: service-a counts no quotas, so that these ${keyIds.length} would be unlimited: ` +
+      `Nothing was taken over: service-a counts no quotas, so that ${keyIds.length} of the keys would be unlimited: ` +
         `${keyIds.slice(0, NAMED).join(', ')}${more}. Revoke them or take their quotas away at the key service, or say --without-quota`,
     );
     this.name = 'LostQuotas';
