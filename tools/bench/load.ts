@@ -24,6 +24,8 @@ export interface LoadResult {
   p99Ms: number;
   /** Of every answer, in order of size. */
   latencies: readonly number[];
+  /** The last answer. */
+  last: string;
 }
 
 /** Sends load for a while. With `perSecond` waiting for a free connection counts as latency. @throws where a connection breaks */
@@ -31,7 +33,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   const lines = await Promise.all(
     Array.from({ length: options.connections }, () => open(options.port)),
   );
-  const seen: Seen = { latencies: [], others: 0, firstOther: undefined };
+  const seen: Seen = { latencies: [], others: 0, firstOther: undefined, last: '' };
   const startMs = performance.now();
   const send = options.perSecond === undefined ? sendAtOnce : sendWhenDue;
   try {
@@ -48,6 +50,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     p50Ms: quantileOf(latencies, 0.5),
     p99Ms: quantileOf(latencies, 0.99),
     latencies,
+    last: seen.last,
   };
 }
 
@@ -60,10 +63,12 @@ interface Seen {
   latencies: number[];
   others: number;
   firstOther: string | undefined;
+  last: string;
 }
 
 function note(seen: Seen, sinceMs: number, answer: string, { expected }: LoadOptions): void {
   seen.latencies.push(performance.now() - sinceMs);
+  seen.last = answer;
   if (answer.startsWith('HTTP/1.1 200') && expected.every((text) => answer.includes(text))) return;
   seen.others += 1;
   seen.firstOther ??= answer;

@@ -26,7 +26,9 @@ export async function repeat(
       round += 1;
       note();
     } else if (++spoilt > Math.max(rounds, LEAST_REPEATED)) {
-      throw new Error(`Too many answers are not what is measured, such as:\n${spoiltBy}`);
+      throw new Error(
+        `Too many answers are not what is measured, such as:\n${spoiltBy.slice(0, 1_000)}`,
+      );
     }
   }
   if (spoilt > 0)
