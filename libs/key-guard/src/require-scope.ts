@@ -16,7 +16,8 @@ export function RequireScope(...scopes: string[]): MethodDecorator & ClassDecora
   if (!parsed.success)
     throw new Error(`@RequireScope: ${parsed.error.issues.map((one) => one.message).join('; ')}`);
   return applyDecorators(
-    SetMetadata(REQUIRED_SCOPES, parsed.data),
+    // frozen, so that it is known to be the same by being the same
+    SetMetadata(REQUIRED_SCOPES, Object.freeze(parsed.data)),
     SetMetadata(API_SECURITY, [{ apiKey: [] }]),
   );
 }

@@ -14,17 +14,17 @@ const MOST_ROUTES = 4;
 /** How a request was let through, for those that ask the same. All that one needs is in here: what lies elsewhere costs more. */
 export interface Recent {
   scopes: readonly string[];
-  /** Until when it holds, by `performance.now()`; in the past once the key is no longer what it was. */
-  untilMs: number;
+  /** Until when the answer is right as it is; no longer than it holds. */
+  asIsUntilMs: number;
   answer: LetPass;
-  /** Whether it was used since the cache of keys last looked for one that is not. */
-  isUsed: boolean;
-  /** When the answer tells a second too many of what is left. */
-  toldUntilMs: number;
-  known: KnownKey;
   /** Where it is counted, and as long as what of the report lasts. */
   row: UsageEntry;
   turn: number;
+  /** Whether it was used since the cache of keys last looked for one that is not. */
+  isUsed: boolean;
+  /** Until when it holds, by `performance.now()`; in the past once the key is no longer what it was. */
+  untilMs: number;
+  known: KnownKey;
   /** The same key for other scopes. */
   next: Recent | null;
 }
@@ -74,7 +74,8 @@ export class RecentTexts {
   find(text: string, scopes: ScopeRequirement, nowMs: number): Recent | null {
     let recent = this.texts.get(text) ?? null;
     while (recent !== null && !isSameList(recent.scopes, scopes)) recent = recent.next;
-    return recent !== null && nowMs < recent.untilMs ? recent : null;
+    if (recent === null) return null;
+    return nowMs < recent.asIsUntilMs || nowMs < recent.untilMs ? recent : null;
   }
 
   /** Remembers a verdict on a key that is known, if it will do for others; it is theirs too then, and frozen. */
@@ -85,15 +86,16 @@ export class RecentTexts {
     if (verdict.code !== 'VALID' || !isPlain || list === null || tally === null) return;
     const before = this.texts.get(text) ?? null;
     if (!this.mayKeep(text, before)) return;
+    const holdsUntilMs = untilMs(known, through);
     const recent: Recent = {
       scopes: list,
-      untilMs: untilMs(known, through),
+      asIsUntilMs: Math.min(holdsUntilMs, toldUntilMs(known, verdict)),
       answer: passBy(verdict),
-      isUsed: false,
-      toldUntilMs: toldUntilMs(known, verdict),
-      known,
       row: tally.row,
       turn: tally.turn,
+      isUsed: false,
+      untilMs: holdsUntilMs,
+      known,
       next: othersThan(list, before),
     };
     this.texts.set(text, recent);
@@ -109,13 +111,13 @@ export class RecentTexts {
 /** The answer to one more who asks the same, with the seconds that are left by now. */
 export function answerAt(recent: Recent, nowMs: number): LetPass {
   recent.isUsed = true;
-  if (nowMs > recent.toldUntilMs) {
+  if (nowMs >= recent.asIsUntilMs) {
     const { known } = recent;
     // put together, as copying what is frozen is slow
     const left = { ttlSeconds: secondsLeft(known, nowMs), isStale: false };
     const verdict = verdictOn(known, 'VALID', left);
     recent.answer = passBy(verdict);
-    recent.toldUntilMs = toldUntilMs(known, verdict);
+    recent.asIsUntilMs = Math.min(recent.untilMs, toldUntilMs(known, verdict));
   }
   return recent.answer;
 }
@@ -132,7 +134,10 @@ export function wasRecalled(known: KnownKey): boolean {
 
 /** Nothing is let through as before any more: what is known of the key has changed, or is no longer known. */
 export function endRecent(known: KnownKey): void {
-  for (let one = known.recent; one !== null; one = one.next) one.untilMs = -Infinity;
+  for (let one = known.recent; one !== null; one = one.next) {
+    one.untilMs = -Infinity;
+    one.asIsUntilMs = -Infinity;
+  }
   known.recent = null;
 }
 

@@ -15,14 +15,15 @@ export class ScopeLists {
     if (!Array.isArray(scopes)) return null;
     for (const list of this.lists) if (isSameList(list, scopes)) return list;
     if (this.lists.length >= MOST) return null;
-    const list = Object.freeze([...scopes]);
+    const list = Object.isFrozen(scopes) ? scopes : Object.freeze([...scopes]);
     this.lists.push(list);
     return list;
   }
 }
 
-/** Whether what is asked for is a plain list of the same scopes. */
+/** Whether what is asked for is a plain list of the same scopes. @param list a frozen one */
 export function isSameList(list: readonly string[], scopes: ScopeRequirement): boolean {
+  if (list === scopes) return true;
   if (!Array.isArray(scopes) || list.length !== scopes.length) return false;
   for (let i = 0; i < list.length; i += 1) if (list[i] !== scopes[i]) return false;
   return true;

@@ -76,7 +76,7 @@ export class UsageReport {
     if (known !== undefined) known.count += 1;
     const { minute } = this;
     const row =
-      known ?? this.add(name, { keyId, secretNumber, superseded, code, minute, count: 1 });
+      known ?? this.add(name, { count: 1, keyId, secretNumber, superseded, code, minute });
     return row && { row, turn: this.turns };
   }
 
