@@ -22,7 +22,7 @@ afterAll(() => cluster.stop());
 test(
   'of keys that are revoked under 64 validators not one is valid afterwards',
   async () => {
-    const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 200);
+    const revokes = Number(process.env['COHERENCE_REVOKES'] ?? 120);
     const result = await revokeUnderLoad(world, {
       ...{ revokes, validators: 64, revokers: 16 },
       onProgress: (line) => process.stdout.write(`${line}\n`),
