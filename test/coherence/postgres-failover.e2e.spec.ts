@@ -78,7 +78,7 @@ async function expectNothingLost(): Promise<void> {
   expect(await disagreements(cluster)).toEqual([]);
 }
 
-test(`the primary is killed and the standby promoted: known keys go on, changes work again at all replicas within ${RECOVERY_MS / 1_000} s of that, nothing confirmed is lost`, async () => {
+test('the primary is killed and the standby promoted: known keys go on, changes work again at all replicas within 20 s of that, nothing confirmed is lost', async () => {
   const warm = await warmKey();
   const before = await Promise.all(REPLICAS.map((one) => world.issue({}, one)));
   for (const { key, secret } of before) {
