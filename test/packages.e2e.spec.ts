@@ -11,18 +11,40 @@ import { startScene, type Scene } from './support/scene.js';
 import { tempDir } from './support/temp-dir.js';
 
 const PASSWORD = 'seven green bottles on a wall';
-const PROJECTS = [
-  { nest: '12', type: 'module', typescript: '6.0' },
-  { nest: '11', type: 'commonjs', typescript: '5.9' },
-] as const;
+const TYPESCRIPT = ['typescript@6.0', '@types/node@20'];
+/**
+ * Empty projects: some with what the README of one package installs and nothing else, and one with all packages. What the
+ * examples are compiled of, and what is installed.
+ */
+const PROJECTS = {
+  'jwt-guard': { type: 'module', shows: ['jwt-guard'], packages: () => installedBy('jwt-guard') },
+  'key-guard': { type: 'module', shows: ['key-guard'], packages: () => installedBy('key-guard') },
+  core: {
+    type: 'module',
+    shows: ['core'],
+    packages: () => [tarballOf('key-guard'), ...TYPESCRIPT],
+  },
+  'key-client': { type: 'module', shows: [], packages: () => installedBy('key-client') },
+  'nest-11': {
+    type: 'commonjs',
+    shows: ['jwt-guard', 'jwt-guard-fastify', 'key-guard', 'key-guard-fastify', 'core'],
+    packages: () => [
+      ...['jwt-guard', 'key-guard', 'key-client'].map(tarballOf),
+      ...['common', 'core', 'platform-express', 'platform-fastify'].map(
+        (name) => `@nestjs/${name}@11`,
+      ),
+      ...['reflect-metadata', 'rxjs', 'typescript@5.9', '@types/node@20'],
+    ],
+  },
+} as const;
+type Name = keyof typeof PROJECTS;
 const OPTIONS = [
   ...['--target', 'es2023', '--types', 'node', '--strict'],
   ...['--module', 'nodenext', '--experimentalDecorators', '--emitDecoratorMetadata'],
 ];
 
 const folder = tempDir();
-/** The empty projects of `PROJECTS`, in its order. */
-let projects: OutsideProject[];
+const projects = new Map<Name, OutsideProject>();
 let scene: Scene;
 let admin: string;
 let clientSecret: string;
@@ -37,9 +59,9 @@ beforeAll(async () => {
   });
   if (packed.status !== 0) throw new Error(`npm run pack ended badly:\n${packed.stderr}`);
   // Installing waits for other machines and disks, so all of it goes at once.
-  [scene, ...projects] = await Promise.all([
+  [scene] = await Promise.all([
     startScene({ env: { TOKEN_AUDIENCES: 'warehouse' } }),
-    ...PROJECTS.map(installed),
+    ...(Object.keys(PROJECTS) as Name[]).map(install),
   ]);
   admin = await scene.token();
   const told: object[] = [];
@@ -50,19 +72,42 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(async () => {
   closeRaw();
-  await Promise.all((projects ?? []).map((project) => project.stop()));
+  await Promise.all([...projects.values()].map((project) => project.stop()));
   await scene?.platform.remove();
   folder.remove();
 });
 
-/** An empty project with our tarballs and the NestJS that it has. */
-function installed({ nest, type, typescript }: (typeof PROJECTS)[number]): Promise<OutsideProject> {
-  const tarballs = readdirSync(folder.path).filter((file) => file.endsWith('.tgz'));
-  return createOutsideProject(join(folder.path, `nest-${nest}`), type, [
-    ...tarballs.map((file) => join(folder.path, file)),
-    ...['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${nest}`),
-    ...['reflect-metadata', 'rxjs', `typescript@${typescript}`, '@types/node@20'],
-  ]);
+/** Makes an empty project with its packages. */
+async function install(name: Name): Promise<void> {
+  const { type, packages } = PROJECTS[name];
+  projects.set(
+    name,
+    await createOutsideProject(join(folder.path, 'projects', name), type, packages()),
+  );
+}
+
+const tarballOf = (name: string) => join(folder.path, `keyward-${name}-0.1.0.tgz`);
+
+/** What the README of a package has its reader install, of the majors that are looked at here. */
+function installedBy(name: string): string[] {
+  const lines = readFileSync(readmeOf(name), 'utf8').matchAll(
+    /^npm install (?:--save-dev )?(.+)$/gm,
+  );
+  const named = [...lines].flatMap(([, packages]) => packages!.replace(/ +#.*/, '').split(' '));
+  return named.map((one) => {
+    if (one === `./keyward-${name}-0.1.0.tgz`) return tarballOf(name);
+    if (one.startsWith('@nestjs/')) return `${one}@12`;
+    return TYPESCRIPT.find((pinned) => pinned.startsWith(`${one}@`)) ?? one;
+  });
+}
+
+/** An example of a README by its name; those of a guard on Express, and as little changed as it takes on Fastify. */
+function sourceOf(example: string): string {
+  if (example === 'core') return exampleOf(readmeOf('key-guard'), 2);
+  const source = exampleOf(readmeOf(example.replace('-fastify', '')));
+  if (!example.endsWith('-fastify')) return source;
+  const adapter = "import { FastifyAdapter } from '@nestjs/platform-fastify';\n";
+  return adapter + source.replace('create(AppModule)', 'create(AppModule, new FastifyAdapter())');
 }
 
 /** The calls of an admin that a README shows, in their order. */
@@ -132,100 +177,112 @@ test('a package names every import, and holds no test and no map', () => {
   }
 });
 
-describe.each(PROJECTS.map((project, number) => ({ ...project, number })))(
-  'an empty project on NestJS $nest ($type)',
-  ({ nest, type, number }) => {
-    let project: OutsideProject;
+test('a package brings along no framework, and needs nothing that its README does not install', () => {
+  const besides = (name: Name) => readdirSync(join(projects.get(name)!.folder, 'node_modules'));
+  const foreign = /^(@nestjs|@aws-sdk|passport|express|fastify)/;
+  const found = (['core', 'key-client', 'key-guard'] as const).map((name) =>
+    besides(name).filter((one) => foreign.test(one)),
+  );
+  expect(found).toEqual([[], [], ['@nestjs', 'express']]);
+});
 
-    beforeAll(async () => {
-      project = projects[number]!;
-      project.write('jwt-guard.ts', exampleOf(readmeOf('jwt-guard')));
-      project.write('key-guard.ts', exampleOf(readmeOf('key-guard')));
-      project.write('core.ts', exampleOf(readmeOf('key-guard'), 2));
-      const commonJs = type === 'commonjs' ? ['--verbatimModuleSyntax', 'false'] : [];
-      await project.tsc('--init', ...OPTIONS, ...commonJs);
-    });
-
-    test('compiles the first example of each README, our declarations looked at as well', async () => {
-      const errors = await project.tsc('-p', '.', '--skipLibCheck', 'false');
-      // What Nest's own declarations lack in an app without its optional parts is not ours.
-      const others = /^(?:\.\.\/)*node_modules\/(?!@keyward\/)/;
-      expect(errors.filter((line) => !others.test(line))).toEqual([]);
-    });
-
-    test('lets in people by their tokens, as the example of jwt-guard says', async () => {
-      const url = await project.serve('jwt-guard.js', places());
-      const username = `user-${nest}`;
-      await made('login', '/v1/users', { username, password: PASSWORD });
-      const user = {
-        authorization: `Bearer ${await scene.token({ username, password: PASSWORD })}`,
-      };
-      expect(await told(`${url}/health`)).toEqual([200, undefined]);
-      expect(await told(`${url}/me`)).toEqual([401, 'UNAUTHENTICATED']);
-      expect(await told(`${url}/me`, { authorization: 'Bearer x.y.z' })).toEqual([
-        401,
-        'INVALID_TOKEN',
-      ]);
-      const { body } = await call(`${url}/me`, { headers: user });
-      expect(body).toMatchObject({ name: username, roles: ['user'] });
-      expect(await told(`${url}/orders`, user)).toEqual([403, 'FORBIDDEN']);
-      expect(await told(`${url}/orders`, { authorization: `Bearer ${admin}` })).toEqual([
-        200,
-        undefined,
-      ]);
-      expect(await toldTwice(`${url}/me`, 'authorization', user.authorization)).toEqual([
-        400,
-        'INVALID_HEADER',
-      ]);
-    });
-
-    test('lets in services by their keys, as the example of key-guard says', async () => {
-      const url = await project.serve('key-guard.js', places());
-      const { key, secret } = await newKey('warehouse', ['stock:read']);
-      const foreign = await newKey('service-a', ['reports:read']);
-      const shown = await call(`${url}/stock`, { headers: { 'x-api-key': exampleKey } });
-      expect([shown.status, shown.body]).toMatchObject([200, { readBy: 'stocktaking' }]);
-      expect(await told(`${url}/stock`)).toEqual([401, 'API_KEY_MISSING']);
-      expect(await told(`${url}/stock`, { 'x-api-key': foreign.secret })).toEqual([
-        403,
-        'API_KEY_INVALID',
-      ]);
-      const { status, body } = await call(`${url}/stock`, { headers: { 'x-api-key': secret } });
-      expect([status, body]).toMatchObject([200, { readBy: 'service-b' }]);
-      expect(await toldTwice(`${url}/stock`, 'x-api-key', secret)).toEqual([400, 'INVALID_HEADER']);
-      const revoked = { token: admin, body: { reason: 'compromised' } };
-      await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
-      expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);
-    });
-
-    test('loses no count of use when the example of key-guard is told to end', async () => {
-      const url = await project.serve('key-guard.js', places());
-      const { key, secret } = await newKey('warehouse', ['stock:read']);
-      for (let i = 0; i < 50; i += 1)
-        expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([200, undefined]);
-      await project.stop();
-      await until('all uses', async () => (await validUsesOf(key.id)) >= 50);
-      expect(await validUsesOf(key.id)).toBe(50);
-    });
-
-    test('calls a service with a key, as the example of key-client says', async () => {
-      project.write('client.mjs', exampleOf(readmeOf('key-client'), 1, 'js'));
-      const { secret } = await newKey('service-a', ['reports:read']);
-      const said = await project.run('client.mjs', { ...places(), KEYWARD_API_KEY: secret });
-      expect(said).toMatch(/^200 \{/);
-      expect(said).not.toContain(secret);
-    });
-
-    test('needs no framework for the core of key-guard', async () => {
-      const source = readFileSync(
-        join(folder.path, `nest-${nest}/node_modules/@keyward/key-guard/lib/core.js`),
-        'utf8',
-      );
-      expect(source).not.toContain('nestjs');
-      const url = await project.serve('core.js', places());
-      const { secret } = await newKey('warehouse', ['stock:read']);
-      expect((await call(url)).status).toBe(401);
-      expect(await call(url, { headers: { 'x-api-key': secret } })).toMatchObject({ status: 200 });
-    });
+test.each(['jwt-guard', 'key-guard', 'core', 'nest-11'] as const)(
+  'the project %s compiles the examples of its READMEs, our declarations looked at as well',
+  async (name) => {
+    const [project, { type, shows }] = [projects.get(name)!, PROJECTS[name]];
+    for (const example of shows) project.write(`${example}.ts`, sourceOf(example));
+    const commonJs = type === 'commonjs' ? ['--verbatimModuleSyntax', 'false'] : [];
+    await project.tsc('--init', ...OPTIONS, ...commonJs);
+    const errors = await project.tsc('-p', '.', '--skipLibCheck', 'false');
+    // What Nest's own declarations lack in an app without its optional parts is not ours.
+    const others = /^(?:\.\.\/)*node_modules\/(?!@keyward\/)/;
+    expect(errors.filter((line) => !others.test(line))).toEqual([]);
   },
 );
+
+test.each([
+  ['jwt-guard', 'jwt-guard'],
+  ['nest-11', 'jwt-guard'],
+  ['nest-11', 'jwt-guard-fastify'],
+] as const)(
+  'in the project %s the example %s lets in people by their tokens',
+  async (name, file) => {
+    const url = await projects.get(name)!.serve(`${file}.js`, places());
+    const username = `user-${name}-${file}`;
+    await made('login', '/v1/users', { username, password: PASSWORD });
+    const user = {
+      authorization: `Bearer ${await scene.token({ username, password: PASSWORD })}`,
+    };
+    expect(await told(`${url}/health`)).toEqual([200, undefined]);
+    expect(await told(`${url}/me`)).toEqual([401, 'UNAUTHENTICATED']);
+    expect(await told(`${url}/me`, { authorization: 'Bearer x.y.z' })).toEqual([
+      401,
+      'INVALID_TOKEN',
+    ]);
+    const { body } = await call(`${url}/me`, { headers: user });
+    expect(body).toMatchObject({ name: username, roles: ['user'] });
+    expect(await told(`${url}/orders`, user)).toEqual([403, 'FORBIDDEN']);
+    expect(await told(`${url}/orders`, { authorization: `Bearer ${admin}` })).toEqual([
+      200,
+      undefined,
+    ]);
+    expect(await toldTwice(`${url}/me`, 'authorization', user.authorization)).toEqual([
+      400,
+      'INVALID_HEADER',
+    ]);
+  },
+);
+
+describe.each([
+  ['key-guard', 'key-guard'],
+  ['nest-11', 'key-guard'],
+  ['nest-11', 'key-guard-fastify'],
+] as const)('in the project %s the example %s', (name, file) => {
+  let url: string;
+  beforeAll(async () => {
+    url = await projects.get(name)!.serve(`${file}.js`, places());
+  });
+
+  test('lets in services by their keys', async () => {
+    const { key, secret } = await newKey('warehouse', ['stock:read']);
+    const foreign = await newKey('service-a', ['reports:read']);
+    const shown = await call(`${url}/stock`, { headers: { 'x-api-key': exampleKey } });
+    expect([shown.status, shown.body]).toMatchObject([200, { readBy: 'stocktaking' }]);
+    expect(await told(`${url}/stock`)).toEqual([401, 'API_KEY_MISSING']);
+    expect(await told(`${url}/stock`, { 'x-api-key': foreign.secret })).toEqual([
+      403,
+      'API_KEY_INVALID',
+    ]);
+    const { status, body } = await call(`${url}/stock`, { headers: { 'x-api-key': secret } });
+    expect([status, body]).toMatchObject([200, { readBy: 'service-b' }]);
+    expect(await toldTwice(`${url}/stock`, 'x-api-key', secret)).toEqual([400, 'INVALID_HEADER']);
+    const revoked = { token: admin, body: { reason: 'compromised' } };
+    await scene.ask('keyService', `/v1/keys/${key.id}/revoke`, revoked);
+    expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([403, 'API_KEY_REVOKED']);
+  });
+
+  test('loses no count of use when it is told to end', async () => {
+    const { key, secret } = await newKey('warehouse', ['stock:read']);
+    for (let i = 0; i < 50; i += 1)
+      expect(await told(`${url}/stock`, { 'x-api-key': secret })).toEqual([200, undefined]);
+    await projects.get(name)!.stop();
+    await until('all uses', async () => (await validUsesOf(key.id)) >= 50);
+    expect(await validUsesOf(key.id)).toBe(50);
+  });
+});
+
+test('key-client alone calls a service with a key, as its example says', async () => {
+  const project = projects.get('key-client')!;
+  project.write('client.mjs', exampleOf(readmeOf('key-client'), 1, 'js'));
+  const { secret } = await newKey('service-a', ['reports:read']);
+  const said = await project.run('client.mjs', { ...places(), KEYWARD_API_KEY: secret });
+  expect(said).toMatch(/^200 \{/);
+  expect(said).not.toContain(secret);
+});
+
+test('the core of key-guard lets in services by their keys where there is no framework', async () => {
+  const url = await projects.get('core')!.serve('core.js', places());
+  const { secret } = await newKey('warehouse', ['stock:read']);
+  expect((await call(url)).status).toBe(401);
+  expect(await call(url, { headers: { 'x-api-key': secret } })).toMatchObject({ status: 200 });
+});

@@ -6,6 +6,7 @@ import { freePort } from './free-port.js';
 
 /** A project of another team: an empty folder, packages from the registry and ours as tarballs. */
 export interface OutsideProject {
+  folder: string;
   /** Writes a source file. */
   write: (file: string, text: string) => void;
   /** Runs the project's TypeScript; @returns what it has to say, a line an error. */
@@ -38,6 +39,7 @@ export async function createOutsideProject(
   const node = (args: string[], env: Record<string, string> = {}) =>
     start(process.execPath, args, folder, env);
   return {
+    folder,
     write,
     tsc: async (...args) => {
       const { output } = await ended(node(['node_modules/typescript/bin/tsc', ...args]));
