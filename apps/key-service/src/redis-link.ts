@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Cluster, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { MAX_RATE_LIMITS } from '#contracts';
 import { createRedisClient, type RedisClient } from '#redis-client';
 import { Patience } from './patience.js';
 import { ScriptCommand, wireOf, type Wire } from './redis-wire.js';
@@ -9,6 +10,8 @@ const COMMAND_TIMEOUT_MS = 50;
 /** When the client itself gives a command up; whoever waits has long gone on. */
 const ABANDON_MS = 1_000;
 const FAILURES_TO_OPEN = 5;
+/** Of a script about one key: its entry, its fill token, a bucket for each limit, the lease of its quota. */
+const MAX_KEYS = MAX_RATE_LIMITS + 3;
 /** Commands go out together, so that one moment of silence fails many: it has to last. */
 const SILENCE_TO_OPEN_MS = 150;
 
@@ -35,8 +38,7 @@ export type Script = <T>(
 /** The same for many questions in one: what was prepared of each is put together. Texts in its answer are bytes. */
 export type Bundle = <T>(wire: Wire) => Promise<Answered<T> | null>;
 
-/** Number of keys, keys, arguments. */
-type Call = (args: (string | number)[]) => Promise<unknown>;
+type Call = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 type Scripted = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
 
 /** A cluster may promote a node behind our back: a script runs only on nodes that were admitted. Its last argument names them. */
@@ -123,8 +125,7 @@ export class RedisLink {
     const call = this.define(ONLY_ADMITTED + lua);
     return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
       this.use(
-        () =>
-          call([keys.length, ...keys, ...args, this.admitted?.nodes.join() ?? '']) as Promise<T>,
+        () => call(keys, [...args, this.admitted?.nodes.join() ?? '']) as Promise<T>,
         patience,
       );
   }
@@ -136,12 +137,20 @@ export class RedisLink {
     return <T>(wire: Wire) => this.use(() => call(wire) as Promise<T>);
   }
 
+  /**
+   * A command for each number of keys: the client sends together what goes to one server of a cluster, and finds that server by
+   * the first argument of a command that it does not know, which has to be a key, and not their number. All of them at once, as
+   * what goes together takes no command that was made known since it began.
+   */
   private define(lua: string): Call {
-    this.scripts += 1;
-    const name = `keyward${this.scripts}`;
-    this.client.defineCommand(name, { lua });
-    const call = (this.client as unknown as Scripted)[name]!.bind(this.client);
-    return (args) => call(...args);
+    const names = Array.from({ length: MAX_KEYS }, (_, i) => {
+      this.scripts += 1;
+      const name = `keyward${this.scripts}`;
+      this.client.defineCommand(name, { lua, numberOfKeys: i + 1 });
+      return name;
+    });
+    const scripted = this.client as unknown as Scripted;
+    return (keys, args) => scripted[names[keys.length - 1]!]!(...keys, ...args);
   }
 
   /** Reads. Null as in {@link RedisLink.use}. */
