@@ -21,7 +21,13 @@ const flags = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarni
 const jest = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
 const { status } = spawnSync(
   process.execPath,
-  [...flags, jest, '--runInBand', '--testPathPatterns', 'test/coherence/(model|races|random|kill)'],
+  [
+    ...flags,
+    jest,
+    '--runInBand',
+    '--testPathPatterns',
+    'test/coherence/(model|races|random|kill|redis-sets|postgres-failover)',
+  ],
   {
     stdio: 'inherit',
     env: {

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
-import type { IssuedKey, Verdict } from '#contracts';
+import { isDeepStrictEqual } from 'node:util';
+import type { IssuedKey, Verdict, VerifyBatchAnswer } from '#contracts';
 import { RECOVERY_MS } from '../support/patience.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { disagreements } from './support/agreement.js';
@@ -74,6 +75,34 @@ describe.each([
       ...Array.from({ length: 7 }, () => ['VALID', true]),
       ...Array.from({ length: 5 }, () => ['RATE_LIMITED', true]),
     ]);
+  });
+
+  test('a batch of keys of all servers is answered from the cache, and a quota is one for all replicas', async () => {
+    const keys: IssuedKey[] = [];
+    // of different numbers of names in Redis
+    const limits = [{ name: 'own', limit: 1_000, windowSeconds: 1 }];
+    const issue = (i: number) => world.issue(i % 2 === 0 ? {} : { rateLimits: limits }, i % 3);
+    while (keys.length < 100)
+      keys.push(...(await Promise.all(Array.from({ length: 10 }, (_, i) => issue(i)))));
+    const holders = await Promise.all(
+      keys.map(async ({ key }) => (await redis.holderOf(`kw:{${key.id}}:rec`)).port),
+    );
+    expect(new Set(holders).size).toBe((await redis.masters()).length);
+    const requests = keys.map(({ secret: key }) => ({ key }));
+    const ask = async () => {
+      const order = 'POST /v1/keys/verify-batch';
+      const { body } = await cluster.ask<VerifyBatchAnswer>(1, order, { requests });
+      return (body.results ?? []).map((one) => [one?.keyId, one?.code, one?.decision.source]);
+    };
+    const all = keys.map(({ key }) => [key.id, 'VALID', 'cache']);
+    await until('all from the cache', async () => isDeepStrictEqual(await ask(), all), RECOVERY_MS);
+    const { secret } = await world.issue({ quota: { limit: 20 } });
+    await world.warm(secret, { dryRun: true });
+    const codes = await Promise.all(
+      Array.from({ length: 30 }, async (_, i) => codeOf(await world.verify(i % 3, secret))),
+    );
+    expect(codes.filter((code) => code === 'VALID')).toHaveLength(20);
+    expect(codes.filter((code) => code === 'QUOTA_EXCEEDED')).toHaveLength(10);
   });
 
   test('a replica that was promoted with what it held before a revoke is not believed, and used again by itself', async () => {
