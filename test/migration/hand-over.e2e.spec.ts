@@ -67,6 +67,16 @@ describe('handing over', () => {
     await world.moveByTool('shadow');
   });
 
+  it('after cutover brings of a key amid a rotation the newest secret alone, as the key service hears of no end then', async () => {
+    await world.moveByTool('cutover');
+    const { key, secret } = await service.issue();
+    const { secret: next } = await service.rotate(key.id, 600);
+    expect(await world.handOver()).toMatchObject({ created: 1, rotated: 0, failed: [] });
+    await until('VALID', () => world.centralCode(next));
+    await expect(world.centralCode(secret)).resolves.toBe('NOT_FOUND');
+    await world.moveByTool('shadow');
+  });
+
   it('of a key that was rotated twice since brings the newest secret, and ends what the key service had', async () => {
     const { key, secret } = await service.issue();
     await world.handOver();

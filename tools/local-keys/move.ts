@@ -1,7 +1,7 @@
 import { importList, type ImportMode, type KeyImport } from '#contracts';
 import { call } from '../quickstart/http.js';
 import { bearer } from '../quickstart/provision.js';
-import { handOverTo, type Central, type OwnStore } from './moves.js';
+import { handOverTo, importsAt, type Central, type OwnStore } from './moves.js';
 
 /**
  * Moves service-a, all its imports in one call; where it has none nothing is moved. On the way to the key service it hands over once
@@ -19,10 +19,11 @@ export async function moveTo(
 }
 
 /** The call alone: hands nothing over before. @throws Error where it is refused */
-export async function moveImports({ url, token }: Central, mode: ImportMode): Promise<KeyImport[]> {
+export async function moveImports(central: Central, mode: ImportMode): Promise<KeyImport[]> {
+  if ((await importsAt(central)).length === 0) return [];
+  const { url, token } = central;
   const request = { ...bearer(token), body: { service: 'service-a', mode } };
   const { status, body } = await call(`${url}/v1/imports/move`, request);
-  if (status === 404) return [];
   if (status !== 200) throw new Error(`Moving was answered ${status}`);
   return importList.parse(body).data;
 }

@@ -1,4 +1,4 @@
-import { exportKeys, type Policy } from '#contracts';
+import { exportKeys, importList, type KeyImport, type Policy } from '#contracts';
 import { newRecipient, readExport } from '#key-core';
 import type { Pool } from 'pg';
 import { handOver, type HandedOver } from '../../apps/service-a/src/local-keys/hand-over.js';
@@ -22,9 +22,18 @@ export interface Central {
 }
 
 /** Hands service-a's own keys over to the key service, and tells it what has changed of those that it has. */
-export function handOverTo({ url, token }: Central, store: OwnStore): Promise<HandedOver> {
+export async function handOverTo(central: Central, store: OwnStore): Promise<HandedOver> {
+  const { url, token } = central;
   const post: PostAsAdmin = (path, body) => call(`${url}${path}`, { ...bearer(token), body });
-  return withStore(store, (parts) => handOver({ ...parts, post }));
+  const hasCutOver = (await importsAt(central)).some((one) => one.mode === 'cutover');
+  return withStore(store, (parts) => handOver({ ...parts, post }, hasCutOver));
+}
+
+/** Imports of service-a that there are. @throws Error where the key service does not say */
+export async function importsAt({ url, token }: Central): Promise<KeyImport[]> {
+  const { status, body } = await call(`${url}/v1/imports?service=service-a`, bearer(token));
+  if (status !== 200) throw new Error(`Asking for imports was answered ${status}`);
+  return importList.parse(body).data;
 }
 
 /** What was taken over, and the policy that ruled the keys at the key service. */

@@ -18,7 +18,7 @@ export const MAX_CANDIDATES = 5;
 const MAX_STATEMENTS = 2;
 const MAX_LOOKUPS = 128;
 const MAX_WAITING = 512;
-/** How long look-ups are gathered during a flood: those of hundreds of guesses a second share some fifty statements. */
+/** How long look-ups are gathered during a flood: those of hundreds of guesses a second share some fifty statements or twice as many. */
 const GATHER_MS = 20;
 
 /** So many texts are being looked up that one more would only wait in vain. */

@@ -33,27 +33,33 @@ interface Row {
  * Hands this service's keys over to the key service: their digests, under the pepper of each, and what has changed of those that it has.
  * May be repeated. A key whose earlier secret still goes on is handed over with that one, and then told of as rotated: both go on there.
  *
+ * @param hasCutOver whether the key service alone counts already: it takes no word of a rotation then, and of a key that is new
+ *   to it only the current secret is sent
  * @throws Error where the key service does not take a call as a whole
  */
-export async function handOver(parts: HandOverParts): Promise<HandedOver> {
+export async function handOver(parts: HandOverParts, hasCutOver: boolean): Promise<HandedOver> {
   const none = { created: 0, unchanged: 0, rotated: 0, revoked: 0, disabled: 0 };
   const done: HandedOver = { imports: [], ...none, failed: [] };
   const { rows: versions } = await parts.pool.query<{ version: number }>(
     `SELECT DISTINCT pepper_version AS version FROM service_a.secret s WHERE ${GOES_ON} ORDER BY 1`,
   );
-  for (const { version } of versions) await handOverUnder(parts, version, done);
-  await tellChanges(parts, done);
+  try {
+    for (const { version } of versions) await handOverUnder(parts, { version, hasCutOver }, done);
+  } finally {
+    // also where it ends halfway: those that went with their earlier secret have a later one
+    await tellChanges(parts, done);
+  }
   return done;
 }
 
 async function handOverUnder(
   parts: HandOverParts,
-  version: number,
+  { version, hasCutOver }: { version: number; hasCutOver: boolean },
   done: HandedOver,
 ): Promise<void> {
   const { pool, post } = parts;
   for (let after = '0'; ;) {
-    const { rows } = await pool.query<Row>(SELECT, [version, after, PART]);
+    const { rows } = await pool.query<Row>(SELECT, [version, after, PART, hasCutOver]);
     if (rows.length === 0) return;
     for (const consumer of new Set(rows.map((row) => row.consumer)))
       await post('/v1/consumers', { slug: consumer });
@@ -112,12 +118,13 @@ async function add(pool: Pool, done: HandedOver, taken: ImportedKeys): Promise<v
 
 const GOES_ON = '(s.valid_until IS NULL OR s.valid_until > now())';
 
-/** Each with the earliest of its secrets that goes on. */
+/** Each with the earliest of its secrets that goes on, or with the current one. */
 const SELECT = `
   SELECT k.seq, k.id, k.consumer, k.version, s.number AS secret, c.number AS current,
     c.pepper_version = ${OWN_PEPPER} AS is_own, ${ITEM} AS item
   FROM service_a.key k JOIN service_a.secret c ON c.key_id = k.id AND c.valid_until IS NULL
-  JOIN LATERAL (SELECT * FROM service_a.secret s WHERE s.key_id = k.id AND ${GOES_ON} ORDER BY s.number LIMIT 1) s ON true
+  JOIN LATERAL (SELECT * FROM service_a.secret s WHERE s.key_id = k.id AND ${GOES_ON}
+    AND (s.valid_until IS NULL OR NOT $4) ORDER BY s.number LIMIT 1) s ON true
   WHERE s.pepper_version = $1 AND k.seq > $2 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > now())
     AND NOT EXISTS (SELECT FROM service_a.handed_over h WHERE h.key_id = k.id)
   ORDER BY k.seq LIMIT $3`;
