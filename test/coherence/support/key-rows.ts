@@ -43,7 +43,7 @@ export async function readRows({ sql }: Cluster<Stores>): Promise<KeyRow[]> {
   );
   const secrets = await sql<SecretRow & { keyId: string }>(
     `SELECT key_id AS "keyId", number, encode(digest, 'base64') AS digest, ${ms('valid_until')} AS "validUntilMs",
-       ended AS "isEnded" FROM keys.secret`,
+       ended AS "isEnded" FROM keys.secret ORDER BY key_id, number`,
   );
   const enabled = new Map(consumers.map(({ slug, enabled }) => [slug, enabled]));
   const grantsOf = byKey(grants);

@@ -49,7 +49,7 @@ const KINDS: readonly Record<string, unknown>[] = [
   {},
   { rateLimits: [{ name: 'own', limit: 3, windowSeconds: 1 }] },
   { rateLimits: [{ name: 'all', limit: 50, windowSeconds: 1, sharedBy: 'consumer' }] },
-  { quota: { limit: 20 } },
+  { quota: { limit: 3 } },
 ];
 /** What says that a key is alive. */
 const ALIVE: readonly unknown[] = ['VALID', 'RATE_LIMITED', 'QUOTA_EXCEEDED'];
