@@ -13,3 +13,8 @@ const GROWTH_PERCENT = 30;
  * processes are started, beside malloc's arenas.
  */
 setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
+/*
+ * The young generation is collected by the main thread alone: what survives of it is a megabyte or two, and waking threads to share
+ * that costs more than they save, most of all where they share its processor.
+ */
+setFlagsFromString('--no-parallel-scavenge');
