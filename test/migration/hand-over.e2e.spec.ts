@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import type { Policy } from '#contracts';
+import { moveImports } from '../../tools/local-keys/move.js';
 import { takenOverText } from '../../tools/local-keys/taken-over-text.js';
+import { createStubServer } from '../support/stub-server.js';
 import { startMovingWorld, until, type MovingService, type MovingWorld } from './support/world.js';
 
 let world: MovingWorld;
@@ -10,6 +12,15 @@ beforeAll(async () => {
   service = await world.start('local');
 });
 afterAll(() => world?.stop());
+
+it('moving at an address that is no key service is an error, and not a service without imports', async () => {
+  const other = await createStubServer();
+  try {
+    await expect(moveImports({ url: other.url, token: '' }, 'cutover')).rejects.toThrow('404');
+  } finally {
+    await other.close();
+  }
+});
 
 /** What the key service would say if it counted. */
 const trialOf = async (key: string): Promise<string> =>
@@ -75,6 +86,22 @@ describe('handing over', () => {
     await until('VALID', () => world.centralCode(next));
     await expect(world.centralCode(secret)).resolves.toBe('NOT_FOUND');
     await world.moveByTool('shadow');
+  });
+
+  it('that ends halfway has told of the rotations of those that it brought', async () => {
+    const { key, secret } = await service.issue();
+    const { secret: next } = await service.rotate(key.id, 600);
+    const lost = await service.issue();
+    const pepperOfLost = (version: string) =>
+      world.own.query(
+        `UPDATE service_a.secret SET pepper_version = ${version} WHERE key_id = '${lost.key.id}'`,
+      );
+    await pepperOfLost('pepper_version + 98');
+    await expect(world.handOver()).rejects.toThrow('The pepper 99 cannot be opened');
+    await until('VALID', () => trialOf(next));
+    await expect(trialOf(secret)).resolves.toBe('VALID');
+    await pepperOfLost('pepper_version - 98');
+    await service.post(`/v1/api-keys/${lost.key.id}/revoke`, { reason: 'retired' });
   });
 
   it('of a key that was rotated twice since brings the newest secret, and ends what the key service had', async () => {

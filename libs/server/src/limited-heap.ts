@@ -4,8 +4,8 @@ import { setFlagsFromString } from 'node:v8';
 const GROWTH_PERCENT = 30;
 
 /*
- * Imported before anything else by the main file of each app: V8 collects the old generation when it has grown by a third of
- * what lives, instead of several times that, so that a service at full load stays near the memory that it needs. At a fifth, a
+ * Imported before anything else by the main file of each app: V8 collects the old generation when it has grown by three tenths
+ * of what lives, instead of several times that, so that a service at full load stays near the memory that it needs. At a fifth, a
  * collection stopped the main thread too often, and cold start and p99 were worse; see docs/performance.md before changing it. V8
  * reads the flag anew for each collection, and the first ones, while everything else is loaded, decide when the next comes.
  *
@@ -14,7 +14,7 @@ const GROWTH_PERCENT = 30;
  */
 setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
 /*
- * The young generation is collected by the main thread alone: what survives of it is a megabyte or two, and waking threads to share
- * that costs more than they save, most of all where they share its processor.
+ * The young generation is collected by the main thread alone: what survives of it is a megabyte or two, and to wake threads that
+ * share this cost more than it saved where they share its processor, too; with several processors it was not measured.
  */
 setFlagsFromString('--no-parallel-scavenge');
