@@ -22,10 +22,11 @@ const OPTIONS = ['--rotate', '--migrate'];
  * good one where it had none.
  */
 async function main(): Promise<void> {
-  const unknown = process.argv.slice(3).find((word) => !OPTIONS.includes(word));
+  const [first, second] = process.argv.slice(3);
+  const unknown = first === undefined || OPTIONS.includes(first) ? second : first;
   if (unknown !== undefined)
     throw new Error(
-      `The demo does not know ${unknown}; it takes ${OPTIONS.join(' or ')}, or nothing`,
+      `The demo does not know what ${unknown} is for here; it takes ${OPTIONS.join(' or ')}, or nothing`,
     );
   if (process.argv.includes('--migrate')) return migrationDemo();
   const { DEMO_QUICKSTART, KEYWARD_HOME = '.keyward' } = process.env;
