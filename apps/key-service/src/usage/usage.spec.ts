@@ -198,6 +198,35 @@ describe('the journal', () => {
     expect(await world.count('usage_journal')).toBe(0);
   });
 
+  test('what is counted while counts are written waits for the next second', async () => {
+    const { key } = await world.issue();
+    const own = new Usage({
+      pool: pool(),
+      fold: another(),
+      log: management.app.get(LOG),
+      now: () => now(),
+    });
+    const count = () =>
+      own.add({
+        ...{ keyId: key.id, secretNumber: 1, superseded: false },
+        ...{ service: 'service-a', code: 'VALID' },
+      });
+    count();
+    const runner = management.postgres.owner.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('LOCK TABLE keys.usage_journal IN ACCESS EXCLUSIVE MODE');
+    const flushed = own.flush();
+    await untilSomeoneWaits();
+    count();
+    count();
+    await runner.rollbackTransaction();
+    await runner.release();
+    await flushed;
+    expect(await countsOf(key.id)).toMatchObject([{ count: 1 }]);
+    await own.stop();
+    expect(await countsOf(key.id)).toMatchObject([{ count: 3 }]);
+  });
+
   test('a process that ends between counting and the last uses leaves them to the next', async () => {
     const { key, secret } = await world.issue();
     await world.codeOf(secret);

@@ -93,7 +93,7 @@ export class Usage {
   }
 
   private async writeRest(signal: AbortSignal): Promise<void> {
-    while (!(await this.tryFlush())) {
+    while (!(await this.tryFlush()) || !this.buffer.isEmpty) {
       if (signal.aborted) return;
       await delay(200);
     }
@@ -130,6 +130,7 @@ export class Usage {
   }
 
   private async writeAll(): Promise<void> {
+    const beganMs = performance.now();
     const isDue = this.batches === 0 || performance.now() - this.writtenAtMs > QUIET_MS;
     if (this.batch === null && (isDue || !this.buffer.isEmpty)) this.cut();
     while (this.batch !== null) {
@@ -138,7 +139,8 @@ export class Usage {
       this.batch = null;
       // aside: what is counted meanwhile is to be written in time
       if (isTurn) void this.tryFold();
-      if (!this.buffer.isEmpty) this.cut();
+      // what is counted from now on waits for the next second: without that each verification would become a row under load
+      if (this.writtenAtMs < beganMs && !this.buffer.isEmpty) this.cut();
     }
   }
 
