@@ -18,3 +18,8 @@ setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
  * share this cost more than it saved where they share its processor, too; with several processors it was not measured.
  */
 setFlagsFromString('--no-parallel-scavenge');
+/*
+ * Nothing is put into the old generation at once because others of its kind grew old: under load much grows old while Redis is asked, and
+ * what is made there and dropped at once, as most of it is, would keep everything it names until the whole heap is collected.
+ */
+setFlagsFromString('--no-allocation-site-pretenuring');
