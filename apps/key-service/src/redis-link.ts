@@ -35,8 +35,11 @@ export type Script = <T>(
   args: readonly (string | number)[],
 ) => Promise<Answered<T> | null>;
 
-/** The same for many questions in one: what was prepared of each is put together. Texts in its answer are bytes. */
-export type Bundle = <T>(wire: Wire) => Promise<Answered<T> | null>;
+/**
+ * The same for many questions in one: what was prepared of each is put together by `compose`, twice where the server does not
+ * know the script yet. Texts in its answer are bytes.
+ */
+export type Bundle = <T>(compose: () => Wire) => Promise<Answered<T> | null>;
 
 type Call = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 type Scripted = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
@@ -134,7 +137,7 @@ export class RedisLink {
   bundle(lua: string): Bundle {
     if (this.client instanceof Cluster) throw new Error('A bundle is of keys of several slots');
     const call = callerOf(this.client, ONLY_ADMITTED + lua);
-    return <T>(wire: Wire) => this.use(() => call(wire) as Promise<T>);
+    return <T>(compose: () => Wire) => this.use(() => call(compose) as Promise<T>);
   }
 
   /**
@@ -210,14 +213,19 @@ export class RedisLink {
 const NO_NODES = wireOf(['']);
 
 /** Calls a script by its digest in a command of its own, and sends it where the server does not know it. */
-function callerOf(client: Redis, lua: string): (wire: Wire) => Promise<unknown> {
+function callerOf(client: Redis, lua: string): (compose: () => Wire) => Promise<unknown> {
   const digest = createHash('sha1').update(lua).digest('hex');
-  return ({ keys, keyCount, args, argCount }) => {
-    const wire = { keys, keyCount, args: args + NO_NODES, argCount: argCount + 1 };
-    const sent = client.sendCommand(new ScriptCommand('evalsha', digest, wire)) as Promise<unknown>;
+  return (compose) => {
+    const whole = (): Wire => {
+      const { keys, keyCount, args, argCount } = compose();
+      return { keys, keyCount, args: args + NO_NODES, argCount: argCount + 1 };
+    };
+    const sent = client.sendCommand(
+      new ScriptCommand('evalsha', digest, whole),
+    ) as Promise<unknown>;
     return sent.catch((error: Error) => {
       if (!error.message.startsWith('NOSCRIPT')) throw error;
-      return client.sendCommand(new ScriptCommand('eval', lua, wire));
+      return client.sendCommand(new ScriptCommand('eval', lua, whole));
     });
   };
 }

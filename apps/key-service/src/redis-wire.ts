@@ -18,21 +18,23 @@ export function wireOf(values: readonly (string | number)[]): string {
   return text;
 }
 
-/** A call of a script, the text of which is put together from parts that were prepared. */
+/** A call of a script, the text of which is put together from parts that were prepared when it is written, and not kept. */
 export class ScriptCommand extends Command {
-  private readonly text: string;
-
   /**
    * @param name `evalsha` or `eval`
    * @param script its digest or itself
    */
-  constructor(name: string, script: string, { keys, keyCount, args, argCount }: Wire) {
+  constructor(
+    name: string,
+    private readonly script: string,
+    private readonly compose: () => Wire,
+  ) {
     super(name, [script]);
-    const count = 3 + keyCount + argCount;
-    this.text = `*${count}\r\n${wireOf([name, script, keyCount])}${keys}${args}`;
   }
 
   override toWritable(): string {
-    return this.text;
+    const { keys, keyCount, args, argCount } = this.compose();
+    const count = 3 + keyCount + argCount;
+    return `*${count}\r\n${wireOf([this.name, this.script, keyCount])}${keys}${args}`;
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Answered, Bundle, RedisLink, Script } from '../redis-link.js';
 import { wireOf, type Wire } from '../redis-wire.js';
 import { inOnePiece } from './kept-texts.js';
@@ -25,8 +26,11 @@ export type CheckReply = string | SpentReply | [0, string];
 /** The same as it comes, or that Redis refused it. */
 type RawReply = string | Buffer | SpentReply | [0, string | Buffer] | Error;
 
-/** Called once, with null where Redis is not to be used, or refused, or did not answer in time. */
-export type OnCheckReply = (reply: CheckReply | null) => void;
+/**
+ * Called once, with null where Redis is not to be used, or refused, or did not answer in time; and with the place that the
+ * question was asked with.
+ */
+export type OnCheckReply = (reply: CheckReply | null, place: number) => void;
 
 /** What goes together. */
 interface Load {
@@ -34,6 +38,8 @@ interface Load {
   runs: readonly string[];
   calls: PreparedCall[];
   waiting: OnCheckReply[];
+  places: number[];
+  isSent: boolean;
 }
 
 /**
@@ -65,29 +71,37 @@ export class CheckLine {
   }
 
   /** Asks servers with these run ids, or nobody. */
-  ask(call: PreparedCall, runs: readonly string[], done: OnCheckReply): void {
-    let load = this.open;
-    if (load === null || load.runs !== runs || load.waiting.length >= this.mostTogether)
-      load = this.begin(runs);
+  ask(call: PreparedCall, runs: readonly string[], done: OnCheckReply, place = 0): void {
+    const load = this.open?.runs === runs ? this.open : this.begin(runs);
     load.calls.push(call);
     load.waiting.push(done);
+    load.places.push(place);
+    if (load.calls.length >= this.mostTogether) void this.send(load);
   }
 
   private begin(runs: readonly string[]): Load {
-    const load = { runs, calls: [], waiting: [] };
+    const load: Load = { runs, calls: [], waiting: [], places: [], isSent: false };
     this.open = load;
-    setImmediate(() => void this.send(load));
+    setImmediate(() => {
+      if (!load.isSent) void this.send(load);
+    });
     return load;
   }
 
   private async send(load: Load): Promise<void> {
-    const { runs, calls, waiting } = load;
+    const { runs, calls, waiting, places } = load;
+    load.isSent = true;
     if (this.open === load) this.open = null;
     this.loads += 1;
     // unlike any token of another process, and any other of this one
     const token = `${this.tokenPrefix}${this.loads}`;
     const done = this.link.runs === runs ? await this.sendAll(calls, token) : null;
-    for (let i = 0; i < waiting.length; i += 1) waiting[i]!(this.replyOf(done?.answer[i]));
+    // full loads may be answered together: what the first of them leads to is sent before the second is looked at
+    if (waiting.length === MOST_TOGETHER) await turn();
+    for (let i = 0; i < waiting.length; i += 1)
+      waiting[i]!(this.replyOf(done?.answer[i]), places[i]!);
+    // what waited for it, such as a promise, may be old for V8 by now, and what it holds would become so
+    if (done !== null) done.answer.length = 0;
   }
 
   private replyOf(reply: RawReply | undefined): CheckReply | null {
@@ -106,17 +120,19 @@ function toCluster(script: Script): CheckLine['sendAll'] {
 }
 
 function toServer(bundle: Bundle): CheckLine['sendAll'] {
-  return (calls, token) => {
-    const all = { keys: '', keyCount: 0, args: wireOf([token, TOKEN_TTL_MS]), argCount: 2 };
-    for (const call of calls) {
-      const one = 'keys' in call ? call : wireOfCall(call);
-      all.keys += one.keys;
-      all.keyCount += one.keyCount;
-      all.args += one.args;
-      all.argCount += one.argCount;
-    }
-    return bundle(all);
-  };
+  return (calls, token) => bundle(() => wireOfAll(calls, token));
+}
+
+function wireOfAll(calls: readonly PreparedCall[], token: string): Wire {
+  const all = { keys: '', keyCount: 0, args: wireOf([token, TOKEN_TTL_MS]), argCount: 2 };
+  for (const call of calls) {
+    const one = 'keys' in call ? call : wireOfCall(call);
+    all.keys += one.keys;
+    all.keyCount += one.keyCount;
+    all.args += one.args;
+    all.argCount += one.argCount;
+  }
+  return all;
 }
 
 function wireOfCall({ names, args }: CheckCall): Wire {

@@ -31,4 +31,19 @@ describe('Gate', () => {
     await expect(failed).rejects.toThrow('no');
     expect(await next).toBe('yes');
   });
+
+  it('lets any number of works through that end at once', async () => {
+    const gate = new Gate(1);
+    let held: () => void = () => undefined;
+    gate.enter((leave) => (held = leave));
+    const ended = new Promise<number>((resolve) => {
+      for (let i = 1; i <= 50_000; i += 1)
+        gate.enter((leave) => {
+          leave();
+          if (i === 50_000) resolve(i);
+        });
+    });
+    held();
+    expect(await ended).toBe(50_000);
+  });
 });

@@ -1,19 +1,33 @@
+/** Begins now or when it is its turn; calls `leave` once, when it has ended. */
+type Work = (leave: () => void) => void;
+
 /** Lets a number of works run at once; the others wait in line. */
 export class Gate {
-  private readonly line: (() => void)[] = [];
+  private readonly line: Work[] = [];
 
   /** @param free how many may run */
   constructor(private free: number) {}
 
-  async pass<T>(work: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free -= 1;
-    else await new Promise<void>((resolve) => this.line.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.line.shift();
-      if (next === undefined) this.free += 1;
-      else next();
+  /** For work that does not throw. */
+  enter(work: Work): void {
+    if (this.free > 0) {
+      this.free -= 1;
+      work(this.leave);
+    } else {
+      this.line.push(work);
     }
   }
+
+  pass<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.enter((leave) => void work().finally(leave).then(resolve, reject));
+    });
+  }
+
+  /** The next begins in a microtask: works that end at once do not pile up on the stack. */
+  private readonly leave = (): void => {
+    const next = this.line.shift();
+    if (next === undefined) this.free += 1;
+    else queueMicrotask(() => next(this.leave));
+  };
 }

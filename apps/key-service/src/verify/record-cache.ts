@@ -9,6 +9,7 @@ import {
   CheckLine,
   type CheckCall,
   type CheckReply,
+  type OnCheckReply,
   type PreparedCall,
   type SpentReply,
 } from './check-line.js';
@@ -90,13 +91,14 @@ export class RecordCache {
   }
 
   /**
-   * Spends for who knows the entry and has prepared the call. `done` has what was spent, or null where
-   * that is not the entry any more, or Redis is away: {@link RecordCache.check} says more.
+   * Spends for who knows the entry and has prepared the call. `done` is told what was spent, where {@link isSpent}; else that is not the
+   * entry any more, or Redis is away: {@link RecordCache.check} says more. And it is told `place`, so that one function
+   * serves many calls.
    */
-  spendFor(call: PreparedCall, done: (reply: SpentReply | null) => void): void {
+  spendFor(call: PreparedCall, done: OnCheckReply, place = 0): void {
     const { runs } = this.link;
-    if (runs === null) return done(null);
-    this.line.ask(call, runs, (reply) => done(isSpent(reply) ? reply : null));
+    if (runs === null) done(null, place);
+    else this.line.ask(call, runs, done, place);
   }
 
   /** The same where nothing is to be spent. */
@@ -159,7 +161,8 @@ export class RecordCache {
   }
 }
 
-function isSpent(reply: CheckReply | null): reply is SpentReply {
+/** Whether the entry was the one that the caller knew. */
+export function isSpent(reply: CheckReply | null): reply is SpentReply {
   return typeof reply === 'object' && reply?.[0] === 1;
 }
 

@@ -1,4 +1,4 @@
-import type { IssuedKey, VerifyBody } from '#contracts';
+import type { IssuedKey, VerifyBatchAnswer, VerifyBody } from '#contracts';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 import { Usage } from '../usage/usage.js';
@@ -157,6 +157,32 @@ describe('a key that a door knows', () => {
     expect(await askDoor({ key: secret })).toContain('"superseded":true');
     expect(await becomeKnown({ key: rotated.secret })).toBe(0);
     expect(await askDoor({ key: rotated.secret })).toContain('"secretNumber":2');
+  });
+
+  it('is judged in a batch by the record of now, each in its place', async () => {
+    const kept = await known();
+    const revoked = await known();
+    const rotated = await known();
+    const spent = await seeded.issue({ rateLimits: [limit('hour', 2)] });
+    for (let i = 0; i < 3; i += 1) await askDoor({ key: spent.secret });
+    expect((await change(revoked.key.id, 'revoke', { reason: 'retired' })).status).toBe(200);
+    const next = (await (await change(rotated.key.id, 'rotate', {})).json()) as IssuedKey;
+    const texts = [spent, revoked, kept, rotated, next, kept, revoked].map((one) => one.secret);
+    const answer = await replicas
+      .call('post', '/v1/keys/verify-batch', token)
+      .send({ requests: [...texts, 'junk'].map((key) => ({ key })) });
+    const { results } = answer.body as VerifyBatchAnswer;
+    const told = results.map((one) => [one!.code, one!.secretNumber, one!.rotation?.superseded]);
+    expect(told).toEqual([
+      ['RATE_LIMITED', 1, undefined],
+      ['REVOKED', 1, undefined],
+      ['VALID', 1, undefined],
+      ['VALID', 1, true],
+      ['VALID', 2, undefined],
+      ['VALID', 1, undefined],
+      ['REVOKED', 1, undefined],
+      ['MALFORMED', undefined, undefined],
+    ]);
   });
 
   it('stays known to be good or bad for each service by itself', async () => {

@@ -1,17 +1,17 @@
-import { decide, type Decision } from '#key-core';
+import { decide } from '#key-core';
 import type { OnAnswer } from '#server';
 import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
-import type { SpentReply } from './check-line.js';
+import type { OnCheckReply, SpentReply } from './check-line.js';
 import type { ForeignKeys } from './foreign-keys.js';
 import { SharedTexts } from './kept-texts.js';
 import type { KnownRecords } from './known-records.js';
 import type { Opened, PresentedTexts } from './presented-texts.js';
-import { spentOf, type RecordCache } from './record-cache.js';
+import { isSpent, spentOf, type RecordCache } from './record-cache.js';
 import { unavailable } from './unavailable.js';
-import { isUsual, usualOf, usualText, type Usual } from './usual.js';
+import { decisionOf, isUsual, usualOf, usualText, type Usual } from './usual.js';
 import { verdictOf } from './verdict-of.js';
 import type { Question, Verifier } from './verifier.js';
 
@@ -26,13 +26,8 @@ export interface SwiftVerifierParts {
   material: Pick<KeyMaterial, 'now'>;
 }
 
-/** A text that opened the record which is still known, and may do what is asked. */
-interface Ready {
-  opened: Opened;
-  decision: Decision;
-  usual: Usual;
-  asOfMs: number;
-}
+/** Called once: with good answers' texts, or null and what went wrong. */
+export type OnAnswers = (texts: readonly string[] | null, error?: unknown) => void;
 
 /**
  * The verifier's answers as texts, without a promise and with hardly anything made anew where a question is usual: the text
@@ -45,12 +40,39 @@ export class SwiftVerifier {
   constructor(private readonly parts: SwiftVerifierParts) {}
 
   verify(question: Question, tell: OnAnswer): void {
-    const ready = this.readyFor(question);
-    if (ready === null) return this.askVerifier(question, tell);
-    this.parts.cache!.spendFor(ready.usual.call, (reply) => {
-      if (reply === null) this.askVerifier(question, tell);
-      else tell(this.textOf(ready, question, reply));
+    const usual = this.usualFor(question);
+    if (usual === null) return this.askVerifier(question, tell);
+    this.parts.cache!.spendFor(usual.call, (reply) => {
+      if (isSpent(reply)) tell(this.textOf(usual, reply));
+      else this.askVerifier(question, tell);
     });
+  }
+
+  /**
+   * The same for many: `tell` has the texts in the order of the questions, or the first that fails.
+   *
+   * @param again makes the questions anew, for those that Redis does not settle: none is kept while it is asked, as what lives for
+   *   so long costs the garbage collector more than all the rest
+   */
+  verifyMany(
+    questions: readonly Question[],
+    again: () => readonly Question[],
+    tell: OnAnswers,
+  ): void {
+    const texts = new Texts(questions.length, tell);
+    const usuals: (Usual | null)[] = [];
+    let asked: readonly Question[] | null = null;
+    const onReply: OnCheckReply = (reply, place) => {
+      if (isSpent(reply)) return texts.take(place, this.textOf(usuals[place]!, reply));
+      asked ??= again();
+      this.askVerifier(asked[place]!, texts.taker(place));
+    };
+    for (const [i, question] of questions.entries()) {
+      const usual = this.usualFor(question);
+      usuals.push(usual);
+      if (usual !== null) this.parts.cache!.spendFor(usual.call, onReply, i);
+      else this.askVerifier(question, texts.taker(i));
+    }
   }
 
   private askVerifier(question: Question, tell: OnAnswer): void {
@@ -60,21 +82,19 @@ export class SwiftVerifier {
     );
   }
 
-  private readyFor(question: Question): Ready | null {
+  /** What is prepared for a text that opened the record which is still known, and may do what is asked. */
+  private usualFor(question: Question): Usual | null {
     const found = isForOneUnit(question) ? this.openedBy(question.text) : null;
     if (found === null) return null;
     const { opened, entry } = found;
-    const { record, secret } = opened;
-    if (this.parts.foreign.isHeld(record, question.service)) return null;
-    const decision = decide(record, secret, question, this.parts.material.now());
-    if (decision.code !== 'VALID') return null;
+    const { record, secret, usual } = opened;
     const { service } = question;
-    if (opened.usual?.service !== service) {
-      if (!isUsual(record, secret)) return null;
-      const ask = { ...opened, service, cache: this.parts.cache! };
-      opened.usual = usualOf(entry, ask, this.answers);
-    }
-    return { opened, decision, usual: opened.usual, asOfMs: entry.asOfMs };
+    if (this.parts.foreign.isHeld(record, service)) return null;
+    if (decide(record, secret, question, this.parts.material.now()).code !== 'VALID') return null;
+    if (usual?.service === service) return usual;
+    if (!isUsual(record, secret)) return null;
+    opened.usual = usualOf(entry, { ...opened, service, cache: this.parts.cache! }, this.answers);
+    return opened.usual;
   }
 
   /** What a text opened, where that is the record of now. */
@@ -91,20 +111,57 @@ export class SwiftVerifier {
     return entry?.record === record ? { opened, entry } : null;
   }
 
-  private textOf(ready: Ready, question: Question, reply: SpentReply): string {
-    const { opened, decision, usual, asOfMs } = ready;
+  private textOf(usual: Usual, reply: SpentReply): string {
     const { usage, known, material } = this.parts;
-    const origin = known.originOf(asOfMs, 'cache');
+    const { entry, secret, service } = usual;
+    const origin = known.originOf(entry.asOfMs, 'cache');
     if (reply[1] === 0 && !origin.isStale) {
       usage.add(usual.counted);
       return usualText(usual, reply, origin.ttlSeconds);
     }
-    const { record, secret } = opened;
+    const record = entry.record!;
     const spent = spentOf({ limits: record.rateLimits }, reply);
+    const decision = decisionOf(record, service);
     const nowMs = material.now();
     const verdict = verdictOf({ record, secret, decision, origin, spent, cost: 1, nowMs });
-    usage.count(question, verdict);
+    usage.count({ service, isDry: false }, verdict);
     return JSON.stringify(verdict);
+  }
+}
+
+/**
+ * Texts in the order of their places, told when all are there or one has failed. What lives while Redis is asked is old for V8 by
+ * then, and what it holds would be as well: the texts are let go of at once.
+ */
+class Texts {
+  private texts: string[] = [];
+  private missing: number;
+  private isOver = false;
+
+  constructor(
+    private readonly count: number,
+    private readonly tell: OnAnswers,
+  ) {
+    this.missing = count;
+  }
+
+  take(place: number, text: string | null, error?: unknown): void {
+    if (this.isOver) return;
+    if (text === null) return this.end(null, error);
+    if (this.missing === this.count) this.texts = Array.from<string>({ length: this.count });
+    this.texts[place] = text;
+    this.missing -= 1;
+    if (this.missing === 0) this.end(this.texts);
+  }
+
+  taker(place: number): OnAnswer {
+    return (text, error) => this.take(place, text, error);
+  }
+
+  private end(texts: string[] | null, error?: unknown): void {
+    this.isOver = true;
+    this.texts = [];
+    this.tell(texts, error);
   }
 }
 

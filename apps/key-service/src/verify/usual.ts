@@ -1,4 +1,4 @@
-import type { KeyRecord, SecretRecord } from '#key-core';
+import type { Decision, KeyRecord, SecretRecord } from '#key-core';
 import type { Counted } from '../usage/usage-buffer.js';
 import type { CacheEntry } from './cache-entry.js';
 import type { PreparedCall, SpentReply } from './check-line.js';
@@ -22,6 +22,7 @@ export interface UsualAsk {
 export interface Usual extends AnswerTexts {
   service: string;
   entry: CacheEntry;
+  secret: SecretRecord;
   call: PreparedCall;
   counted: Counted;
 }
@@ -58,6 +59,7 @@ export function usualOf(entry: CacheEntry, ask: UsualAsk, texts: SharedTexts): U
   return {
     service,
     entry,
+    secret,
     call: cache.prepare({ keyId, tag, epoch, spending }),
     counted: {
       keyId,
@@ -76,11 +78,10 @@ function answerOf(
   { keyId, record, secret, service }: UsualAsk,
   texts: SharedTexts,
 ): AnswerTexts {
-  const scopes = record.grants.find((one) => one.service === service)?.scopes ?? [];
   const { decision, ...verdict } = verdictOf({
     record,
     secret,
-    decision: { code: 'VALID', scopes },
+    decision: decisionOf(record, service),
     origin: { source: 'cache', asOfMs, ttlSeconds: 0, isStale: false },
     spent: null,
     cost: 1,
@@ -101,6 +102,12 @@ function answerOf(
     decision: texts.of(`${before},"decision":{"source":"${source}","asOf":"${asOf}","ttlSeconds":`),
     end: texts.of(`,"version":${version}}}`),
   };
+}
+
+/** That for which an answer is prepared. */
+export function decisionOf(record: KeyRecord, service: string): Decision {
+  const scopes = record.grants.find((one) => one.service === service)?.scopes ?? [];
+  return { code: 'VALID', scopes };
 }
 
 /** The text of an answer, after what was spent. */

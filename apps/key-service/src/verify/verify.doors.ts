@@ -29,20 +29,31 @@ export function openVerifyDoors(fastify: FastifyInstance, parts: VerifyDoorsPart
   };
   // read when it is its turn: as bytes a batch that waits costs the garbage collector nothing
   const batch = (knock: Knock<Claims>, tell: OnAnswer): boolean => {
-    const deciding = batches.pass(async () => {
-      const questions = questionsOf(knock);
-      return questions && textsOf(swift, questions);
+    batches.enter((leave) => {
+      answerBatch(swift, knock, (text, error) => {
+        tell(text, error);
+        leave();
+      });
     });
-    deciding.then(
-      (texts) => tell(texts && `{"results":[${texts.join(',')}]}`),
-      (error: unknown) => tell(null, error),
-    );
     return true;
   };
   openDoors(fastify, [
     { path: VERIFY_PATH, admit, answer: one },
     { path: VERIFY_BATCH_PATH, admit, answer: batch },
   ] as Door<unknown>[]);
+}
+
+function answerBatch(swift: SwiftVerifier, knock: Knock<Claims>, tell: OnAnswer): void {
+  try {
+    const questions = questionsOf(knock);
+    if (questions === null) return tell(null);
+    const again = () => questionsOf(knock)!;
+    swift.verifyMany(questions, again, (texts, error) =>
+      tell(texts && `{"results":[${texts.join(',')}]}`, error),
+    );
+  } catch (error) {
+    tell(null, error);
+  }
 }
 
 /** Null where the batch is not of the usual kind, or none at all: the route says what it is. */
@@ -58,20 +69,4 @@ function jsonOf(read: () => unknown): unknown {
   } catch {
     return null;
   }
-}
-
-/** Answers in the order of the questions. Rejects with the first that fails. */
-function textsOf(swift: SwiftVerifier, questions: readonly Question[]): Promise<string[]> {
-  return new Promise((resolve, reject) => {
-    const texts = Array.from<string>({ length: questions.length });
-    let missing = questions.length;
-    for (let i = 0; i < questions.length; i += 1) {
-      swift.verify(questions[i]!, (text, error) => {
-        if (text === null) return reject(error);
-        texts[i] = text;
-        missing -= 1;
-        if (missing === 0) resolve(texts);
-      });
-    }
-  });
 }
