@@ -13,6 +13,16 @@ const ANSWER_WITHIN_MS = 180_000;
 /** It holds one question, and argon2's memory is not in its heap. */
 const HEAP = ['--max-old-space-size=64', '--max-semi-space-size=1'];
 
+/**
+ * For glibc, see mallopt(3): the memory of one argon2id is used for the next one. To be given back and taken anew for each is work of
+ * the kernel's, which gives way to nobody, whatever the class of the thread. 32 MiB is the most that glibc takes.
+ */
+const KEEP_MEMORY = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: String(32 * 1_024 ** 2),
+  MALLOC_TRIM_THRESHOLD_: String(256 * 1_024 ** 2),
+};
+
 /** `idle`: runs in what others leave of a processor, and gives way to them at once. `low`: has a little however busy all are. */
 export type SlowPriority = 'idle' | 'low';
 
@@ -32,7 +42,7 @@ export class SlowProcess {
   constructor(readonly priority: SlowPriority) {
     this.child = fork(ENTRY, [priority], {
       execArgv: HEAP,
-      env: {},
+      env: KEEP_MEMORY,
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     this.share = new ProcessorShare(this.child.pid);
