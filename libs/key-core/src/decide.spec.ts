@@ -225,8 +225,11 @@ describe('decide', () => {
 
   it('is VALID where every single condition holds, and nowhere else', () => {
     let valid = 0;
+    // of secrets and requests that are all at random few let a key be VALID
+    const secrets = fc.oneof(fc.constant(exampleSecret()), someSecret);
+    const requests = fc.oneof(fc.constant<KeyRequest>({ service: 'service-a' }), someRequest);
     fc.assert(
-      fc.property(nearlyUsableRecord, someSecret, someRequest, (record, secret, request) => {
+      fc.property(nearlyUsableRecord, secrets, requests, (record, secret, request) => {
         const grant = record.grants.find((one) => one.service === request.service);
         const conditions = [
           record.state === 'active',
@@ -245,7 +248,7 @@ describe('decide', () => {
       }),
       { numRuns: 2_000 },
     );
-    expect(valid).toBeGreaterThan(20);
+    expect(valid).toBeGreaterThan(100);
   });
 
   it('changes nothing that it was given', () => {
