@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
 import { call } from '../quickstart/http.js';
@@ -86,10 +86,9 @@ async function runRound(
 ): Promise<void> {
   const alone = () => runSlice(others, options, OTHERS_PER_SECOND);
   const calm = await alone();
-  const flooding = runFlood(target, { ...options, sliceMs: options.sliceMs + 2 * AROUND_MS });
-  await setTimeout(AROUND_MS);
-  const during = await alone();
-  await flooding;
+  const later = () => delay(AROUND_MS).then(alone);
+  const whole = { ...options, sliceMs: options.sliceMs + 2 * AROUND_MS };
+  const [during] = await Promise.all([later(), runFlood(target, whole)]);
   refuseSpoilt(calm, during);
   aloneMs.push(...calm.latencies);
   duringMs.push(...during.latencies);

@@ -18,7 +18,7 @@ export function wireOf(values: readonly (string | number)[]): string {
   return text;
 }
 
-/** A call of a script, the text of which is put together from parts that were prepared when it is written, and not kept. */
+/** A call of a script. Its text is put together when it is written, from prepared parts, and not kept. */
 export class ScriptCommand extends Command {
   /**
    * @param name `evalsha` or `eval`

@@ -15,7 +15,8 @@ const HEAP = ['--max-old-space-size=64', '--max-semi-space-size=1'];
 
 /**
  * For glibc, see mallopt(3): the memory of one argon2id is used for the next one. To be given back and taken anew for each is work of
- * the kernel's, which gives way to nobody, whatever the class of the thread. 32 MiB is the most that glibc takes.
+ * the kernel's, which gives way to nobody, whatever the class of the thread. Larger memory than 32 MiB is not kept: that is the most that
+ * glibc takes for the threshold. One arena, as argon2 runs in other threads, each of which would keep memory of its own.
  */
 const KEEP_MEMORY = {
   MALLOC_ARENA_MAX: '1',

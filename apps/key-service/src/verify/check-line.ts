@@ -28,7 +28,7 @@ type RawReply = string | Buffer | SpentReply | [0, string | Buffer] | Error;
 
 /**
  * Called once, with null where Redis is not to be used, or refused, or did not answer in time; and with the place that the
- * question was asked with.
+ * question was asked with. Must not throw: others of the same load are still to be told.
  */
 export type OnCheckReply = (reply: CheckReply | null, place: number) => void;
 
@@ -43,8 +43,8 @@ interface Load {
 }
 
 /**
- * Takes verifications to Redis: all that are asked in one turn of the event loop in one command, which costs each of them
- * little. On a cluster, where a command is about one slot, each goes in its own.
+ * Takes verifications to Redis: all that are asked in one turn of the event loop in one command, or the first hundred at once in one and the
+ * rest in the next, which costs each of them little. On a cluster, where a command is about one slot, each goes in its own.
  */
 export class CheckLine {
   private readonly sendAll: (
@@ -82,9 +82,10 @@ export class CheckLine {
   private begin(runs: readonly string[]): Load {
     const load: Load = { runs, calls: [], waiting: [], places: [], isSent: false };
     this.open = load;
-    setImmediate(() => {
-      if (!load.isSent) void this.send(load);
-    });
+    if (this.mostTogether > 1)
+      setImmediate(() => {
+        if (!load.isSent) void this.send(load);
+      });
     return load;
   }
 

@@ -30,6 +30,11 @@ describe('Gate', () => {
     const next = gate.pass(() => Promise.resolve('yes'));
     await expect(failed).rejects.toThrow('no');
     expect(await next).toBe('yes');
+    const thrown = gate.pass(() => {
+      throw new Error('at once');
+    });
+    await expect(thrown).rejects.toThrow('at once');
+    expect(await gate.pass(() => Promise.resolve('yes'))).toBe('yes');
   });
 
   it('lets any number of works through that end at once', async () => {

@@ -20,7 +20,7 @@ export class Gate {
 
   pass<T>(work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.enter((leave) => void work().finally(leave).then(resolve, reject));
+      this.enter((leave) => void (async () => work())().finally(leave).then(resolve, reject));
     });
   }
 

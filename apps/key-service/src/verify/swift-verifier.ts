@@ -43,7 +43,7 @@ export class SwiftVerifier {
     const usual = this.usualFor(question);
     if (usual === null) return this.askVerifier(question, tell);
     this.parts.cache!.spendFor(usual.call, (reply) => {
-      if (isSpent(reply)) tell(this.textOf(usual, reply));
+      if (isSpent(reply)) this.tellText(usual, reply, tell);
       else this.askVerifier(question, tell);
     });
   }
@@ -51,8 +51,8 @@ export class SwiftVerifier {
   /**
    * The same for many: `tell` has the texts in the order of the questions, or the first that fails.
    *
-   * @param again makes the questions anew, for those that Redis does not settle: none is kept while it is asked, as what lives for
-   *   so long costs the garbage collector more than all the rest
+   * @param again makes the questions anew, for those that Redis does not settle: no usual one is kept while it is asked, as what lives
+   *   for so long costs the garbage collector more than all the rest
    */
   verifyMany(
     questions: readonly Question[],
@@ -62,17 +62,37 @@ export class SwiftVerifier {
     const texts = new Texts(questions.length, tell);
     const usuals: (Usual | null)[] = [];
     let asked: readonly Question[] | null = null;
+    // no closure from here may name `questions`, which it would keep
     const onReply: OnCheckReply = (reply, place) => {
-      if (isSpent(reply)) return texts.take(place, this.textOf(usuals[place]!, reply));
-      asked ??= again();
-      this.askVerifier(asked[place]!, texts.taker(place));
+      try {
+        if (isSpent(reply)) return texts.take(place, this.textOf(usuals[place]!, reply));
+        asked ??= again();
+        this.askVerifier(asked[place]!, texts.taker(place));
+      } catch (error) {
+        texts.fail(error);
+      }
     };
-    for (const [i, question] of questions.entries()) {
-      const usual = this.usualFor(question);
-      usuals.push(usual);
-      if (usual !== null) this.parts.cache!.spendFor(usual.call, onReply, i);
-      else this.askVerifier(question, texts.taker(i));
+    try {
+      for (const [i, question] of questions.entries()) {
+        const usual = this.usualFor(question);
+        usuals.push(usual);
+        if (usual !== null) this.parts.cache!.spendFor(usual.call, onReply, i);
+        else this.askVerifier(question, texts.taker(i));
+      }
+    } catch (error) {
+      texts.fail(error);
     }
+  }
+
+  /** Never throws: others wait for the answer that their questions went to Redis with. */
+  private tellText(usual: Usual, reply: SpentReply, tell: OnAnswer): void {
+    let text: string;
+    try {
+      text = this.textOf(usual, reply);
+    } catch (error) {
+      return tell(null, error);
+    }
+    tell(text);
   }
 
   private askVerifier(question: Question, tell: OnAnswer): void {
@@ -147,11 +167,16 @@ class Texts {
 
   take(place: number, text: string | null, error?: unknown): void {
     if (this.isOver) return;
-    if (text === null) return this.end(null, error);
+    if (text === null) return this.fail(error);
     if (this.missing === this.count) this.texts = Array.from<string>({ length: this.count });
     this.texts[place] = text;
     this.missing -= 1;
     if (this.missing === 0) this.end(this.texts);
+  }
+
+  /** The failure of one is that of all, unless they were told before. */
+  fail(error: unknown): void {
+    if (!this.isOver) this.end(null, error);
   }
 
   taker(place: number): OnAnswer {

@@ -31,8 +31,11 @@ export function openVerifyDoors(fastify: FastifyInstance, parts: VerifyDoorsPart
   const batch = (knock: Knock<Claims>, tell: OnAnswer): boolean => {
     batches.enter((leave) => {
       answerBatch(swift, knock, (text, error) => {
-        tell(text, error);
-        leave();
+        try {
+          tell(text, error);
+        } finally {
+          leave();
+        }
       });
     });
     return true;
@@ -44,16 +47,17 @@ export function openVerifyDoors(fastify: FastifyInstance, parts: VerifyDoorsPart
 }
 
 function answerBatch(swift: SwiftVerifier, knock: Knock<Claims>, tell: OnAnswer): void {
+  let questions: Question[] | null;
   try {
-    const questions = questionsOf(knock);
-    if (questions === null) return tell(null);
-    const again = () => questionsOf(knock)!;
-    swift.verifyMany(questions, again, (texts, error) =>
-      tell(texts && `{"results":[${texts.join(',')}]}`, error),
-    );
+    questions = questionsOf(knock);
   } catch (error) {
-    tell(null, error);
+    return tell(null, error);
   }
+  if (questions === null) return tell(null);
+  const again = () => questionsOf(knock)!;
+  swift.verifyMany(questions, again, (texts, error) =>
+    tell(texts && `{"results":[${texts.join(',')}]}`, error),
+  );
 }
 
 /** Null where the batch is not of the usual kind, or none at all: the route says what it is. */

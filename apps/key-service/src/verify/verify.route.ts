@@ -28,7 +28,7 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 /**
  * `POST /v1/keys/verify` and `POST /v1/keys/verify-batch`: plain Fastify routes, because each part of Nest's pipeline costs
  * more here than the decision itself. For services with `keys:verify`, about keys that are granted for themselves. The
- * questions of a batch go to Redis in one command, and those it cannot answer to PostgreSQL in one statement. Most requests
+ * questions of a batch go to Redis together, and those it cannot answer to PostgreSQL in one statement. Most requests
  * never get here: their doors answer them.
  */
 export function registerVerify(
