@@ -19,6 +19,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY docs/api docs/api
 RUN mkdir /state && chown node:node /state
 USER node
 CMD ["node", "dist/apps/key-service/src/main.js"]

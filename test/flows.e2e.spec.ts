@@ -425,7 +425,6 @@ describe('every service describes itself', () => {
     expect(status).toBe(200);
     const file = service.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const path = new URL(`../../docs/api/${file}.json`, import.meta.url);
-    // Stale? `npm run openapi` writes it anew.
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(body);
     expect(body).toMatchObject({ openapi: '3.1.0' });
   });

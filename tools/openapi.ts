@@ -2,60 +2,62 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createApp, createLogger, parseConfig } from '#server';
-import { appOptions } from '../apps/service-a/src/app-options.js';
+import { createLogger, createOpenApi, parseConfig, type AppOptions } from '#server';
+import { appOptions as keyService } from '../apps/key-service/src/app-options.js';
+import { keyServiceEnv } from '../apps/key-service/src/config.js';
+import { appOptions as login } from '../apps/login/src/app-options.js';
+import { loginEnv } from '../apps/login/src/config.js';
+import { appOptions as serviceA } from '../apps/service-a/src/app-options.js';
 import { serviceAEnv } from '../apps/service-a/src/config.js';
-import { startTarget } from './demo/target.js';
-import { call } from './quickstart/http.js';
+import { appOptions as serviceB } from '../apps/service-b/src/app-options.js';
+import { serviceBEnv } from '../apps/service-b/src/config.js';
 
+/** Where the services look for them; another folder may be named. */
 const FOLDER = fileURLToPath(new URL('../../docs/api/', import.meta.url));
 
-/**
- * Writes the OpenAPI document of every app, as the running app serves it, to `docs/api/<app>.json`, and what service-a serves where it
- * manages its own keys to `service-a-local.json`.
- */
-async function main(): Promise<void> {
-  const target = await startTarget();
-  try {
-    mkdirSync(FOLDER, { recursive: true });
-    const { login, keyService, serviceA, serviceB } = target;
-    const apps = { login, 'key-service': keyService, 'service-a': serviceA, 'service-b': serviceB };
-    for (const [app, url] of Object.entries(apps)) {
-      const { status, body } = await call(`${url}/openapi.json`);
-      if (status !== 200) throw new Error(`${app} answered ${status} for its OpenAPI document`);
-      write(app, body);
-    }
-    write('service-a-local', await documentOfLocal(target.login));
-  } finally {
-    await target.release();
+/** Settings with which the documents are made; of none of them anything shows, and nothing is there that they name. */
+const NOWHERE = 'http://127.0.0.1:1';
+const DATABASE = 'postgres://127.0.0.1:1/none';
+const SECRET = randomBytes(32).toString('base64');
+const SETTINGS = {
+  DATABASE_URL: DATABASE,
+  KEY_PEPPERS: `1:${SECRET}`,
+  KEY_SERVICE_SECRET: SECRET,
+  KEY_SERVICE_URL: NOWHERE,
+  LOGIN_SECRET: SECRET,
+  LOGIN_URL: NOWHERE,
+  SERVICE_A_CLIENT_ID: 'service-a',
+  SERVICE_A_CLIENT_SECRET: 'none',
+  SERVICE_A_DATABASE_URL: DATABASE,
+  SERVICE_A_KEY_SECRET: SECRET,
+  SERVICE_A_URL: NOWHERE,
+  SERVICE_B_API_KEY: 'none',
+};
+
+/** The OpenAPI document of every app, as text, by its name; service-a has one for each of its modes. Nothing is started for them. */
+async function makeDocuments(): Promise<Map<string, string>> {
+  const log = createLogger('openapi', 'silent');
+  const a = (mode: string): AppOptions =>
+    serviceA(parseConfig(serviceAEnv, { ...SETTINGS, SERVICE_A_KEYS: mode }), log);
+  const apps = [
+    login(parseConfig(loginEnv, SETTINGS), log),
+    keyService(parseConfig(keyServiceEnv, SETTINGS), log),
+    ...['central', 'local', 'dual'].map(a),
+    serviceB(parseConfig(serviceBEnv, SETTINGS), log),
+  ];
+  const documents = new Map<string, string>();
+  for (const { module, openApi } of apps) {
+    const document = await createOpenApi(module, openApi);
+    documents.set(openApi.name, `${JSON.stringify(document, null, 2)}\n`);
   }
+  return documents;
 }
 
-function write(name: string, document: unknown): void {
-  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(document, null, 2)}\n`);
-  console.log(`docs/api/${name}.json`);
+const folder = process.argv[2] ?? FOLDER;
+mkdirSync(folder, { recursive: true });
+for (const [name, document] of await makeDocuments()) {
+  const path = join(folder, `${name}.json`);
+  writeFileSync(path, document);
+  console.log(path);
 }
-
-/** It serves its document without its store. */
-async function documentOfLocal(loginUrl: string): Promise<unknown> {
-  const config = parseConfig(serviceAEnv, {
-    LOGIN_URL: loginUrl,
-    SERVICE_A_KEYS: 'local',
-    SERVICE_A_DATABASE_URL: 'postgres://127.0.0.1:1/none',
-    SERVICE_A_KEY_SECRET: randomBytes(32).toString('base64'),
-  });
-  const app = await createApp(appOptions(config, createLogger('service-a', 'silent')));
-  try {
-    return (await app.inject({ url: '/openapi.json' })).json();
-  } finally {
-    await app.close();
-  }
-}
-
-try {
-  await main();
-  process.exit(0);
-} catch (error) {
-  console.error((error as Error).message);
-  process.exit(1);
-}
+process.exit(0);

@@ -49,6 +49,7 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     },
     reads: READS,
     openApi: {
+      name: 'key-service',
       title: 'Keyward key service',
       description: 'Issues, validates, limits, rotates and revokes API keys.',
       complete: (document) => {

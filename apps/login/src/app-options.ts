@@ -21,6 +21,7 @@ export function appOptions(env: LoginEnv, log: Logger): AppOptions {
     http: { formPaths: [TOKEN_PATH] },
     reads: READS,
     openApi: {
+      name: 'login',
       title: 'Keyward login',
       description: 'Who you are: passwords and client secrets in, tokens out.',
       complete: (document) => {

@@ -11,6 +11,13 @@ export const KEYS_ARE: Record<ServiceAConfig['SERVICE_A_KEYS'], string> = {
   dual: '; while keys move they are managed here or at the key service, and digests are stored here.',
 };
 
+/** Its document in each mode. */
+const DOCUMENTS: Record<ServiceAConfig['SERVICE_A_KEYS'], string> = {
+  central: 'service-a',
+  local: 'service-a-local',
+  dual: 'service-a-dual',
+};
+
 /** service-a, ready to be started. Nothing that it calls need be there: an outage elsewhere does not stop it serving. */
 export function appOptions(config: ServiceAConfig, log: Logger): AppOptions {
   return {
@@ -22,6 +29,7 @@ export function appOptions(config: ServiceAConfig, log: Logger): AppOptions {
     portVariable: 'SERVICE_A_PORT',
     http: { keyPaths: config.SERVICE_A_KEYS === 'central' ? [] : [OWN_VERIFY_PATH] },
     openApi: {
+      name: DOCUMENTS[config.SERVICE_A_KEYS],
       title: 'Keyward service-a',
       description: `A resource service: reports behind API keys. Forwards logins to login${KEYS_ARE[config.SERVICE_A_KEYS]}`,
     },

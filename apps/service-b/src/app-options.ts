@@ -13,6 +13,7 @@ export function appOptions(config: ServiceBConfig, log: Logger): AppOptions {
     port: config.SERVICE_B_PORT,
     portVariable: 'SERVICE_B_PORT',
     openApi: {
+      name: 'service-b',
       title: 'Keyward service-b',
       description: 'A consumer: serves users from the reports of service-a, which it calls by key.',
     },

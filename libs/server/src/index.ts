@@ -1,3 +1,12 @@
+export {
+  ApiBasicAuth,
+  ApiConsumes,
+  ApiHeader,
+  ApiOperation,
+  ApiResponse,
+  ApiSecurity,
+  ApiTags,
+} from './api-decorators.js';
 export { connectWithin } from './connect-within.js';
 export { openDoors, passedOn, type Door, type Knock, type OnAnswer } from './door.js';
 export { isOutage } from './outage.js';

@@ -1,27 +1,45 @@
-import type { INestApplication } from '@nestjs/common';
-import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import type { DynamicModule, Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
 import { problem } from '#contracts';
+import { applyTo } from './api-decorators.js';
 import { addProblemAnswers } from './problem-answers.js';
 
 /** What an app says of itself, and routes that are not Nest controllers. */
 export interface OpenApiOptions {
+  /** Of its document in `docs/api`, without `.json`. */
+  name: string;
   title: string;
   description: string;
   /** Adds what decorators cannot know. */
   complete?: (document: OpenAPIObject) => void;
 }
 
-/** OpenAPI 3.1 of an app, from the zod schemas that validate its requests. Same code, same text: paths are sorted. */
-export function createOpenApi(app: INestApplication, options: OpenApiOptions): OpenAPIObject {
-  const builder = new DocumentBuilder()
+/**
+ * OpenAPI 3.1 of an app, from its controllers and the zod schemas that validate their requests. Same code, same text: paths are
+ * sorted. Nothing of the app is made or connected.
+ */
+export async function createOpenApi(
+  module: Type | DynamicModule,
+  options: OpenApiOptions,
+): Promise<OpenAPIObject> {
+  const swagger = await import('@nestjs/swagger');
+  applyTo(swagger);
+  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), {
+    preview: true,
+    logger: false,
+    abortOnError: false,
+  });
+  const builder = new swagger.DocumentBuilder()
     .setTitle(options.title)
     .setDescription(options.description)
     .setVersion('1')
     .setOpenAPIVersion('3.1.0')
     .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'JWT' }, 'bearer')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key' }, 'apiKey');
-  const document = SwaggerModule.createDocument(app, builder.build(), {
+  const document = swagger.SwaggerModule.createDocument(app, builder.build(), {
     standardSchemaConverter: (schema, { schemaType }) =>
       toOpenApiSchema(schema as z.ZodType, schemaType),
   });

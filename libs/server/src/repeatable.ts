@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { ApiHeader } from './api-decorators.js';
 import { ProblemException } from './problem-exception.js';
 
 /** A route that may be repeated under an `Idempotency-Key`, for the reader of its description. */

@@ -1,19 +1,19 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { SwaggerModule } from '@nestjs/swagger';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { serveDocuments } from './documents.js';
 import { createHttp, type HttpOptions } from './http.js';
 import { ConfigError } from './load-config.js';
 import { nestLogger } from './logging.js';
-import { createOpenApi, type OpenApiOptions } from './openapi.js';
+import type { OpenApiOptions } from './openapi.js';
 import { ProblemFilter } from './problem.filter.js';
 import { ReadBoundsInterceptor, type ReadBounds } from './read-bounds.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
-import { refuseUnreadBodies } from './unread-body.js';
 import type { ServerEnv } from './server-env.js';
+import { UnreadBodyInterceptor } from './unread-body.interceptor.js';
 
 /** What pages of a listed origin may send and read. */
 const CORS = {
@@ -45,8 +45,6 @@ export interface AppOptions {
   portVariable: string;
   http?: HttpOptions;
   openApi: OpenApiOptions;
-  /** Whether `/docs` is served, by default true; false for tests, as jest on Node 20 cannot load what it needs. */
-  docs?: boolean;
   /** Whether it can serve now; asked by `/health/ready`, false or a rejection is 503. */
   isReady?: (app: NestFastifyApplication) => Promise<boolean> | boolean;
   /** What `GET`s of controllers may take before they are answered 503; unbounded by default. */
@@ -72,11 +70,12 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
+  app.useGlobalInterceptors(new UnreadBodyInterceptor());
   if (options.reads !== undefined)
     app.useGlobalInterceptors(new ReadBoundsInterceptor(options.reads));
   http.health(async () => (await options.isReady?.(app)) ?? true);
   options.routes?.(app, http.fastify);
-  serveOpenApi(app, http.fastify, options);
+  serveDocuments(http.fastify, options.openApi.name);
   await app.init();
   await http.fastify.ready();
   return app;
@@ -136,19 +135,6 @@ async function listen(app: NestFastifyApplication, options: AppOptions): Promise
   process.on('SIGTERM', onSignal('SIGTERM'));
   process.on('SIGINT', onSignal('SIGINT'));
   return onSignal('parent gone');
-}
-
-function serveOpenApi(
-  app: NestFastifyApplication,
-  fastify: FastifyInstance,
-  { openApi, docs = true }: AppOptions,
-): void {
-  const document = createOpenApi(app, openApi);
-  refuseUnreadBodies(fastify, document);
-  fastify.get('/openapi.json', (_request, reply) =>
-    reply.type('application/json').send(JSON.stringify(document)),
-  );
-  if (docs) SwaggerModule.setup('docs', app, document, { raw: false });
 }
 
 function messageOf(error: unknown): string {

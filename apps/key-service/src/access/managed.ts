@@ -1,6 +1,6 @@
 import { applyDecorators, UseGuards } from '@nestjs/common';
-import { ApiHeader } from '@nestjs/swagger';
 import { Roles, TokenScopes } from '#jwt-guard';
+import { ApiHeader } from '#server';
 import { ForAuditors, PrincipalGuard } from './principal.guard.js';
 
 const actorHeader = ApiHeader({

@@ -9,7 +9,6 @@ import {
   Query,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   createServiceBody,
   listServicesQuery,
@@ -26,7 +25,7 @@ import {
   type PatchServiceBody,
   type Service,
 } from '#contracts';
-import { Repeatable } from '#server';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags, Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

@@ -1,7 +1,6 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { explainBody, explanation, keyId, type ExplainBody, type Explanation } from '#contracts';
-import { ReadsOnly } from '#server';
+import { ApiOperation, ApiResponse, ApiTags, ReadsOnly } from '#server';
 import { By } from '../access/by.js';
 import { Audited } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

@@ -1,5 +1,4 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   introspectForm,
   introspection,
@@ -8,6 +7,7 @@ import {
   type Introspection,
 } from '#contracts';
 import { Caller, TokenScopes } from '#jwt-guard';
+import { ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '#server';
 import { unavailable } from '../verify/unavailable.js';
 import { Verifier } from '../verify/verifier.js';
 import { introspectionOf } from './introspection.js';

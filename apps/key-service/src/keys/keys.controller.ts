@@ -11,7 +11,6 @@ import {
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   changedKey,
   createKeyBody,
@@ -31,7 +30,7 @@ import {
   type RevokeKeyBody,
   type RotateKeyBody,
 } from '#contracts';
-import { Repeatable } from '#server';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags, Repeatable } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

@@ -1,6 +1,6 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { revokedKeys, revokeKeysBody, type RevokeKeysBody } from '#contracts';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { By } from '../access/by.js';
 import { Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

@@ -8,7 +8,6 @@ import {
   Post,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   changedKey,
   extendRotationBody,
@@ -18,6 +17,7 @@ import {
   type ExtendRotationBody,
   type FinishRotationBody,
 } from '#contracts';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '#server';
 import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

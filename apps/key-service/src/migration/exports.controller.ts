@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { Body, Controller, Get, HttpCode, Post, StreamableFile } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { createExportBody, exportKeys, type CreateExportBody } from '#contracts';
 import { Public } from '#jwt-guard';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { By } from '../access/by.js';
 import { Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

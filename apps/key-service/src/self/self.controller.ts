@@ -8,7 +8,6 @@ import {
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import {
   changedKey,
   key,
@@ -19,7 +18,7 @@ import {
   type RotateOwnKeyBody,
 } from '#contracts';
 import { Public } from '#jwt-guard';
-import { Repeatable } from '#server';
+import { ApiHeader, ApiOperation, ApiResponse, ApiSecurity, ApiTags, Repeatable } from '#server';
 import { By } from '../access/by.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';

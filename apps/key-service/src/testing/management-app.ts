@@ -49,7 +49,7 @@ export async function startManagement(
     ...more,
   });
   const options = appOptions(env, log);
-  const app = await createApp({ ...options, docs: false });
+  const app = await createApp(options);
   return {
     app,
     postgres,

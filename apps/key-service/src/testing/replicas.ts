@@ -107,7 +107,7 @@ async function startApps(
   const apps = [];
   for (let i = 0; i < count; i += 1) {
     const options = appOptions(env, createLogger('key-service', env.LOG_LEVEL));
-    const app = await createApp({ ...options, docs: false });
+    const app = await createApp(options);
     await app.listen(0, '127.0.0.1');
     apps.push(app);
   }

@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Query } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { DataSource } from 'typeorm';
 import { usageQuery, usageReport, type UsageQuery, type UsageReport } from '#contracts';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { By } from '../access/by.js';
 import { Audited } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';

@@ -1,6 +1,5 @@
 import { Body, Controller, Header, Headers, HttpCode, Post, UseFilters } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
-import { ApiBasicAuth, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   oauthError,
   oauthToken,
@@ -9,6 +8,7 @@ import {
   type OAuthTokenForm,
 } from '#contracts';
 import { Public } from '#jwt-guard';
+import { ApiBasicAuth, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '#server';
 import { From } from '../from.js';
 import type { Origin } from '../security-events.js';
 import { Limited } from '../sessions/limits.guard.js';

@@ -1,5 +1,4 @@
 import { Body, Controller, Get, HttpCode, Post } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   changePasswordBody,
   loginBody,
@@ -14,6 +13,7 @@ import {
   type TokenPair,
 } from '#contracts';
 import { Caller, Public, Roles } from '#jwt-guard';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { From } from '../from.js';
 import type { Origin } from '../security-events.js';
 import { Limited } from './limits.guard.js';

@@ -1,5 +1,4 @@
 import { Body, Controller, HttpCode, Inject, Post } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { Logger } from 'pino';
 import {
   rotatedSigningKey,
@@ -7,6 +6,7 @@ import {
   type RotatedSigningKey,
   type RotateSigningKeyBody,
 } from '#contracts';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
 import { LOG } from '../injection.js';
 import { securityEvent } from '../security-events.js';

@@ -1,8 +1,7 @@
 import { Controller, Get, Header, Inject } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { jwks, serverMetadata, tokenScope, type Jwks, type ServerMetadata } from '#contracts';
 import { Public } from '#jwt-guard';
-import { ReadApart } from '#server';
+import { ApiOperation, ApiResponse, ApiTags, ReadApart } from '#server';
 import { issuerOf, type LoginEnv } from '../config.js';
 import { ENV } from '../injection.js';
 import { TokenKeys } from './token-keys.js';

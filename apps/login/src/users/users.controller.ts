@@ -10,7 +10,6 @@ import {
   Query,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import {
   createUserBody,
   listUsersQuery,
@@ -25,7 +24,7 @@ import {
   type SetPasswordBody,
   type User,
 } from '#contracts';
-import { Repeatable } from '#server';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags, Repeatable } from '#server';
 import { ByAdmin, FullAdmin, type By } from '../full-admin.js';
 import { SentByAdmin, type Sender } from '../idempotency/once.js';
 import { TaggedInterceptor } from '../tagged.interceptor.js';

@@ -33,7 +33,7 @@ async function startBeside(keys: 'central' | 'dual') {
   const lines: { level: number; msg: string }[] = [];
   const log = pino({}, { write: (line: string) => lines.push(JSON.parse(line) as never) });
   const config = parseConfig(serviceAEnv, { ...service.env, SERVICE_A_KEYS: keys });
-  const app = await createApp({ ...appOptions(config, log), docs: false });
+  const app = await createApp(appOptions(config, log));
   beside.push(app);
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;

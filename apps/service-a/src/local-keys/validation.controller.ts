@@ -1,10 +1,9 @@
 import { Body, Controller, Header, HttpCode, Inject, Post, Res } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply } from 'fastify';
 import { verdict, verifyBody, type Verdict, type VerifyBody } from '#contracts';
 import { TokenScopes } from '#jwt-guard';
 import { KEY_GUARD, VerificationUnavailable, type KeyGuardCore } from '#key-guard';
-import { ProblemException } from '#server';
+import { ApiOperation, ApiResponse, ApiTags, ProblemException } from '#server';
 import { SERVICE } from '../provisioning/key-provisioner.js';
 
 /** Path of this service's own validation endpoint; its bodies hold keys. */

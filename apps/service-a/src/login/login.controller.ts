@@ -1,5 +1,4 @@
 import { Body, Controller, HttpCode, Post, Req } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyRequest } from 'fastify';
 import {
   loginBody,
@@ -10,6 +9,7 @@ import {
   type TokenPair,
 } from '#contracts';
 import { Public } from '#jwt-guard';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { LoginForwarder } from './login.forwarder.js';
 
 /** Logging in through this service; login answers. */

@@ -1,5 +1,4 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import {
   changedKey,
@@ -17,6 +16,7 @@ import {
   type RotateKeyBody,
 } from '#contracts';
 import { Roles } from '#jwt-guard';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '#server';
 import type { UpstreamAnswer } from '../upstream.js';
 import { KeyProvisioner } from './key-provisioner.js';
 

@@ -8,7 +8,6 @@ import {
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
   createReportBody,
@@ -23,7 +22,7 @@ import {
 } from '#contracts';
 import { Public } from '#jwt-guard';
 import { ApiKey, KeyGuard, RequireScope } from '#key-guard';
-import { Repeatable } from '#server';
+import { ApiOperation, ApiResponse, ApiTags, Repeatable } from '#server';
 import { OnceOf, type Once } from './repeated-reports.js';
 import { Reports } from './reports.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';

@@ -64,5 +64,5 @@ export async function createSurroundings(): Promise<Surroundings> {
 export async function createServiceA(env: Record<string, string>): Promise<NestFastifyApplication> {
   const config = parseConfig(serviceAEnv, env);
   const options = appOptions(config, createLogger('service-a', config.LOG_LEVEL));
-  return createApp({ ...options, docs: false });
+  return createApp(options);
 }

@@ -1,9 +1,8 @@
 import { Controller, Get, Inject } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { keyInUse, type KeyInUse } from '#contracts';
 import { Roles } from '#jwt-guard';
 import { describeKey, type SecretProvider } from '#key-client';
-import { ProblemException } from '#server';
+import { ApiOperation, ApiResponse, ApiTags, ProblemException } from '#server';
 
 /** Injection token of the {@link SecretProvider}. */
 export const SECRET_PROVIDER = Symbol('SecretProvider');

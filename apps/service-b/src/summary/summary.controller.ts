@@ -1,8 +1,8 @@
 import { Controller, Get, Inject, Req } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type FastifyRequest } from 'fastify';
 import { summary, traceHeaders, type ReportPage, type Summary } from '#contracts';
 import { Authenticated } from '#jwt-guard';
+import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { type ReportsClient } from './reports.client.js';
 
 /** Injection token of the {@link ReportsClient}. */

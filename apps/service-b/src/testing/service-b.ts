@@ -36,5 +36,5 @@ export async function createSurroundings(): Promise<Surroundings> {
 export async function createServiceB(env: Record<string, string>): Promise<NestFastifyApplication> {
   const config = parseConfig(serviceBEnv, env);
   const options = appOptions(config, createLogger('service-b', config.LOG_LEVEL));
-  return createApp({ ...options, docs: false });
+  return createApp(options);
 }

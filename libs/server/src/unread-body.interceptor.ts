@@ -1,0 +1,33 @@
+import {
+  Injectable,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
+import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
+import type { FastifyRequest } from 'fastify';
+import { throwError, type Observable } from 'rxjs';
+import { ProblemException } from './problem-exception.js';
+
+/**
+ * Refuses a body where a controller reads none: what is sent is checked or refused, never left out in silence. An empty object
+ * passes, as many clients send one.
+ */
+@Injectable()
+export class UnreadBodyInterceptor implements NestInterceptor {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const { body } = context.switchToHttp().getRequest<FastifyRequest>();
+    if (body === undefined || readsBody(context) || JSON.stringify(body) === '{}')
+      return next.handle();
+    return throwError(() => new ProblemException('INVALID_REQUEST', 'Leave out the body here'));
+  }
+}
+
+function readsBody(context: ExecutionContext): boolean {
+  const handler = context.getHandler().name;
+  const parameters = Reflect.getMetadata(ROUTE_ARGS_METADATA, context.getClass(), handler) as
+    Record<string, unknown> | undefined;
+  // named by what they take and their place, as in `3:0`
+  return Object.keys(parameters ?? {}).some((one) => one.startsWith(`${RouteParamtypes.BODY}:`));
+}
