@@ -63,6 +63,20 @@ test('pages go on where the last one ended, though keys are added meanwhile', as
   expect(namesOf(await page('?status=revoked'))).toEqual(['late']);
 });
 
+test('pages of a tag and of a service together go on where the last one ended', async () => {
+  const both = [...keyBody().grants, { service: 'service-x', scopes: ['things:read'] }];
+  const settings = [{ grants: both, tags: ['paged'] }, { tags: ['paged'] }, { grants: both }];
+  for (const [index, more] of [...settings, settings[0]!].entries())
+    await world.issue({ name: `paged ${index}`, ...more });
+  const along = async (filter: string, cursor = ''): Promise<string[]> => {
+    const one = await page(`?limit=1&${filter}${cursor}`);
+    const rest = one.nextCursor && (await along(filter, `&cursor=${one.nextCursor}`));
+    return namesOf(one).concat(rest ?? []);
+  };
+  expect(await along('tag=paged')).toEqual(['paged 3', 'paged 1', 'paged 0']);
+  expect(await along('tag=paged&service=service-x')).toEqual(['paged 3', 'paged 0']);
+});
+
 test('a tag finds a key from the change that gave it on, and not after the one that took it', async () => {
   const { key } = await world.issue({ name: 'retagged', tags: ['old', 'kept'] });
   const retag = await management

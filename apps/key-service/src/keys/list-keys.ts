@@ -6,6 +6,7 @@ import { onlyVisible } from './find-key.js';
 import { filterKeys, LAST_USE, type KeyFilters } from './key-filters.js';
 import { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
+import { KeyTagEntity } from './key-tag.entity.js';
 import { searchKeys } from './search-keys.js';
 import { showKeys } from './show-key.js';
 import type { Work } from './work.js';
@@ -24,8 +25,15 @@ export async function listKeys(
   const nowMs = material.now();
   const select = onlyVisible(manager.createQueryBuilder(KeyEntity, 'key'), by);
   const { q, ...others } = filters;
-  filterKeys(select, others, nowMs);
-  orderFor(filters, by)(select, place);
+  const time = timeOf(others);
+  if (time === undefined) {
+    const { service = onlyServiceOf(by), tag, ...rest } = others;
+    filterKeys(select, rest, nowMs);
+    newest(select, place, { service, tag });
+  } else {
+    filterKeys(select, others, nowMs);
+    earliest(select, place, time);
+  }
   if (q !== undefined) await searchKeys(manager, select, { q, wanted: limit + 1 });
   const { entities, raw } = await select.limit(limit + 1).getRawAndEntities<{ place: string }>();
   const rows = entities.map((key, index) => ({ key, place: raw[index]!.place }));
@@ -42,48 +50,51 @@ export async function listKeys(
   });
 }
 
-/** Puts a selection in order, after a place unless that is null, and selects the `place` of each row. */
-type Order = (select: SelectQueryBuilder<KeyEntity>, place: string | null) => void;
-
-function orderFor(
-  { expiresBefore, status, unusedSince, service }: KeyFilters,
-  by: Principal,
-): Order {
-  if (expiresBefore !== undefined || status === 'expired') return byTime('key.expires_at');
-  if (unusedSince !== undefined) return byTime(LAST_USE);
-  const only = by.services?.length === 1 ? by.services[0] : undefined;
-  const anchor = service ?? only;
-  return anchor === undefined ? newest : newestOf(anchor);
+/** What a list is in the order of, undefined where that is its keys' creation. */
+function timeOf({ expiresBefore, status, unusedSince }: KeyFilters): string | undefined {
+  if (expiresBefore !== undefined || status === 'expired') return 'key.expires_at';
+  return unusedSince === undefined ? undefined : LAST_USE;
 }
 
-const newest: Order = (select, place) => {
+/** That which every key that the principal may see is of, where there is one: none has no grant. */
+function onlyServiceOf({ services }: Principal): string | undefined {
+  return services?.length === 1 ? services[0] : undefined;
+}
+
+/**
+ * Puts a selection in order of creation, the newest first, after a place unless that is null, and selects the `place` of each row.
+ * Those of a service, and those with a tag, are found by rows of its own which are in this order too: of a million keys it may have few.
+ * The place is said of these as well; the planner does not conclude it, and would read all that come before.
+ */
+function newest(
+  select: SelectQueryBuilder<KeyEntity>,
+  place: string | null,
+  { service, tag }: Pick<KeyFilters, 'service' | 'tag'>,
+): void {
+  const ordered = ['key.seq'];
+  if (service !== undefined) {
+    const isOf = 'held.key_seq = key.seq AND held.service = :service';
+    select.innerJoin(KeyGrantEntity, 'held', isOf, { service });
+    ordered.push('held.key_seq');
+  }
+  if (tag !== undefined) {
+    const has = 'tagged.key_seq = key.seq AND tagged.tag = :tag';
+    select.innerJoin(KeyTagEntity, 'tagged', has, { tag });
+    ordered.push('tagged.key_seq');
+  }
   select.addSelect('key.seq::text', 'place').orderBy('key.seq', 'DESC');
-  if (place !== null) select.andWhere('key.seq < :place', { place });
-};
-
-/** The same by way of a service's own grants: of a million keys it may have few. */
-function newestOf(anchor: string): Order {
-  return (select, place) => {
-    select
-      .innerJoin(KeyGrantEntity, 'held', 'held.key_id = key.id AND held.service = :anchor', {
-        anchor,
-      })
-      .addSelect('held.key_seq::text', 'place')
-      .orderBy('held.keySeq', 'DESC');
-    if (place !== null) select.andWhere('held.key_seq < :place', { place });
-  };
+  if (place === null) return;
+  for (const seq of ordered) select.andWhere(`${seq} < :place`, { place });
 }
 
-/** The earliest first. The database's own text of a time goes into the place: it has microseconds. */
-function byTime(time: string): Order {
-  return (select, place) => {
-    select
-      .addSelect(time, 'moment')
-      .addSelect(`concat_ws(' / ', key.seq, ${time})`, 'place')
-      .orderBy('moment')
-      .addOrderBy('key.seq');
-    if (place === null) return;
-    const [seq, moment] = place.split(' / ');
-    select.andWhere(`(${time}, key.seq) > (:moment, :seq)`, { moment, seq });
-  };
+/** Puts it in the order of a time, the earliest first. The database's own text of a time goes into the place: it has microseconds. */
+function earliest(select: SelectQueryBuilder<KeyEntity>, place: string | null, time: string): void {
+  select
+    .addSelect(time, 'moment')
+    .addSelect(`concat_ws(' / ', key.seq, ${time})`, 'place')
+    .orderBy('moment')
+    .addOrderBy('key.seq');
+  if (place === null) return;
+  const [seq, moment] = place.split(' / ');
+  select.andWhere(`(${time}, key.seq) > (:moment, :seq)`, { moment, seq });
 }

@@ -26,8 +26,8 @@ export async function searchKeys(
     return;
   }
   const text: Text = { part: `%${q.replaceAll(/[\\%_]/g, '\\$&')}%`, hint: hintIn(q) };
-  const near = await findNear(manager, select, text);
-  const isEnough = near.walked < NEAR || near.found.length >= wanted;
+  const near = await findNear(manager, select, { ...text, wanted });
+  const isEnough = near.found.length >= wanted || near.walked < NEAR;
   const found = isEnough ? near.found : await findAll(manager, text);
   if (found.length > MOST) select.andWhere(`(${fits('key')})`, text);
   else select.andWhere('key.seq = ANY (:found)', { found });
@@ -49,20 +49,25 @@ function fits(row: string, [part, hint] = [':part', ':hint']): string {
   return `${row}.name ILIKE ${part} OR ${row}.id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = ${hint}))`;
 }
 
+/** The first that are found among the first of a list, and how many were looked at where those are fewer than wanted. */
 async function findNear(
   manager: EntityManager,
   select: SelectQueryBuilder<KeyEntity>,
-  { part, hint }: Text,
+  { part, hint, wanted }: Text & { wanted: number },
 ): Promise<{ walked: number; found: string[] }> {
   const [list, values] = select.clone().limit(NEAR).getQueryAndParameters();
-  const places = [values.length + 1, values.length + 2].map((place) => `$${place}`) as [
+  const [$part, $hint, $wanted] = [1, 2, 3].map((more) => `$${values.length + more}`) as [
+    string,
     string,
     string,
   ];
+  // what nothing asks for any more is not read: a page of names that are common ends after its own rows
   const [row] = await manager.query<[{ walked: number; found: string[] }]>(
-    `SELECT count(*)::int AS walked, coalesce(array_agg(near.seq) FILTER (WHERE ${fits('near', places)}), '{}') AS found
-     FROM (SELECT key_seq AS seq, key_id AS id, key_name AS name FROM (${list}) AS list) AS near`,
-    [...values, part, hint],
+    `WITH near AS MATERIALIZED (SELECT key_seq AS seq, key_id AS id, key_name AS name FROM (${list}) AS list),
+       found AS MATERIALIZED (SELECT ARRAY(SELECT seq FROM near WHERE ${fits('near', [$part, $hint])} LIMIT ${$wanted}) AS seqs)
+     SELECT seqs AS found, CASE WHEN cardinality(seqs) < ${$wanted} THEN (SELECT count(*)::int FROM near) ELSE ${$wanted} END AS walked
+     FROM found`,
+    [...values, part, hint, wanted],
   );
   return row;
 }
