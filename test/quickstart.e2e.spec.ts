@@ -225,7 +225,7 @@ describe('when something dies', () => {
     process.kill(victim!.pid, 'SIGKILL');
     expect(await platform.ended).toEqual({ code: 1 });
     expect(platform.output()).toMatch(
-      /\nservice-b ended unexpectedly \(signal SIGKILL\)\. The last it said:\n/,
+      /\nservice-b ended unexpectedly \(killed by SIGKILL\)\. The last it said:\n/,
     );
     expect(await remains(tree)).toEqual(NOTHING);
   });

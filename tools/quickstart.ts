@@ -1,7 +1,7 @@
 import { banner } from './quickstart/banner.js';
 import { readConfig, type QuickstartConfig } from './quickstart/config.js';
 import { openHome, type Home } from './quickstart/home.js';
-import { createParts, type Parts } from './quickstart/part.js';
+import { createParts, toldOf, type Parts } from './quickstart/part.js';
 import { startPlatform } from './quickstart/platform.js';
 import { checkPorts } from './quickstart/ports.js';
 import { whenAskedToStop } from './quickstart/stop-request.js';
@@ -57,11 +57,7 @@ async function runPlatform(
 
 /** Rejects when a process of the platform ends by itself. */
 async function failureOf(parts: Parts): Promise<never> {
-  const { part, how } = await parts.ended;
-  const lines = part.lastLines();
-  throw new Error(
-    [`${part.name} ended unexpectedly (${how}). The last it said:`, ...lines].join('\n  '),
-  );
+  throw new Error(toldOf(await parts.ended));
 }
 
 process.exit(await main());

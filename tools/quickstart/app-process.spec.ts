@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tempDir } from '../../test/support/temp-dir.js';
 import { readableLine, startAppProcess } from './app-process.js';
-import { createParts } from './part.js';
+import { createParts, toldOf } from './part.js';
 
 const KEY = `kw_live_${'a'.repeat(16)}_${'b'.repeat(49)}`;
 
@@ -43,6 +43,22 @@ describe('an app as a process', () => {
     const { part, how } = await parts.ended;
     expect([part.name, how]).toEqual(['app', 'exit code 1']);
     expect(part.lastLines().join('\n')).toContain('Error: lost [masked]');
+    await parts.stopAll();
+  });
+
+  it('that is killed is told with the signal, also where it has said nothing', async () => {
+    const { app, log } = start(`
+      process.send({ ready: 'app' });
+      setInterval(() => {}, 1000);
+    `);
+    const parts = createParts();
+    parts.add(app);
+    await app.ready;
+    process.kill(app.pid, 'SIGKILL');
+    expect(toldOf(await parts.ended)).toBe(
+      'app ended unexpectedly (killed by SIGKILL); it had said nothing',
+    );
+    expect(log()).toBe('');
     await parts.stopAll();
   });
 

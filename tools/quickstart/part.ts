@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Part {
   name: string;
   pid: number;
-  /** Says how it ended: `exit code 1`, `signal SIGKILL`. Never rejects. */
+  /** Says how it ended: `exit code 1`, `killed by SIGKILL`. Never rejects. */
   exited: Promise<string>;
   /** The last of what it printed, for the one who has to find out why it ended. */
   lastLines: () => string[];
@@ -31,7 +31,7 @@ export function partOf(
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) =>
-      resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
+      resolve(signal === null ? `exit code ${code}` : `killed by ${signal}`),
     );
   });
   const stop = async (): Promise<void> => {
@@ -70,6 +70,14 @@ export async function untilUp(
 export interface Ended {
   part: Part;
   how: string;
+}
+
+/** How a part ended that nobody stopped, with the last that it said, for people. */
+export function toldOf({ part, how }: Ended): string {
+  const lines = part.lastLines().filter((line) => line !== '');
+  const end = `${part.name} ended unexpectedly (${how})`;
+  if (lines.length === 0) return `${end}; it had said nothing`;
+  return [`${end}. The last it said:`, ...lines].join('\n  ');
 }
 
 /** The parts of a platform that run, in the order in which they were started. */

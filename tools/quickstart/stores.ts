@@ -2,6 +2,7 @@ import { asRole, writable } from '#postgres';
 import type { Stores } from './apps.js';
 import type { QuickstartConfig } from './config.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
+import { checkDatabase, refuseOwnServers } from './given-stores.js';
 import { writeState, type Home, type State } from './home.js';
 import type { Parts } from './part.js';
 import { portNear } from './ports.js';
@@ -19,9 +20,14 @@ export interface StoresOptions {
   say: (line: string) => void;
 }
 
-/** PostgreSQL and Redis: those of the environment, else servers of the platform's own. */
+/**
+ * PostgreSQL and Redis: those of the environment, else servers of the platform's own.
+ *
+ * @throws Error naming the setting where its PostgreSQL cannot be used
+ */
 export async function openStores(options: StoresOptions): Promise<Stores> {
   const { config, passwords } = options;
+  refuseOwnServers(config, options);
   const [ownerUrl, redisUrl] = await Promise.all([openPostgres(options), openRedis(options)]);
   return {
     ownerUrl,
@@ -57,8 +63,12 @@ export async function fingerprint(ownerUrl: string): Promise<string | null> {
 
 async function openPostgres(options: StoresOptions): Promise<string> {
   const { config, home, state, passwords, parts } = options;
-  const given = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL;
-  if (given !== undefined) return given;
+  const setting = config.MIGRATION_DATABASE_URL ? 'MIGRATION_DATABASE_URL' : 'DATABASE_URL';
+  const given = config[setting];
+  if (given !== undefined) {
+    await checkDatabase(setting, given);
+    return given;
+  }
   if (config.LOGIN_DATABASE_URL ?? config.KEY_SERVICE_DATABASE_URL) {
     throw new Error(
       'LOGIN_DATABASE_URL or KEY_SERVICE_DATABASE_URL is set without DATABASE_URL; set that too, or none for the embedded PostgreSQL',
