@@ -621,7 +621,7 @@ describe('headers', () => {
                 headers: [[name, 'DELETE']],
                 path: `${targetOf(route)}?_method=DELETE`,
               },
-              want: [401],
+              want: [400, 401],
             })),
           ),
       ),
@@ -712,10 +712,7 @@ describe('an address', () => {
             what: method,
             sent: { method, headers: accessTo(route) },
             want: ({ status, headers }: RawAnswer) => {
-              const here = routes.filter(
-                ({ service, template }) =>
-                  service === route.service && patternOf(template).test(targetOf(route)),
-              );
+              const here = routesAt(route);
               const own = [...new Set(here.map((one) => one.method))];
               if (own.includes('GET')) own.push('HEAD');
               const allow = String(headers.allow).split(', ');
@@ -851,6 +848,26 @@ describe('an address', () => {
               want: [400],
             })),
           ),
+      ),
+    ).toEqual([]);
+  });
+
+  it('with any query where none is taken is 400', async () => {
+    expect(
+      await faultsIn(
+        routes
+          .filter(({ template, query }) => template.startsWith('/v1/') && query.length === 0)
+          .filter(({ takes }) => takes === null || takes === 'application/json')
+          .map((route) => ({
+            route,
+            what: 'an admin',
+            sent: {
+              path: `${targetOf(route)}?unknown=1`,
+              headers: [...accessTo(route), ...(route.takes === null ? [] : [JSON_TYPE])],
+              ...(route.takes !== null && { body: '{}' }),
+            },
+            want: [400],
+          })),
       ),
     ).toEqual([]);
   });
@@ -1036,6 +1053,14 @@ describe('bytes on the wire', () => {
 });
 
 /** A path with its parameters, as a pattern. */
+/** Those that its address is of: where it is written out, of no route with a parameter in its place. */
+function routesAt(route: Route): Route[] {
+  const here = routes.filter(({ service }) => service === route.service);
+  const literal = here.filter(({ template }) => template === targetOf(route));
+  if (literal.length > 0) return literal;
+  return here.filter(({ template }) => patternOf(template).test(targetOf(route)));
+}
+
 function patternOf(template: string): RegExp {
   return new RegExp(`^${template.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`);
 }

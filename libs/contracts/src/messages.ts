@@ -12,15 +12,18 @@ const NOUNS: Record<string, string> = {
   record: 'an object',
 };
 
+/** What is said of a member that is missing. */
+export const MISSING = 'This is required';
+/** What is said of a member or parameter that nobody knows. */
+export const UNKNOWN = 'This property is not known here; leave it out';
+
 /**
  * What zod says where a schema has no message of its own: what would be right, in plain words, and never what was sent.
  */
 export const plainMessages: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined
-        ? 'This is required'
-        : `Use ${NOUNS[issue.expected] ?? issue.expected}`;
+      return issue.input === undefined ? MISSING : `Use ${NOUNS[issue.expected] ?? issue.expected}`;
     case 'too_small':
       return boundOf(issue, 'at least', issue.minimum);
     case 'too_big':
@@ -28,7 +31,7 @@ export const plainMessages: z.core.$ZodErrorMap = (issue) => {
     case 'invalid_value':
       return `Use one of ${issue.values.map(String).join(', ')}`;
     case 'unrecognized_keys':
-      return 'This property is not known here; leave it out';
+      return UNKNOWN;
     case 'invalid_union':
       return formOf(issue);
     default:

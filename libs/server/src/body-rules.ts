@@ -1,7 +1,8 @@
 import { KEY_TEXT } from '#contracts';
 import { invalidField, ProblemException } from './problem-exception.js';
 
-const MAX_DEPTH = 20;
+/** So many levels a body may have. */
+export const MAX_DEPTH = 20;
 const SHORTEST_KEY = 70;
 
 interface Fault {

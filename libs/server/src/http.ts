@@ -6,6 +6,7 @@ import { sendProblem, toldOf } from './problem.filter.js';
 import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
 import { checkRequest, requestIdOf } from './request-checks.js';
 import { RequestLog } from './request-log.js';
+import { collectRoutes, type MethodsOf } from './routes.js';
 import type { ServerEnv } from './server-env.js';
 
 const KIB = 1024;
@@ -34,8 +35,7 @@ export interface HttpOptions {
 /** The HTTP side of an app, before Nest is put on it. */
 export interface Http {
   fastify: FastifyInstance;
-  /** Methods that a path answers to; none where nothing is there. */
-  methodsOf: (path: string) => string[];
+  methodsOf: MethodsOf;
   /** Registers `/health/live` and `/health/ready`. */
   health: (isReady: () => Promise<boolean>) => void;
 }
@@ -75,7 +75,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     clientErrorHandler: refuseSocket,
   }) as unknown as FastifyInstance;
   answerForNode(fastify.server);
-  const routes = collectRoutes(fastify);
+  const methodsOf = collectRoutes(fastify);
   widenBodies(fastify, options.bodyLimits ?? {});
   let draining = false;
   fastify.decorate('drain', () => {
@@ -86,7 +86,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   registerHooks(fastify, new Set(options.quietPaths));
   return {
     fastify,
-    methodsOf: (path) => routes.filter((one) => one.pattern.test(path)).map((one) => one.method),
+    methodsOf,
     health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
   };
 }
@@ -143,15 +143,4 @@ function registerHealth(fastify: FastifyInstance, isReady: () => Promise<boolean
     });
     return reply;
   });
-}
-
-function collectRoutes(fastify: FastifyInstance): { method: string; pattern: RegExp }[] {
-  const routes: { method: string; pattern: RegExp }[] = [];
-  fastify.addHook('onRoute', ({ method, url }) => {
-    const pattern = new RegExp(
-      `^${url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:[A-Za-z]+/g, '[^/]+')}$`,
-    );
-    for (const one of [method].flat()) routes.push({ method: one, pattern });
-  });
-  return routes;
 }

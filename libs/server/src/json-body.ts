@@ -2,6 +2,7 @@ import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { checkBody } from './body-rules.js';
+import { forbiddenMember } from './forbidden-member.js';
 import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
@@ -86,14 +87,18 @@ function parsed(text: string): unknown {
     return parseSafely(text);
   } catch (cause) {
     const fault = jsonFault(text);
-    if (fault === null)
-      throw new ProblemException(
-        'INVALID_REQUEST',
-        'Leave out __proto__ and constructor.prototype',
-      );
+    if (fault === null) throw forbidden(text);
     const detail = `Send one valid JSON value as the body; it ceases to be one at ${fault}`;
     throw new ProblemException('INVALID_JSON', detail, { cause });
   }
+}
+
+function forbidden(json: string): ProblemException {
+  const detail = 'Leave out __proto__ and constructor.prototype';
+  const path = forbiddenMember(json);
+  return path === null
+    ? new ProblemException('INVALID_REQUEST', detail)
+    : invalidField(pointerOf(path), detail);
 }
 
 function refuseRepeated(json: string): void {

@@ -34,7 +34,7 @@ const OF_A_KEY: ErrorCode[] = [
 
 /** What the parts of a route can be refused with. A route may have refusals of its own beside them. */
 const CODES_BY_PART: [(route: Route) => boolean, ErrorCode[]][] = [
-  [(route) => takesBody(route) || has('query')(route) || has('path')(route), ['INVALID_REQUEST']],
+  [(route) => route.path.startsWith('/v1/') || takesBody(route), ['INVALID_REQUEST']],
   [takesBody, ['INVALID_JSON', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE']],
   [has('query', 'cursor'), ['INVALID_CURSOR']],
   [has('header'), ['INVALID_HEADER']],

@@ -12,7 +12,9 @@ import {
 } from '#contracts';
 import { HUNG_UP_STATUS, isHungUp } from './hung-up.js';
 import { isOutage } from './outage.js';
+import { pathOf } from './path-of.js';
 import { ProblemException } from './problem-exception.js';
+import { methodNotAllowed, type MethodsOf } from './routes.js';
 
 /** An error as it is to be told: to the caller, and whether to the log. */
 export interface Told {
@@ -35,7 +37,7 @@ declare module 'fastify' {
  */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly methodsOf: (path: string) => string[]) {}
+  constructor(private readonly methodsOf: MethodsOf) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
@@ -51,8 +53,7 @@ export class ProblemFilter implements ExceptionFilter {
     const methods = this.methodsOf(pathOf(request));
     if (methods.length === 0)
       return { code: 'NOT_FOUND', detail: 'There is nothing at this address' };
-    const allow = methods.join(', ');
-    return { code: 'METHOD_NOT_ALLOWED', detail: `Use ${allow} here`, headers: { allow } };
+    return toldOf(methodNotAllowed(methods));
   }
 }
 
@@ -170,9 +171,4 @@ function mostOf({ routeOptions }: FastifyRequest): string {
   const bytes = routeOptions.bodyLimit;
   const most = bytes < MIB ? `${bytes / KIB} KiB` : `${bytes / MIB} MiB`;
   return `Send at most ${most} as the body`;
-}
-
-function pathOf(request: FastifyRequest): string {
-  const end = request.url.indexOf('?');
-  return end < 0 ? request.url : request.url.slice(0, end);
 }

@@ -13,7 +13,8 @@ import { ProblemFilter } from './problem.filter.js';
 import { ReadBoundsInterceptor, type ReadBounds } from './read-bounds.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
 import type { ServerEnv } from './server-env.js';
-import { UnreadBodyInterceptor } from './unread-body.interceptor.js';
+import { UnreadPartsInterceptor } from './unread-parts.interceptor.js';
+import { withoutQueries } from './unread-query.js';
 
 /** What pages of a listed origin may send and read. */
 const CORS = {
@@ -70,11 +71,11 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   });
   app.useGlobalFilters(new ProblemFilter(http.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
-  app.useGlobalInterceptors(new UnreadBodyInterceptor());
+  app.useGlobalInterceptors(new UnreadPartsInterceptor());
   if (options.reads !== undefined)
     app.useGlobalInterceptors(new ReadBoundsInterceptor(options.reads));
   http.health(async () => (await options.isReady?.(app)) ?? true);
-  options.routes?.(app, http.fastify);
+  withoutQueries(http.fastify, () => options.routes?.(app, http.fastify));
   serveDocuments(http.fastify, options.openApi.name);
   await app.init();
   await http.fastify.ready();

@@ -1,4 +1,4 @@
-import type { ChangedKey, Problem } from '#contracts';
+import type { ChangedKey, ImportedKeys, Problem } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, seed, type Seed } from '../testing/seed.js';
 
@@ -148,6 +148,71 @@ describe('clumsy input is refused by its name, with what would be right', () => 
       expect.objectContaining({ code: 'INVALID_JSON', detail }),
     ]);
     expect(JSON.stringify(body)).not.toContain('sesame');
+  });
+
+  it('a member that is missing, in the same words whatever it may be', async () => {
+    const { admin } = world;
+    const move = management.call('post', '/v1/imports/move', admin).send({ service: 'one' });
+    expect(faults(await move)).toEqual([400, '/mode: This is required']);
+    const answer = await management
+      .call('post', '/v1/imports', admin)
+      .send({ service: 'service-a', scheme: { algorithm: 'sha256' }, items: [{}, { item: '1' }] });
+    const { results } = answer.body as ImportedKeys;
+    expect(results.map((one) => [one.error?.pointer, one.error?.detail])).toEqual([
+      ['/item', 'This is required'],
+      ['/hash', 'This is required'],
+    ]);
+    const whole = keyBody();
+    const grant = { service: 'service-a' };
+    expect(faults(await create({ ...whole, grants: [grant] }))).toEqual([
+      400,
+      '/grants/0/scopes: This is required',
+    ]);
+  });
+
+  it.each([
+    ['{"__proto__": {"a": 1}}', '/__proto__'],
+    ['{"name": "a", "metadata": {"b": [{"__proto__": null}]}}', '/metadata/b/0/__proto__'],
+    ['{"metadata": {"constructor": {"prototype": {}}}}', '/metadata/constructor/prototype'],
+  ])('a body that reaches for a prototype: %s', async (body, pointer) => {
+    const fault = `${pointer}: Leave out __proto__ and constructor.prototype`;
+    expect(faults(await create(body))).toEqual([400, fault]);
+  });
+
+  it.each([
+    ['post', '/v1/keys?dryRun=true', '/dryRun'],
+    ['post', '/v1/keys/verify?trace=1', '/trace'],
+    ['patch', '/v1/consumers/one?a=b', '/a'],
+    ['get', '/v1/services/one?expand=keys', '/expand'],
+  ] as const)('a query where none is taken: %s %s', async (method, path, pointer) => {
+    const { status, body } = await management.call(method, path, world.admin);
+    expect([status, body]).toEqual([
+      400,
+      expect.objectContaining({
+        code: 'INVALID_REQUEST',
+        errors: [
+          {
+            pointer,
+            code: 'UNKNOWN_PROPERTY',
+            detail: 'This property is not known here; leave it out',
+          },
+        ],
+      }),
+    ]);
+  });
+
+  it.each([
+    ['get', '/v1/imports/move'],
+    ['put', '/v1/imports/move'],
+    ['patch', '/v1/keys/verify'],
+    ['get', '/v1/keys/revoke?a=b'],
+  ] as const)('another method than the one of its address: %s %s', async (method, path) => {
+    const { status, body, headers } = await management.call(method, path, world.admin);
+    expect([status, headers['allow'], body]).toEqual([
+      405,
+      'POST',
+      expect.objectContaining({ code: 'METHOD_NOT_ALLOWED', detail: 'Use POST here' }),
+    ]);
   });
 
   it('a revocation without a body', async () => {
