@@ -80,4 +80,13 @@ describe('readableLine', () => {
     expect(readableLine(`at ${KEY}`)).toEqual({ text: 'at [masked]', isNotable: false });
     expect(readableLine('null').text).toBe('null');
   });
+
+  it('says a sentence once that is its error as well', () => {
+    const line = JSON.stringify({
+      level: 'error',
+      msg: 'It is away',
+      err: { message: 'It is away' },
+    });
+    expect(readableLine(line).text).toBe('error: It is away');
+  });
 });

@@ -68,7 +68,8 @@ export function readableLine(line: string): { text: string; isNotable: boolean }
     // Not a log line of ours; shown as it is.
   }
   if (typeof entry?.msg !== 'string') return { text: maskSecrets(line), isNotable: false };
-  const cause = typeof entry.err?.message === 'string' ? ` (${entry.err.message})` : '';
+  const { message } = entry.err ?? {};
+  const cause = typeof message === 'string' && message !== entry.msg ? ` (${message})` : '';
   return {
     text: maskSecrets(`${String(entry.level)}: ${entry.msg}${cause}`).replaceAll(/\s*\n\s*/g, ' '),
     isNotable: ['warn', 'error', 'fatal'].includes(String(entry.level)),

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { createHttp } from './http.js';
+import { ProblemException } from './problem-exception.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import type { ServerEnv } from './server-env.js';
 
@@ -16,6 +17,10 @@ beforeAll(async () => {
     sendProblem(request, reply, toldOf(error), error),
   );
   for (const path of ['/ask-it', '/form-it', '/other']) fastify.post(path, ({ body }) => body);
+  fastify.post('/refused', () => {
+    const cause = new Error('It answered 403 API_KEY_REVOKED');
+    throw new ProblemException('UPSTREAM_REFUSED', 'The other side says no', { cause });
+  });
   await fastify.listen({ port: 0, host: '127.0.0.1' });
 });
 afterAll(() => fastify.close());
@@ -45,6 +50,19 @@ describe.each(['/ask-it', '/%61sk-it', '/ask%2dit', 'http://127.0.0.1/ask-it', '
     });
   },
 );
+
+it('a problem is logged once, with what led to it', async () => {
+  logged.length = 0;
+  await send('/refused', 'application/json', '{}');
+  expect(logged).toContainEqual(
+    expect.objectContaining({
+      msg: 'The other side says no',
+      code: 'UPSTREAM_REFUSED',
+      err: expect.objectContaining({ message: 'It answered 403 API_KEY_REVOKED' }),
+    }),
+  );
+  expect(JSON.stringify(logged).split('The other side says no')).toHaveLength(2);
+});
 
 it('a caller that leaves in the middle of its body is logged as that, not as an outage', async () => {
   logged.length = 0;

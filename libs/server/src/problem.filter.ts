@@ -66,7 +66,7 @@ export function sendProblem(
 ): void {
   if (isHungUp(request.raw)) return leave(request, reply);
   const fixed = problemOf(told.code);
-  if (fixed.status >= 500) request.log.error({ err: cause, code: told.code }, told.detail);
+  if (fixed.status >= 500) request.log.error({ err: behind(cause), code: told.code }, told.detail);
   const { tell } = request.routeOptions?.config ?? {};
   if (tell !== undefined) return tell(reply, told);
   const body: Problem = {
@@ -82,6 +82,11 @@ export function sendProblem(
     .headers({ 'cache-control': 'no-store', ...told.headers })
     .type(PROBLEM_TYPE)
     .send(JSON.stringify(body));
+}
+
+/** What led to a problem: the problem itself says no more than is told anyway. */
+function behind(error: unknown): unknown {
+  return error instanceof ProblemException ? (error.cause ?? error) : error;
 }
 
 /** Nobody reads an answer. What the socket says of it is also what a database that is away says. */
