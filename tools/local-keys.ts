@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { loadConfig, secretBytes } from '#server';
+import type { HandedOver } from '../apps/service-a/src/local-keys/hand-over.js';
 import { whatIsAsked, type Asked } from './local-keys/asked.js';
+import { handOverNote } from './local-keys/hand-over-note.js';
 import { moveTo } from './local-keys/move.js';
 import { handOverTo, takeOverFrom, type Central, type OwnStore } from './local-keys/moves.js';
 import { takenOverText } from './local-keys/taken-over-text.js';
@@ -51,9 +53,15 @@ function readQuickstart(file: string): z.infer<typeof quickstart> {
 
 /** @returns how it went */
 async function run(asked: Asked, central: Central, store: OwnStore): Promise<string> {
-  if (asked.does === 'hand-over') return jsonOf(await handOverTo(central, store));
+  if (asked.does === 'hand-over') return handedOver(await handOverTo(central, store));
   if (asked.does === 'move') return jsonOf(await moveTo(central, store, asked.mode));
   return takenOverText(await takeOverFrom(central, store, asked.mayLoseQuotas));
+}
+
+function handedOver(told: HandedOver): string {
+  const note = handOverNote(told);
+  if (note !== null) console.error(note);
+  return jsonOf(told);
 }
 
 function jsonOf(told: object): string {

@@ -22,6 +22,12 @@ it('moving at an address that is no key service is an error, and not a service w
   }
 });
 
+it('moving a service without imports is an error that says so, as the key service does', async () => {
+  await expect(world.moveByTool('shadow')).rejects.toThrow(
+    'Nothing was moved: service-a has no imports',
+  );
+});
+
 /** What the key service would say if it counted. */
 const trialOf = async (key: string): Promise<string> =>
   (await world.replicas.ask(0, { key, dryRun: true })).body.code;

@@ -4,10 +4,10 @@ import { bearer } from '../quickstart/provision.js';
 import { handOverTo, importsAt, type Central, type OwnStore } from './moves.js';
 
 /**
- * Moves service-a, all its imports in one call; where it has none nothing is moved. On the way to the key service it hands over once
+ * Moves service-a, all its imports in one call. On the way to the key service it hands over once
  * more first, so that no change that was made at service-a is missing there.
  *
- * @throws Error where something could not be handed over: then nothing is moved
+ * @throws Error where something could not be handed over, or there are no imports: then nothing is moved
  */
 export async function moveTo(
   central: Central,
@@ -18,9 +18,12 @@ export async function moveTo(
   return moveImports(central, mode);
 }
 
-/** The call alone: hands nothing over before. @throws Error where it is refused */
+/** The call alone: hands nothing over before. @throws Error where it is refused, or there are no imports */
 export async function moveImports(central: Central, mode: ImportMode): Promise<KeyImport[]> {
-  if ((await importsAt(central)).length === 0) return [];
+  if ((await importsAt(central)).length === 0)
+    throw new Error(
+      'Nothing was moved: service-a has no imports at the key service, so that its own store alone counts. Hand over first',
+    );
   const { url, token } = central;
   const request = { ...bearer(token), body: { service: 'service-a', mode } };
   const { status, body } = await call(`${url}/v1/imports/move`, request);
