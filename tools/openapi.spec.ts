@@ -10,7 +10,7 @@ const TOOL = fileURLToPath(new URL('./openapi.js', import.meta.url));
 it('docs/api, which the services serve, is what their controllers and schemas say', () => {
   const made = mkdtempSync(join(tmpdir(), 'keyward-openapi-'));
   try {
-    execFileSync(process.execPath, [TOOL, made]);
+    execFileSync(process.execPath, [TOOL, 'openapi', made]);
     // Stale? `npm run openapi` writes it anew.
     expect(textsIn(SERVED)).toEqual(textsIn(made));
   } finally {

@@ -53,7 +53,8 @@ async function makeDocuments(): Promise<Map<string, string>> {
   return documents;
 }
 
-const folder = process.argv[2] ?? FOLDER;
+// after the word by which `npm run openapi` names this tool
+const folder = process.argv[3] ?? FOLDER;
 mkdirSync(folder, { recursive: true });
 for (const [name, document] of await makeDocuments()) {
   const path = join(folder, `${name}.json`);
