@@ -29,6 +29,9 @@ import { HistorySince1700000006110 } from './1700000006110-history-since.js';
 import { ParityAnew1700000006200 } from './1700000006200-parity-anew.js';
 import { OwnIdempotency1700000006300 } from './1700000006300-own-idempotency.js';
 import { UsageJournal1700000006400 } from './1700000006400-usage-journal.js';
+import { PlaceOfSecrets1700000006500 } from './1700000006500-place-of-secrets.js';
+import { PlacesOfAllSecrets1700000006510 } from './1700000006510-places-of-all-secrets.js';
+import { PartsInOrder1700000006520 } from './1700000006520-parts-in-order.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -54,6 +57,9 @@ export const MIGRATIONS = [
   ParityAnew1700000006200,
   OwnIdempotency1700000006300,
   UsageJournal1700000006400,
+  PlaceOfSecrets1700000006500,
+  PlacesOfAllSecrets1700000006510,
+  PartsInOrder1700000006520,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

@@ -26,7 +26,10 @@ export async function addSecret(
 }
 
 /** Whether a secret that was replaced is over. */
-export function hasEnded({ ended, validUntil }: SecretEntity, nowMs: number): boolean {
+export function hasEnded(
+  { ended, validUntil }: Pick<SecretEntity, 'ended' | 'validUntil'>,
+  nowMs: number,
+): boolean {
   return ended || (validUntil !== null && validUntil.getTime() <= nowMs);
 }
 

@@ -1,12 +1,11 @@
 import { In, type EntityManager } from 'typeorm';
-import type { Grant, Key, KeyStatus } from '#contracts';
+import type { Key, KeyStatus } from '#contracts';
 import type { QuotaRecord } from '#key-core';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import { remainingOf } from '../quota/remaining.js';
 import type { RedisLink } from '../redis-link.js';
 import type { KeyEntity, KeyRow } from './key.entity.js';
-import { KeyGrantEntity } from './key-grant.entity.js';
-import { SecretEntity } from './secret.entity.js';
+import { partsOf, type KeyParts, type ShownSecret } from './key-parts.js';
 import { hasEnded } from './secrets.js';
 
 /**
@@ -21,19 +20,13 @@ export async function showKeys(
   link: RedisLink | null = null,
 ): Promise<Key[]> {
   if (rows.length === 0) return [];
-  const keyId = In(rows.map((row) => row.id));
+  const parts = await partsOf(manager, rows);
   const slug = In([...new Set(rows.map((row) => row.consumer))]);
-  const grants = await manager.find(KeyGrantEntity, {
-    where: { keyId },
-    order: { service: 'ASC' },
-  });
-  const secrets = await manager.find(SecretEntity, { where: { keyId }, order: { number: 'DESC' } });
   const disabled = await manager.find(ConsumerEntity, { where: { slug, enabled: false } });
   const remaining = await remainingOf(manager, rows, link);
   return rows.map((row) =>
     toKey(row, {
-      grants: grants.filter((one) => one.keyId === row.id),
-      secrets: secrets.filter((one) => one.keyId === row.id),
+      ...parts(row),
       isConsumerEnabled: disabled.every((one) => one.slug !== row.consumer),
       remaining: remaining.get(row.id) ?? 0,
       nowMs,
@@ -63,10 +56,7 @@ export function statusOf(
   return isConsumerEnabled ? state : 'disabled';
 }
 
-interface Parts {
-  grants: Grant[];
-  /** The current one first. */
-  secrets: SecretEntity[];
+interface Parts extends KeyParts {
   isConsumerEnabled: boolean;
   /** Of the quota. */
   remaining: number;
@@ -106,7 +96,7 @@ function quotaOf({ limit, refill }: QuotaRecord, remaining: number): Key['quota'
   return { limit, remaining, refill: refill ?? null };
 }
 
-function rotationOf(previous: SecretEntity | undefined, nowMs: number): Key['rotation'] {
+function rotationOf(previous: ShownSecret | undefined, nowMs: number): Key['rotation'] {
   if (!previous?.validUntil) return null;
   const state = hasEnded(previous, nowMs) ? 'finished' : 'overlapping';
   return { state, previousValidUntil: previous.validUntil.toISOString() };
