@@ -5,6 +5,7 @@ import { describeFeed, registerFeed } from './changes/feed.route.js';
 import { Fence } from './changes/fence.js';
 import type { KeyServiceEnv } from './config.js';
 import { INTROSPECT_PATH } from './introspection/introspection.controller.js';
+import { KEY_MATERIAL, type KeyMaterial } from './key-material.js';
 import { KeyServiceModule } from './key-service.module.js';
 import { Leases } from './lease/leases.js';
 import { IMPORTS_PATH } from './migration/imports.controller.js';
@@ -63,11 +64,12 @@ export function appOptions(env: KeyServiceEnv, log: Logger): AppOptions {
     routes: (app, fastify) => {
       const tokens = app.get<TokenVerifier>(TOKEN_VERIFIER);
       const { follower, fence, hotPool: pool } = app.get(Stores);
+      const { now } = app.get<KeyMaterial>(KEY_MATERIAL);
       // answers for other origins have headers that only Fastify's side knows of
       const swift = env.CORS_ORIGINS.length === 0 ? app.get(SwiftVerifier) : null;
       const [verifier, leases] = [app.get(Verifier), app.get(Leases)];
       registerVerify(fastify, { verifier, swift, leases, tokens });
-      registerFeed(fastify, { follower, fence, pool, tokens });
+      registerFeed(fastify, { follower, fence, pool, tokens, now });
       registerUsage(fastify, app.get(UsageIntake), tokens);
       registerMigration(fastify, { rules: app.get(ImportRules), pool, tokens });
     },

@@ -18,12 +18,12 @@ export interface KeyMaterial {
   /** Encrypts the one-time secrets that an Idempotency-Key may ask for again. */
   idempotencyKey: Buffer;
   random: (bytes: number) => Buffer;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, by the clock that all replicas go by. */
   now: () => number;
 }
 
 /** @throws ConfigError naming the setting that is wrong, never its value */
-export function keyMaterialOf(env: KeyServiceEnv): KeyMaterial {
+export function keyMaterialOf(env: KeyServiceEnv, now: () => number): KeyMaterial {
   return {
     peppers: peppersOf(env),
     cacheKey: deriveKey(env.KEY_SERVICE_SECRET, 'cache'),
@@ -31,7 +31,7 @@ export function keyMaterialOf(env: KeyServiceEnv): KeyMaterial {
     exportSeed: deriveKey(env.KEY_SERVICE_SECRET, 'export-signature'),
     idempotencyKey: deriveKey(env.KEY_SERVICE_SECRET, 'idempotency'),
     random: randomBytes,
-    now: Date.now,
+    now,
   };
 }
 

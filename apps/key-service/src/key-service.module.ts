@@ -4,6 +4,7 @@ import { JwtGuardModule } from '#jwt-guard';
 import { tokenKeysOf } from '#server';
 import { AccessModule } from './access/access.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
+import { DatabaseClock } from './changes/database-clock.js';
 import { issuerOf, type KeyServiceEnv } from './config.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
 import { ExplainModule } from './explain/explain.module.js';
@@ -21,14 +22,16 @@ import { VerifyModule } from './verify/verify.module.js';
 @Module({})
 export class KeyServiceModule {
   static forRoot(env: KeyServiceEnv, log: Logger): DynamicModule {
+    const clock = new DatabaseClock(log);
     const verifying = VerifyModule.forRoot(env);
     return {
       module: KeyServiceModule,
       imports: [
-        StoresModule.forRoot(env, log),
+        StoresModule.forRoot(env, log, clock),
         JwtGuardModule.forRoot({
           issuer: issuerOf(env),
           audience: 'key-service',
+          now: clock.now,
           ...tokenKeysOf(env, `${env.LOGIN_URL}/.well-known/jwks.json`),
         }),
         AccessModule,

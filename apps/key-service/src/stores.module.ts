@@ -6,6 +6,7 @@ import {
 } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
+import type { DatabaseClock } from './changes/database-clock.js';
 import { Fence } from './changes/fence.js';
 import { Mutations } from './changes/mutations.js';
 import type { KeyServiceEnv } from './config.js';
@@ -18,11 +19,11 @@ import { LOG } from './tokens.js';
 export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   constructor(private readonly stores: Stores) {}
 
-  static forRoot(env: KeyServiceEnv, log: Logger): DynamicModule {
-    const stores = new Stores(env, log);
+  static forRoot(env: KeyServiceEnv, log: Logger, clock: DatabaseClock): DynamicModule {
+    const stores = new Stores(env, log, clock);
     const providers = [
       { provide: LOG, useValue: log },
-      { provide: KEY_MATERIAL, useValue: keyMaterialOf(env) },
+      { provide: KEY_MATERIAL, useValue: keyMaterialOf(env, clock.now) },
       { provide: Stores, useValue: stores },
       { provide: DataSource, useValue: stores.db },
       { provide: Fence, useValue: stores.fence },

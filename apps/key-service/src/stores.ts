@@ -2,6 +2,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { DataSource } from 'typeorm';
 import { connectWithin } from '#server';
+import type { DatabaseClock } from './changes/database-clock.js';
 import { Fence } from './changes/fence.js';
 import { Follower } from './changes/follower.js';
 import type { KeyServiceEnv } from './config.js';
@@ -30,6 +31,7 @@ export class Stores {
   constructor(
     env: KeyServiceEnv,
     private readonly log: Logger,
+    clock: DatabaseClock,
   ) {
     const databaseUrl = databaseUrlOf(env);
     this.db = createDataSource(databaseUrl, ENTITIES);
@@ -51,6 +53,7 @@ export class Stores {
       link: this.link,
       log,
       graceSeconds: env.GRACE_SECONDS,
+      clock,
       onHistory: (head) => this.follower.beginAnew(head),
       onHead: (head, startedMs) => void this.follower.follow(head, startedMs),
     });

@@ -13,6 +13,8 @@ export interface Reading {
   runs: string[];
   /** Newest number of the change log. */
   head: number;
+  /** What the database's clock showed, in milliseconds since 1970. */
+  clockMs: number;
   /** Whether that history was met within the last {@link YOUNG_SECONDS}, after another one. */
   isYoung: boolean;
   /** Replicas that reported within the last 3 seconds, this one included. */
@@ -29,6 +31,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
     timeline: string;
     runs: string[];
     head: string;
+    clock: number;
     young: boolean;
     replicas: number;
   }>({
@@ -38,6 +41,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
              ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), seen_at = clock_timestamp()
            )
            SELECT e.epoch, ${TIMELINE} AS timeline, e.run_ids AS runs, h.seq AS head,
+                  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS clock,
                   coalesce(e.timeline_since > clock_timestamp() - interval '${YOUNG_SECONDS} seconds', false) AS young,
                   1 + (SELECT count(*)::int FROM keys.replica o
                        WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas
@@ -50,6 +54,7 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
     timeline: row.timeline,
     runs: row.runs,
     head: Number(row.head),
+    clockMs: row.clock,
     isYoung: row.young,
     replicas: row.replicas,
   };

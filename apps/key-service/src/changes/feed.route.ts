@@ -26,12 +26,14 @@ export interface FeedParts {
   fence: Fence;
   pool: Pool;
   tokens: TokenVerifier;
+  /** The clock that all replicas go by: milliseconds since 1970. */
+  now: () => number;
 }
 
 /**
  * `GET /v1/changes`: server-sent events about the keys that are granted for the calling service.
  *
- * - `hello {now}` once: the server's time, stamped after the request came in, so that the client can place `at` on its own clock
+ * - `hello {now}` once: the time by the clock of the database, stamped after the request came in, so that the client can place `at` on its own clock
  * - `change {seq, keyId, version, action}` in order; `Last-Event-ID` goes on after any number
  * - `policy {seq}` where the service itself was changed: terms of its policy that were told before are void
  * - `heartbeat {seq, at}` every 500 ms while it is true: everything committed up to `at` is included up to `seq`
@@ -99,7 +101,7 @@ class FeedStream {
   private sentTo = 0;
   private sentProvenMs = -Infinity;
   /** Of the server's clock, when the stream began; from there on its times go by the monotonic one. */
-  private readonly beganAtMs = Date.now();
+  private readonly beganAtMs: number;
   private readonly beganMs = performance.now();
   private isStopped = false;
   private unsubscribe: () => void = () => undefined;
@@ -109,7 +111,9 @@ class FeedStream {
     private readonly reply: FastifyReply,
     private readonly caller: Claims,
     private readonly parts: FeedParts,
-  ) {}
+  ) {
+    this.beganAtMs = parts.now();
+  }
 
   /** Sends what came after `Last-Event-ID`, then goes on with what comes. */
   async begin(request: FastifyRequest): Promise<void> {
@@ -138,7 +142,7 @@ class FeedStream {
     this.beat();
     this.timers.push(
       setInterval(() => this.beat(), HEARTBEAT_MS),
-      setTimeout(() => this.end(), Math.max(0, this.caller.exp * 1_000 - Date.now())),
+      setTimeout(() => this.end(), Math.max(0, this.caller.exp * 1_000 - this.parts.now())),
     );
   }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
+import type { DatabaseClock } from './database-clock.js';
 import {
   type Reading,
   type Standing,
@@ -35,6 +36,8 @@ export interface FenceOptions {
   link: RedisLink | null;
   log: Logger;
   graceSeconds: number;
+  /** Hears of each reading before anything else does. */
+  clock: Pick<DatabaseClock, 'hear'>;
   /** Called after each reading with the newest number of the change log, and when the reading began, by `performance.now()`. */
   onHead?: (head: number, startedMs: number) => void;
   /** Called before that with the newest number, where PostgreSQL writes another history than at the last reading. */
@@ -203,13 +206,14 @@ export class Fence {
   }
 
   private async read(): Promise<void> {
-    const { pool, graceSeconds, link } = this.options;
+    const { pool, graceSeconds, link, clock } = this.options;
     const isForgotten =
       performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
     // who raises the epoch must know of this replica before it goes by a reading
     if (isForgotten) await readFence(pool, this.replica, 0);
     const startedMs = performance.now();
     const reading = await readFence(pool, this.replica, this.arrived);
+    clock.hear({ theirsMs: reading.clockMs, startedMs, arrivedMs: performance.now() });
     const epoch = await this.enter(reading);
     this.adopt(epoch);
     this.readAtMs = startedMs;

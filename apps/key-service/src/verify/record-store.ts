@@ -79,7 +79,11 @@ export class RecordStore {
   private statements = 0;
   private isScheduled = false;
 
-  constructor(private readonly pool: pg.Pool) {}
+  /** @param now milliseconds since 1970, by the clock that all replicas go by */
+  constructor(
+    private readonly pool: pg.Pool,
+    private readonly now: () => number,
+  ) {}
 
   /**
    * @param asker the service that asks; those who ask for none are one asker
@@ -158,7 +162,7 @@ export class RecordStore {
   }
 
   private async query(keyIds: string[]): Promise<{ asOfMs: number; rows: Row[] }> {
-    const asOfMs = Date.now();
+    const asOfMs = this.now();
     const { rows } = await this.pool.query<Row>({ ...SELECT_RECORDS, values: [keyIds] });
     return { asOfMs, rows };
   }

@@ -52,7 +52,7 @@ function wire(
 ) {
   const { material } = options;
   const { cacheKey: macKey, now } = material;
-  const store = new RecordStore(hotPool);
+  const store = new RecordStore(hotPool, now);
   const cache = link && new RecordCache(link, { macKey, ttlSeconds, graceSeconds });
   const ledger = new QuotaLedger(hotPool);
   const spender = new Spender({ cache, limits: new LocalLimits(), ledger, fence, now });
