@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { pbkdf2Sync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,10 +12,12 @@ import { SlowProcess } from './slow-process.js';
 const PART = 'Zm9vYmFyYmF6cXV4cXV1eA';
 const asked = (hash: string, part = PART): SlowQuestion => ({ algorithm: 'bcrypt', hash, part });
 const quick = asked(hashSync(PART, 8));
+const unpadded = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '');
+const SALT = Buffer.alloc(16);
 /** Next to no work. */
 const cheap: SlowQuestion = {
   algorithm: 'pbkdf2',
-  hash: `$pbkdf2-sha256$i=1$${'A'.repeat(22)}$${'A'.repeat(43)}`,
+  hash: `$pbkdf2-sha256$i=1$${unpadded(SALT)}$${unpadded(pbkdf2Sync(PART, SALT, 1, 32, 'sha256'))}`,
   part: PART,
 };
 /** Seconds of work, with a hash of nothing. */
@@ -186,10 +189,23 @@ describe('SlowPool', () => {
     for (let i = 0; i < 30 && pool.pids.includes(pid); i += 1) {
       process.kill(pid, 'SIGSTOP');
       setTimeout(() => isAlive(pid) && process.kill(pid, 'SIGCONT'), 700);
-      await expect(pool.matches(cheap)).resolves.toBe(false);
+      await expect(pool.matches(cheap)).resolves.toBe(true);
     }
     expect(pool.pids).not.toContain(pid);
     expect(schedulingOf(pool.pids[0]!)[0]?.policy).toBe(0);
+  });
+
+  it('rests after a wrong guess for four times as long as that took', async () => {
+    const timed = async (question: SlowQuestion) => {
+      const begunMs = performance.now();
+      await pool.matches(question);
+      return performance.now() - begunMs;
+    };
+    const wrong = { ...quick, part: 'guess' };
+    // after a right one it rests for as long as that took, its start included
+    await wait((await timed(cheap)) * 2);
+    const tookMs = await timed(wrong);
+    expect(await timed(wrong)).toBeGreaterThan(tookMs * 3.9);
   });
 
   it('tells all who wait when it is closed, and not when the processes are dead', async () => {

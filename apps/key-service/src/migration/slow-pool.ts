@@ -7,8 +7,11 @@ import { SlowProcess, type SlowPriority } from './slow-process.js';
 const MAX_WAITING = 16;
 /** A processor is left to requests. */
 const PROCESSES = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** A process rests for as long as a hash took, so that it never has more than half of a processor. */
-const REST = 1;
+/**
+ * A process rests for as long as a hash took, so that it never has more than half of a processor; four times as long after a wrong
+ * guess, so that a flood of them has a fifth, and others wait behind 16 of the usual hashes for 2 to 5 seconds.
+ */
+const REST = { right: 1, wrong: 4 };
 /** Where it took longer than the dearest hash needs, it was others who had the processor. */
 const LONGEST_REST_MS = 5_000;
 /** One that ended over a hash is not replaced sooner. */
@@ -111,7 +114,8 @@ export class SlowPool {
     while (await isOpen(answer)) if (this.look(process)) return this.askAnew(process, job);
     await answer.then(job.resolve, job.reject);
     this.look(process);
-    const tookMs = Math.min((performance.now() - begunMs) * REST, LONGEST_REST_MS);
+    const rest = (await isRight(answer)) ? REST.right : REST.wrong;
+    const tookMs = Math.min((performance.now() - begunMs) * rest, LONGEST_REST_MS);
     const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
     setTimeout(() => this.rested(process), restMs).unref();
   }
@@ -137,6 +141,10 @@ export class SlowPool {
     if (!process.isOver) process.retireIn(IDLE_MS);
     this.next();
   }
+}
+
+function isRight(answer: Promise<boolean>): Promise<boolean> {
+  return answer.catch(() => false);
 }
 
 /** Whether there is no answer yet, not even a failure, when it is time to look. */
