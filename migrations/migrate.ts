@@ -32,6 +32,7 @@ import { UsageJournal1700000006400 } from './1700000006400-usage-journal.js';
 import { PlaceOfSecrets1700000006500 } from './1700000006500-place-of-secrets.js';
 import { PlacesOfAllSecrets1700000006510 } from './1700000006510-places-of-all-secrets.js';
 import { PartsInOrder1700000006520 } from './1700000006520-parts-in-order.js';
+import { NamesFoundAtOnce1700000006530 } from './1700000006530-names-found-at-once.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -60,6 +61,7 @@ export const MIGRATIONS = [
   PlaceOfSecrets1700000006500,
   PlacesOfAllSecrets1700000006510,
   PartsInOrder1700000006520,
+  NamesFoundAtOnce1700000006530,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */
