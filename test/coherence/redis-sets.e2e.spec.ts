@@ -4,6 +4,7 @@ import type { IssuedKey, Verdict, VerifyBatchAnswer } from '#contracts';
 import { RECOVERY_MS } from '../support/patience.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { disagreements } from './support/agreement.js';
+import { startAsker } from './support/asker.js';
 import { startClusterOn, type Cluster } from './support/cluster.js';
 import type { Answer } from './support/http.js';
 import { postgresFaults, RandomRunner, type Fault } from './support/random-run.js';
@@ -103,6 +104,19 @@ describe.each([
     );
     expect(codes.filter((code) => code === 'VALID')).toHaveLength(20);
     expect(codes.filter((code) => code === 'QUOTA_EXCEEDED')).toHaveLength(10);
+  });
+
+  test('who asks is told the answer to that and no other, also while connections are lost and made anew', async () => {
+    const askers = await Promise.all(Array.from({ length: 4 }, () => startAsker(redis.url)));
+    for (let round = 0; round < 400; round += 1) {
+      for (const one of askers) one.loseOne(randomInt(2 ** 31));
+      for (const one of askers) void one.answered();
+      await sleep(2);
+    }
+    for (const { answered } of askers)
+      await until('an answer to every question', async () => (await answered()) === 1, RECOVERY_MS);
+    for (const one of askers) one.close();
+    expect(askers.flatMap((one) => one.mixedUp)).toEqual([]);
   });
 
   test('a replica that was promoted with what it held before a revoke is not believed, and used again by itself', async () => {

@@ -1,4 +1,5 @@
-import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { Redis, type Cluster, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { PromptCluster } from './prompt-cluster.js';
 
 /** A server, a server behind Sentinel, or a cluster. */
 export type RedisClient = Redis | Cluster;
@@ -16,7 +17,8 @@ const COMMON: RedisOptions = {
 
 const CLUSTER: ClusterOptions = {
   enableAutoPipelining: true,
-  enableOfflineQueue: false,
+  // PromptCluster queues nothing
+  enableOfflineQueue: true,
   lazyConnect: true,
   maxRedirections: 3,
   retryDelayOnFailover: 10,
@@ -52,7 +54,7 @@ export function createRedisClient(
   if (kind === undefined) return new Redis(url, common);
   const nodes = hosts!.split(',').map((host) => nodeOf(host, kind === '-cluster' ? 6379 : 26_379));
   const options = { ...common, ...credentialsOf(user), ...(secure && { tls: {} }) };
-  if (kind === '-cluster') return new Cluster(nodes, { ...CLUSTER, redisOptions: options });
+  if (kind === '-cluster') return new PromptCluster(nodes, { ...CLUSTER, redisOptions: options });
   if (path === '')
     throw new Error('Name the master in REDIS_URL: redis-sentinel://host:26379/mymaster');
   return new Redis({
