@@ -67,6 +67,8 @@ export class RandomRunner {
   private readonly result: RandomRun;
   private readonly taken = new Set<string>();
   private endMs = 0;
+  private lastMs = 0;
+  private leastConfirmed = 0;
 
   constructor(
     private readonly cluster: Cluster<Stores>,
@@ -81,10 +83,15 @@ export class RandomRunner {
     };
   }
 
-  /** Runs for so long, or to the first violation. */
-  async run(seconds: number): Promise<RandomRun> {
+  /**
+   * Runs for so long, or to the first violation; on, to three times that at most, where chance let fewer changes be confirmed than
+   * it takes to see anything: of those that meet a dead replica none is for a while.
+   */
+  async run(seconds: number, leastConfirmed: number): Promise<RandomRun> {
     const startedMs = performance.now();
     this.endMs = startedMs + seconds * 1_000;
+    this.lastMs = startedMs + 3 * seconds * 1_000;
+    this.leastConfirmed = leastConfirmed;
     const replicas = this.cluster.replicas.map((_, replica) => replica);
     await Promise.all([
       ...Array.from({ length: SUBJECTS }, (_, place) => this.mutate(place)),
@@ -98,7 +105,9 @@ export class RandomRunner {
   }
 
   private get isOver(): boolean {
-    return performance.now() > this.endMs || this.result.violations.length > 0;
+    const { violations, confirmed } = this.result;
+    const endMs = confirmed < this.leastConfirmed ? this.lastMs : this.endMs;
+    return performance.now() > endMs || violations.length > 0;
   }
 
   private pick(count: number): number {

@@ -62,6 +62,20 @@ export function adminOf(port: number, password?: string): Redis {
   return admin;
 }
 
+/** What a server says of itself: whom it follows, and of a cluster whom it knows and in what state. */
+export async function stateOf(port: number, admin: Redis): Promise<string> {
+  if (admin.status !== 'ready') return `${port}: ${admin.status}`;
+  const said = await Promise.all([
+    admin.info('replication'),
+    ...['INFO', 'NODES'].map((what) => admin.call('CLUSTER', what).catch(() => '')),
+  ]).catch((error: unknown) => [String(error)]);
+  const lines = said.flatMap((one) => String(one).trimEnd().split(/\r?\n/));
+  return `${port}: ${lines.filter((line) => STATE_LINES.test(line)).join('\n  ')}`;
+}
+
+const STATE_LINES =
+  /^(role|master_|slave\d|cluster_(state|slots|known|size|my_epoch)|[0-9a-f]{40} )/;
+
 async function answers(port: number, password?: string): Promise<boolean> {
   const client = new Redis({
     port,

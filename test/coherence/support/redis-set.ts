@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Part } from '../../../tools/quickstart/part.js';
 import { freePort } from '../../../tools/quickstart/ports.js';
 import { tempDir } from '../../support/temp-dir.js';
-import { adminOf, launchRedis } from './redis-process.js';
+import { adminOf, launchRedis, stateOf } from './redis-process.js';
 import type { SomeRedis } from './stores.js';
 import { until } from './world.js';
 
@@ -146,6 +146,10 @@ async function startMembers(
       const found = (await mastersOf(members)).map(({ admin }) => admin.keys(pattern));
       return (await Promise.all(found)).flat();
     },
+    state: async () => {
+      const states = members.map(({ port, admin }) => stateOf(port, admin));
+      return (await Promise.all(states)).join('\n');
+    },
     remove: async () => {
       for (const { admin } of members) admin.disconnect();
       await Promise.all(members.map((one) => one.kill()));
@@ -162,16 +166,21 @@ async function startMember(
   const port = await freePort();
   const options = { dir, port, password, settings };
   let server: Part | null = await launchRedis(options);
+  let last: Promise<void> = Promise.resolve();
+  // one after the other, as two faults may be about the same server: it is started once, and there is none that nobody can kill
+  const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.then(work));
   return {
     port,
     admin: adminOf(port, password),
-    kill: async () => {
-      await server?.stop();
-      server = null;
-    },
-    start: async () => {
-      server ??= await launchRedis(options);
-    },
+    kill: () =>
+      inTurn(async () => {
+        await server?.stop();
+        server = null;
+      }),
+    start: () =>
+      inTurn(async () => {
+        server ??= await launchRedis(options);
+      }),
   };
 }
 

@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Part } from '../../../tools/quickstart/part.js';
 import { freePort } from '../../../tools/quickstart/ports.js';
 import { tempDir } from '../../support/temp-dir.js';
-import { adminOf, launchRedis } from './redis-process.js';
+import { adminOf, launchRedis, stateOf } from './redis-process.js';
 import type { SomeRedis } from './stores.js';
 
 /** A Redis that can come back with what it held at some time in the past. */
@@ -36,6 +36,7 @@ export async function startDumpingRedis(): Promise<DumpingRedis> {
     admin,
     get: (name) => admin.get(name),
     names: (pattern) => admin.keys(pattern),
+    state: () => stateOf(port, admin),
     dump: async () => {
       await admin.save();
       copyFileSync(join(dir.path, 'now.rdb'), join(dir.path, 'kept.rdb'));

@@ -14,6 +14,8 @@ export interface SomeRedis {
   get: (name: string) => Promise<string | null>;
   /** Names that fit a pattern, of all servers. */
   names: (pattern: string) => Promise<string[]>;
+  /** What its servers say of themselves, a line each, for who has waited in vain. */
+  state: () => Promise<string>;
   remove: () => Promise<void>;
 }
 

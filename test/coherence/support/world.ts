@@ -3,6 +3,7 @@ import { PATIENCE_MS, RECOVERY_MS } from '../../support/patience.js';
 import type { Cluster } from './cluster.js';
 import { doorsOf, type AskThrough } from './doors.js';
 import type { Answer } from './http.js';
+import { stateOf } from './state.js';
 import type { Stores } from './stores.js';
 
 /** What mutations answer; only some answer all of it. */
@@ -67,7 +68,12 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
       return found;
     },
     warm: async (text, more) => {
-      for (const replica of all) await warmed(() => verify(replica, text, more));
+      const state = () => stateOf(cluster, (replica) => verify(replica, text, more));
+      for (const replica of all) {
+        const isCached = async () => isFromCache(await verify(replica, text, more));
+        const what = `replica ${replica} to answer from the cache`;
+        await until(what, isCached, { patienceMs: RECOVERY_MS, state });
+      }
     },
     revoke: (replica, id) =>
       cluster.manage(replica, `POST /v1/keys/${id}/revoke`, { body: { reason: 'compromised' } }),
@@ -83,15 +89,24 @@ export async function createWorld(cluster: Cluster<Stores>): Promise<World> {
   };
 }
 
+/** How long to wait, and what to tell of the state of things when that was in vain. */
+export interface Patience {
+  patienceMs: number;
+  state?: () => Promise<string>;
+}
+
 /** Waits until something is so; a minute at most, unless it is said that it must be so sooner, as what is promised in time must. */
 export async function until(
   what: string,
   isSo: () => Promise<boolean> | boolean,
-  patienceMs = PATIENCE_MS,
+  patience: number | Patience = PATIENCE_MS,
 ): Promise<void> {
+  const { patienceMs, state } =
+    typeof patience === 'number' ? { patienceMs: patience, state: undefined } : patience;
   const endMs = performance.now() + patienceMs;
   while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(`Waited in vain: ${what}`);
+    if (performance.now() > endMs)
+      throw new Error(`Waited in vain: ${what}${state ? `\n${await state()}` : ''}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
@@ -101,12 +116,8 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-async function warmed(verify: () => Promise<Answer<Verdict>>): Promise<void> {
-  const isCached = async () => {
-    const { status, body } = await verify();
-    return status === 200 && body.decision.source === 'cache';
-  };
-  await until('an answer from the cache', isCached, RECOVERY_MS);
+function isFromCache({ status, body }: Answer<Verdict>): boolean {
+  return status === 200 && body.decision.source === 'cache';
 }
 
 async function made<T>(answer: Promise<Answer<T>>): Promise<T> {
