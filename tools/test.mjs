@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { build, checkNode, ensureInstalled, ROOT, run } from './setup.mjs';
 
 /** What lets no request fail, or asks as much as the machine can answer, shares it with no other test. */
@@ -11,6 +12,8 @@ const ALONE = String.raw`/test/coherence/(races|revocation|rolling)|/test/(demo-
 const WAITING = String.raw`/test/(coherence/(?!races|revocation|rolling)|guard/(?!examples))|/test/(outages|demo)\.e2e`;
 const results = mkdtempSync(join(tmpdir(), 'keyward-test-'));
 const count = { passed: 0, failed: 0 };
+/** What failed, said once more at the end: what jest said of it stands far above, among much else. */
+const failures = [];
 
 checkNode();
 process.chdir(ROOT);
@@ -35,6 +38,7 @@ try {
   console.error(error.message);
   count.failed += 1;
 }
+for (const one of failures) console.log(`FAILED ${one}`);
 console.log(`${count.passed} passed, ${count.failed} failed`);
 process.exitCode = count.failed === 0 ? 0 : 1;
 
@@ -60,6 +64,20 @@ async function jest(name, args) {
   const failed = said.numFailedTests + said.numRuntimeErrorTestSuites;
   count.passed += said.numPassedTests;
   count.failed += failed === 0 && !ran ? 1 : failed;
+  failures.push(...said.testResults.flatMap(failuresOf));
+}
+
+/** Its failed tests with the first words of what was wrong; where it could not be loaded, why. */
+function failuresOf({ name, message, assertionResults }) {
+  const file = relative(join(ROOT, 'dist'), name);
+  const failed = assertionResults.filter(({ status }) => status === 'failed');
+  const isLoaded = assertionResults.length > 0 || message === '';
+  if (!isLoaded) return [`${file}: ${wordsOf(message)}`];
+  return failed.map((one) => `${file}: ${one.fullName}: ${wordsOf(one.failureMessages.join(' '))}`);
+}
+
+function wordsOf(message) {
+  return stripVTControlCharacters(message).replace(/\s+/g, ' ').trim().slice(0, 300);
 }
 
 async function attempt(name, args, file) {
@@ -84,7 +102,7 @@ function readResults(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    return { numPassedTests: 0, numFailedTests: 0, numRuntimeErrorTestSuites: 0 };
+    return { numPassedTests: 0, numFailedTests: 0, numRuntimeErrorTestSuites: 0, testResults: [] };
   }
 }
 
