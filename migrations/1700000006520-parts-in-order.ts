@@ -9,14 +9,10 @@ export class PartsInOrder1700000006520 implements MigrationInterface {
     await runner.query(`
       CREATE INDEX key_grant_of_key ON keys.key_grant (key_seq);
       CREATE INDEX secret_of_key ON keys.secret (key_seq, number DESC) INCLUDE (prefix, last4, valid_until, ended);
-      ALTER TABLE keys.secret ALTER COLUMN key_seq SET NOT NULL;
     `);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query(`
-      ALTER TABLE keys.secret ALTER COLUMN key_seq DROP NOT NULL;
-      DROP INDEX keys.secret_of_key, keys.key_grant_of_key;
-    `);
+    await runner.query('DROP INDEX keys.secret_of_key, keys.key_grant_of_key');
   }
 }

@@ -1052,7 +1052,6 @@ describe('bytes on the wire', () => {
   });
 });
 
-/** A path with its parameters, as a pattern. */
 /** Those that its address is of: where it is written out, of no route with a parameter in its place. */
 function routesAt(route: Route): Route[] {
   const here = routes.filter(({ service }) => service === route.service);

@@ -108,7 +108,7 @@ describe.each([
   });
 
   test('who asks is told the answer to that and no other, also while connections are lost and made anew', async () => {
-    const askers = await Promise.all(Array.from({ length: 4 }, () => startAsker(redis.url)));
+    const askers = await Promise.all(Array.from({ length: 10 }, () => startAsker(redis.url)));
     for (let round = 0; round < 400; round += 1) {
       for (const one of askers) one.loseOne(randomInt(2 ** 31));
       for (const one of askers) void one.answered();

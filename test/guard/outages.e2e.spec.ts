@@ -97,7 +97,7 @@ describe('one of two key services', () => {
   });
 
   test('may hang, and is asked a second time about a tenth of the questions at most', async () => {
-    const guard = await world.guard({ mode: 'strict' });
+    const guard = await world.guard({ mode: 'strict', timeoutMs: 1_000 });
     const question = questionOn(await world.seeded.issue());
     await guard.codeOf(question);
     guard.links[0]!.holdAnswers(true);

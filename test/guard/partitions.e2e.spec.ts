@@ -3,7 +3,7 @@ import { createKeyGuard, VerificationUnavailable, type KeyGuardCore } from '#key
 import { startCluster, type Cluster } from '../coherence/support/cluster.js';
 import { createWorld, until, type World } from '../coherence/support/world.js';
 import { RECOVERY_MS } from '../support/patience.js';
-import { startGuardWorld, questionOn, type GuardWorld } from './support/guards.js';
+import { PATIENT, startGuardWorld, questionOn, type GuardWorld } from './support/guards.js';
 
 /** How old the feed's last proof may be. */
 const LEASE_MS = 2_000;
@@ -29,6 +29,7 @@ describe('a key service that is cut from PostgreSQL and Redis, beside one that i
       token: cluster.serviceToken,
       service: 'service-a',
       graceSeconds,
+      ...PATIENT,
     });
     guards.push(guard);
     return guard;

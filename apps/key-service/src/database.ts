@@ -42,7 +42,8 @@ export function createDataSource(
 
 /**
  * What a page costs that is read out of turn, against 1 for the next one: nearly the same in memory and on an SSD. PostgreSQL's 4 is for
- * disks that turn; with it the planner reads some thousand keys in their order rather than look up the 51 of a page.
+ * disks that turn; with it the planner reads some thousand keys in their order rather than look up the 51 of a page. Behind a pooler that
+ * shares server connections it holds for whoever gets the connection next.
  */
 const SETTINGS = 'SET random_page_cost = 1.1';
 

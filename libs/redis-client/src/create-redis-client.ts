@@ -35,7 +35,8 @@ const CLUSTER: ClusterOptions = {
  * `redis[s]-sentinel://[user:password@]host:port,host:port/master-name`.
  *
  * Nothing is queued while it is not connected and nothing sent twice: a command fails at once, or after `commandTimeoutMs`;
- * with null the caller sets the limit.
+ * with null the caller sets the limit. Of a cluster what goes to a node that is being connected to waits for that, within the same limit;
+ * it may still be sent afterwards.
  *
  * @throws Error where the address is none of these, without repeating it
  */

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { createReadStream, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { FastifyInstance } from 'fastify';
 
@@ -46,7 +45,7 @@ export function serveDocuments(fastify: FastifyInstance, name: string): void {
     reply.type('text/javascript; charset=utf-8').send(START),
   );
   for (const [part, type] of Object.entries(PARTS))
-    fastify.get(`/docs/${part}`, async (_request, reply) =>
-      reply.type(type).send(await readFile(resolve(`swagger-ui-dist/${part}`))),
+    fastify.get(`/docs/${part}`, (_request, reply) =>
+      reply.type(type).send(createReadStream(resolve(`swagger-ui-dist/${part}`))),
     );
 }

@@ -168,7 +168,8 @@ async function startMember(
   let server: Part | null = await launchRedis(options);
   let last: Promise<void> = Promise.resolve();
   // one after the other, as two faults may be about the same server: it is started once, and there is none that nobody can kill
-  const inTurn = (work: () => Promise<void>): Promise<void> => (last = last.then(work));
+  const inTurn = (work: () => Promise<void>): Promise<void> =>
+    (last = last.catch(() => undefined).then(work));
   return {
     port,
     admin: adminOf(port, password),

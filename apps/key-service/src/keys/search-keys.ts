@@ -65,7 +65,7 @@ async function findNear(
   const [row] = await manager.query<[{ walked: number; found: string[] }]>(
     `WITH near AS MATERIALIZED (SELECT key_seq AS seq, key_id AS id, key_name AS name FROM (${list}) AS list),
        found AS MATERIALIZED (SELECT ARRAY(SELECT seq FROM near WHERE ${fits('near', [$part, $hint])} LIMIT ${$wanted}) AS seqs)
-     SELECT seqs AS found, CASE WHEN cardinality(seqs) < ${$wanted} THEN (SELECT count(*)::int FROM near) ELSE ${$wanted} END AS walked
+     SELECT seqs AS found, CASE WHEN cardinality(seqs) < ${$wanted} THEN (SELECT count(*)::int FROM near) ELSE ${$wanted}::int END AS walked
      FROM found`,
     [...values, part, hint, wanted],
   );

@@ -1,21 +1,13 @@
 import { availableParallelism } from 'node:os';
 import type { SlowQuestion } from '#key-core/legacy';
 import { inTime } from './in-time.js';
+import { restMsAfter } from './slow-rest.js';
 import { SlowProcess, type SlowPriority } from './slow-process.js';
 
 /** So many that the last one still has its answer within seconds. */
 const MAX_WAITING = 16;
 /** A processor is left to requests. */
 const PROCESSES = Math.max(1, Math.min(2, availableParallelism() - 1));
-/**
- * A process rests for as long as a hash took, so that it never has more than half of a processor; four times as long after a wrong
- * guess, so that a flood of them has a fifth, and others wait behind 16 of the usual hashes for 2 to 5 seconds.
- */
-const REST = { right: 1, wrong: 4 };
-/** Where it took longer than the dearest hash needs, it was others who had the processor. */
-const LONGEST_REST_MS = 5_000;
-/** One that ended over a hash is not replaced sooner. */
-const REST_OF_THE_DEAD_MS = 250;
 /** How often it is looked whether a process that compares gets enough. */
 const LOOK_EVERY_MS = 1_000;
 /** How long no process is left to what others do not need, after one got too little. */
@@ -114,9 +106,9 @@ export class SlowPool {
     while (await isOpen(answer)) if (this.look(process)) return this.askAnew(process, job);
     await answer.then(job.resolve, job.reject);
     this.look(process);
-    const rest = (await isRight(answer)) ? REST.right : REST.wrong;
-    const tookMs = Math.min((performance.now() - begunMs) * rest, LONGEST_REST_MS);
-    const restMs = process.isOver ? Math.max(tookMs, REST_OF_THE_DEAD_MS) : tookMs;
+    const tookMs = performance.now() - begunMs;
+    const { isOver } = process;
+    const restMs = restMsAfter(tookMs, { isRight: await isRight(answer), isOver });
     setTimeout(() => this.rested(process), restMs).unref();
   }
 
