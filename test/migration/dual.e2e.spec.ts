@@ -12,6 +12,9 @@ beforeAll(async () => {
   service = await world.start('dual', {
     SERVICE_A_CENTRAL_GRACE_SECONDS: String(GRACE_SECONDS),
   });
+  // what is moved must be there
+  await ownKey();
+  await world.handOver();
 });
 afterAll(() => world?.stop());
 afterEach(() => world.link.refuse(false));

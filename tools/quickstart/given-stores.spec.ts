@@ -1,5 +1,5 @@
 import { readConfig } from './config.js';
-import { checkDatabase, refuseOwnServers } from './given-stores.js';
+import { checkDatabase, checkRedis, refuseOwnServers } from './given-stores.js';
 import { freePort } from './ports.js';
 import { passwordsOf } from './secrets.js';
 
@@ -30,6 +30,15 @@ it('a database that does not answer is told by the setting that names it, withou
   const trying = checkDatabase('DATABASE_URL', `postgresql://o:hidden@127.0.0.1:${port}/keyward`);
   await expect(trying).rejects.toThrow(
     `The PostgreSQL that DATABASE_URL names, at 127.0.0.1:${port}, cannot be used (connect ECONNREFUSED`,
+  );
+  await expect(trying).rejects.not.toThrow(/hidden/);
+});
+
+it('a Redis that does not answer is told by the setting that names it, without its password', async () => {
+  const port = await freePort();
+  const trying = checkRedis('REDIS_URL', `redis://:hidden@127.0.0.1:${port}`);
+  await expect(trying).rejects.toThrow(
+    `The Redis that REDIS_URL names cannot be used (connect ECONNREFUSED 127.0.0.1:${port})`,
   );
   await expect(trying).rejects.not.toThrow(/hidden/);
 });

@@ -1,4 +1,5 @@
 import { serversIn, writable } from '#postgres';
+import { createRedisClient } from '#redis-client';
 import type { QuickstartConfig } from './config.js';
 import type { Home, State } from './home.js';
 import type { Passwords } from './secrets.js';
@@ -62,6 +63,29 @@ export async function checkDatabase(name: string, url: string): Promise<void> {
     );
   } finally {
     await client.end();
+  }
+}
+
+/**
+ * Makes sure that the Redis of the environment can be used: services that run go on without it, but who starts them with a setting that
+ * leads nowhere is to know.
+ *
+ * @throws Error naming the setting, never what stands in it
+ */
+export async function checkRedis(name: string, url: string): Promise<void> {
+  const client = createRedisClient(url, { commandTimeoutMs: 10_000 });
+  let failure: unknown;
+  client.on('error', (error) => (failure ??= error));
+  try {
+    await client.connect();
+  } catch (cause) {
+    const why = whyOf(failure ?? cause);
+    throw new Error(
+      `The Redis that ${name} names cannot be used (${why}). Set it to one that runs, or unset it for one that \`npm start\` starts`,
+      { cause },
+    );
+  } finally {
+    client.disconnect();
   }
 }
 

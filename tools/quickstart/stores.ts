@@ -2,7 +2,7 @@ import { asRole, writable } from '#postgres';
 import type { Stores } from './apps.js';
 import type { QuickstartConfig } from './config.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
-import { checkDatabase, refuseOwnServers } from './given-stores.js';
+import { checkDatabase, checkRedis, refuseOwnServers } from './given-stores.js';
 import { writeState, type Home, type State } from './home.js';
 import type { Parts } from './part.js';
 import { portNear } from './ports.js';
@@ -23,7 +23,7 @@ export interface StoresOptions {
 /**
  * PostgreSQL and Redis: those of the environment, else servers of the platform's own.
  *
- * @throws Error naming the setting where its PostgreSQL cannot be used
+ * @throws Error naming the setting where its PostgreSQL or Redis cannot be used
  */
 export async function openStores(options: StoresOptions): Promise<Stores> {
   const { config, passwords } = options;
@@ -89,7 +89,10 @@ async function openPostgres(options: StoresOptions): Promise<string> {
 
 async function openRedis(options: StoresOptions): Promise<string | undefined> {
   const { config, home, state, passwords, parts, say } = options;
-  if (config.REDIS_URL !== undefined) return config.REDIS_URL;
+  if (config.REDIS_URL !== undefined) {
+    await checkRedis('REDIS_URL', config.REDIS_URL);
+    return config.REDIS_URL;
+  }
   if (!hasRedisServer()) {
     say('No redis-server on the PATH: cache and counters live in the one key-service process');
     return undefined;

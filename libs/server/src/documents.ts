@@ -5,12 +5,12 @@ import type { FastifyInstance } from 'fastify';
 const DOCUMENTS = new URL('../../../../docs/api/', import.meta.url);
 const { resolve } = createRequire(import.meta.url);
 
-/** Where the page and its parts are, by their links from `/docs`. */
-const PAGE = `<!doctype html>
+/** The page of a document; its parts are where its links lead from `/docs`. */
+const pageOf = (name: string): string => `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8" />
-    <title>Keyward</title>
+    <title>Keyward ${name}</title>
     <link rel="icon" href="./docs/favicon-32x32.png" />
     <link rel="stylesheet" href="./docs/swagger-ui.css" />
   </head>
@@ -40,7 +40,9 @@ const PARTS = {
 export function serveDocuments(fastify: FastifyInstance, name: string): void {
   const document = readFileSync(new URL(`${name}.json`, DOCUMENTS));
   fastify.get('/openapi.json', (_request, reply) => reply.type('application/json').send(document));
-  fastify.get('/docs', (_request, reply) => reply.type('text/html; charset=utf-8').send(PAGE));
+  fastify.get('/docs', (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(pageOf(name)),
+  );
   fastify.get('/docs/start.js', (_request, reply) =>
     reply.type('text/javascript; charset=utf-8').send(START),
   );
