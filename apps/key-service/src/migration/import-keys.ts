@@ -17,7 +17,7 @@ import { openImport, showImports, type OpenImport } from './import-store.js';
  * that was imported before, and is the same, is the key that it was then. One that `supersedes` gives a key that is here a new secret.
  *
  * @throws ProblemException INVALID_REQUEST where there is no such service, or it is not the principal's
- * @throws ConflictException where the source was begun with another scheme
+ * @throws ConflictException where the source has keys by another scheme
  */
 export async function importKeys(
   work: Work,

@@ -32,11 +32,22 @@ export interface OpenImport {
   isNew: boolean;
 }
 
+interface Scheme {
+  scheme: CreateImportBody['scheme'];
+  digest: Buffer;
+  secrets: ImportSecrets;
+}
+
+interface Place extends Pick<ImportRow, 'id' | 'service'> {
+  secrets: ImportSecrets;
+  random: Work['material']['random'];
+}
+
 /**
  * The import of a service and source, made where there is none, its service locked against other imports until the end of the
  * transaction.
  *
- * @throws ConflictException where the source is there with another scheme, or its pepper is missing, and where its keys would move the
+ * @throws ConflictException where the source has keys by another scheme, or its pepper is missing, and where its keys would move the
  *   service back
  */
 export async function openImport(work: Work, body: CreateImportBody): Promise<OpenImport> {
@@ -46,12 +57,34 @@ export async function openImport(work: Work, body: CreateImportBody): Promise<Op
   const found = await findImport(manager, 'service = $1 AND source = $2', [service, source]);
   const digest = createHash('sha256').update(canonicalJson(body.scheme)).digest();
   if (found === null) return makeImport(work, body, digest);
-  if (!found.scheme_digest.equals(digest))
+  const isOther = !found.scheme_digest.equals(digest);
+  if (isOther && (await hasKeys(manager, found.id)))
     throw conflict(`The source ${source} was begun with another scheme; use another source`);
   const pepper = material.peppers.get(found.pepper_version);
   if (pepper === undefined) throw conflict('The pepper that this source was begun with is missing');
   mayBegin(found.mode, await modeOfService(manager, service), `source ${source}`);
-  return { row: found, secrets: importSecretsOf(pepper), isNew: false };
+  const secrets = importSecretsOf(pepper);
+  const row = isOther ? await takeScheme(work, found, { ...body, digest, secrets }) : found;
+  return { row, secrets, isNew: false };
+}
+
+async function hasKeys(manager: EntityManager, id: string): Promise<boolean> {
+  const text = `SELECT FROM keys.import i WHERE id = $1 AND ${HAS_KEYS}`;
+  return (await manager.query<unknown[]>(text, [id])).length > 0;
+}
+
+/** Gives an import without keys another scheme: all its items have failed, perhaps by the one that it has. */
+async function takeScheme(
+  { manager, material }: Work,
+  { id, service }: ImportRow,
+  { scheme, digest, secrets }: Scheme,
+): Promise<ImportRow> {
+  const sealed = sealedScheme(scheme, { id, service, secrets, random: material.random });
+  await manager.query(
+    `UPDATE keys.import SET sealed_scheme = $2, scheme_digest = $3, algorithm = $4, updated_at = $5, version = version + 1 WHERE id = $1`,
+    [id, sealed, digest, scheme.algorithm, new Date(material.now())],
+  );
+  return (await findImport(manager, 'id = $1', [id]))!;
 }
 
 /** Locks which side counts for a service, and its imports, against others until the end of the transaction. */
@@ -120,11 +153,7 @@ async function makeImport(
   const secrets = importSecretsOf(bytes);
   const id = `imp_${randomId(material.random)}`;
   const at = new Date(material.now());
-  const sealed = seal(JSON.stringify(scheme), {
-    key: secrets.sealKey,
-    place: schemePlace(id, service),
-    random: material.random,
-  });
+  const sealed = sealedScheme(scheme, { id, service, secrets, random: material.random });
   const [row] = await manager.query<ImportRow[]>(
     `INSERT INTO keys.import (id, service, source, mode, sealed_scheme, scheme_digest, algorithm, pepper_version,
        created_at, created_by, updated_at)
@@ -132,6 +161,14 @@ async function makeImport(
     [id, service, source, mode, sealed, digest, scheme.algorithm, version, at, by.actor],
   );
   return { row: row!, secrets, isNew: true };
+}
+
+function sealedScheme(
+  scheme: CreateImportBody['scheme'],
+  { id, service, secrets, random }: Place,
+): Buffer {
+  const place = schemePlace(id, service);
+  return seal(JSON.stringify(scheme), { key: secrets.sealKey, place, random });
 }
 
 /** An import says which side counts for all of its service as soon as it has keys: to go back is a call of its own. */

@@ -546,6 +546,21 @@ describe('an import', () => {
     const body = { service: 'service-a', scheme: { algorithm: 'sha512' }, items };
     expect(problemIn(await post('/v1/imports', body))).toEqual({ status: 409, code: 'CONFLICT' });
   });
+
+  it('takes another scheme as long as all its items have failed', async () => {
+    const text = foreignText('second-thoughts');
+    const shape = { prefix: 'old_' };
+    const body = { source: 'second-thoughts', items: [itemOf(text)] };
+    const wrong = await importKeys({ ...body, scheme: { algorithm: 'sha512', shape } });
+    expect(wrong).toMatchObject({ created: 0, failed: 1, import: { algorithm: 'sha512' } });
+    const right = await importKeys({ ...body, scheme: { algorithm: 'sha256', shape } });
+    expect(right).toMatchObject({ created: 1, import: { algorithm: 'sha256' } });
+    expect(right.import.id).toBe(wrong.import.id);
+    await known(text, 0);
+    await known(text, 1);
+    const third = { ...body, service: 'service-a', scheme: { algorithm: 'sha512', shape } };
+    expect(problemIn(await post('/v1/imports', third))).toEqual({ status: 409, code: 'CONFLICT' });
+  });
 });
 
 describe('the side that counts', () => {
