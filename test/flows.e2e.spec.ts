@@ -437,6 +437,7 @@ describe('every service describes itself', () => {
       ([, link]) => link,
     );
     expect(links).not.toEqual([]);
+    expect((await scene.ask(service, '/docs/')).body).toEqual(page.body);
     for (const link of links) {
       expect(link).toMatch(/^\.\/docs\//);
       const part = await scene.ask(service, `/${link?.slice(2)}`);

@@ -38,11 +38,13 @@ const PARTS = {
  * @throws Error ENOENT where the document is not there
  */
 export function serveDocuments(fastify: FastifyInstance, name: string): void {
-  const document = readFileSync(new URL(`${name}.json`, DOCUMENTS));
+  const document = readFileSync(documentAt(name));
   fastify.get('/openapi.json', (_request, reply) => reply.type('application/json').send(document));
   fastify.get('/docs', (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(pageOf(name)),
   );
+  // its links are relative to `/docs`, and so is this, as what stands before the service may add to the address
+  fastify.get('/docs/', (_request, reply) => reply.redirect('../docs', 308));
   fastify.get('/docs/start.js', (_request, reply) =>
     reply.type('text/javascript; charset=utf-8').send(START),
   );
@@ -50,4 +52,9 @@ export function serveDocuments(fastify: FastifyInstance, name: string): void {
     fastify.get(`/docs/${part}`, (_request, reply) =>
       reply.type(type).send(createReadStream(resolve(`swagger-ui-dist/${part}`))),
     );
+}
+
+/** Where the OpenAPI document of an app is. */
+export function documentAt(name: string): URL {
+  return new URL(`${name}.json`, DOCUMENTS);
 }

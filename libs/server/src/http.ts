@@ -1,13 +1,16 @@
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { maskUrl } from '#contracts';
-import { registerBodies } from './json-body.js';
+import { registerBodies, type BodyPaths } from './json-body.js';
+import { faultOfPath } from './path-fault.js';
+import { pathOf } from './path-of.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
 import { checkRequest, requestIdOf } from './request-checks.js';
 import { RequestLog } from './request-log.js';
-import { collectRoutes, type MethodsOf } from './routes.js';
+import { collectRoutes, type Routes } from './routes.js';
 import type { ServerEnv } from './server-env.js';
+import type { ReadsBody } from './unread-body.js';
 
 const KIB = 1024;
 
@@ -26,6 +29,8 @@ export interface HttpOptions {
   formPaths?: readonly string[];
   /** Paths whose bodies may hold keys; elsewhere a key in the body is refused. */
   keyPaths?: readonly string[];
+  /** Whether a route reads a body; any may by default. */
+  readsBody?: ReadsBody;
   /** Paths that take larger bodies than others, in bytes. */
   bodyLimits?: Readonly<Record<string, number>>;
   /** Paths whose good answers are not logged one by one. */
@@ -35,7 +40,7 @@ export interface HttpOptions {
 /** The HTTP side of an app, before Nest is put on it. */
 export interface Http {
   fastify: FastifyInstance;
-  methodsOf: MethodsOf;
+  routes: Routes;
   /** Registers `/health/live` and `/health/ready`. */
   health: (isReady: () => Promise<boolean>) => void;
 }
@@ -70,25 +75,29 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     routerOptions: { maxParamLength: 128, caseSensitive: true, ignoreTrailingSlash: false },
     frameworkErrors: (error, request, reply) => {
       void reply.headers(commonHeaders(request.id));
-      sendProblem(request, reply, toldOf(error), error);
+      const fault = faultOfPath(pathOf(request), routes.parametersOf) ?? error;
+      sendProblem(request, reply, toldOf(fault), fault);
     },
     clientErrorHandler: refuseSocket,
   }) as unknown as FastifyInstance;
   answerForNode(fastify.server);
-  const methodsOf = collectRoutes(fastify);
+  const routes = collectRoutes(fastify);
   widenBodies(fastify, options.bodyLimits ?? {});
   let draining = false;
   fastify.decorate('drain', () => {
     draining = true;
   });
-  const { formPaths, keyPaths } = options;
-  registerBodies(fastify, { formPaths: new Set(formPaths), keyPaths: new Set(keyPaths) });
-  registerHooks(fastify, new Set(options.quietPaths));
+  registerBodies(fastify, bodyPathsOf(options));
+  registerHooks(fastify, routes, new Set(options.quietPaths));
   return {
     fastify,
-    methodsOf,
+    routes,
     health: (isReady) => registerHealth(fastify, async () => !draining && (await isReady())),
   };
+}
+
+function bodyPathsOf({ formPaths, keyPaths, readsBody }: HttpOptions): BodyPaths {
+  return { formPaths: new Set(formPaths), keyPaths: new Set(keyPaths), readsBody };
 }
 
 function widenBodies(
@@ -101,12 +110,18 @@ function widenBodies(
   });
 }
 
-function registerHooks(fastify: FastifyInstance, quietPaths: ReadonlySet<string>): void {
+function registerHooks(
+  fastify: FastifyInstance,
+  { parametersOf }: Routes,
+  quietPaths: ReadonlySet<string>,
+): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.headers(commonHeaders(request.id));
     try {
       checkRequest(request.raw);
-      done();
+      const fault = faultOfPath(pathOf(request), parametersOf);
+      if (fault === null) done();
+      else done(fault);
     } catch (error) {
       done(error as Error);
     }

@@ -7,6 +7,7 @@ import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { leavesNoRoom, repeatedMember } from './repeated-member.js';
+import { unreadBody, type ReadsBody } from './unread-body.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -19,6 +20,8 @@ export interface BodyPaths {
   formPaths: ReadonlySet<string>;
   /** Their bodies may hold keys, as they ask about them. */
   keyPaths: ReadonlySet<string>;
+  /** Where none is read, what is wrong with one does not matter; everywhere by default. */
+  readsBody?: ReadsBody | undefined;
 }
 
 /**
@@ -26,7 +29,10 @@ export interface BodyPaths {
  * else, or compressed, is 415. What {@link checkBody} refuses, and JSON that names `__proto__` or `constructor.prototype`, is
  * refused before any schema sees it.
  */
-export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }: BodyPaths): void {
+export function registerBodies(
+  fastify: FastifyInstance,
+  { formPaths, keyPaths, readsBody = () => true }: BodyPaths,
+): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
@@ -39,7 +45,8 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
       const isNone = body.length === 0;
       done(null, isNone ? undefined : readJson(body as Buffer, keyPaths.has(routeOf(request))));
     } catch (error) {
-      done(error as Error);
+      const isUnread = isAboutJson(error) && !readsBody(request);
+      done(isUnread ? unreadBody() : (error as Error));
     }
   });
   fastify.addContentTypeParser('*', (request, _body, done) =>
@@ -58,6 +65,10 @@ export function registerBodies(fastify: FastifyInstance, { formPaths, keyPaths }
       }
     },
   );
+}
+
+function isAboutJson(error: unknown): boolean {
+  return error instanceof ProblemException && error.errorCode === 'INVALID_JSON';
 }
 
 /** @throws ProblemException INVALID_JSON or INVALID_REQUEST, never with a piece of the text. */

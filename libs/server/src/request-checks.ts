@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { holdsSecret, maskSecrets, maskUrl } from '#contracts';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
+import { faultOfEncoded } from './text-fault.js';
 
 const MAX_HEADERS = 100;
 /** Headers that may come once, each with a bit of its own. */
@@ -81,30 +82,18 @@ function checkUrl(url: string): void {
       'Send keys and tokens in headers; treat the one in this address as leaked and replace it',
     );
   }
-  if (url.includes('%')) checkEncoding(start < 0 ? url : url.slice(0, start), url.slice(start + 1));
+  if (start >= 0 && url.includes('%')) checkQuery(url.slice(start + 1));
 }
 
 /** Node and Fastify read bad percent-encoding as it stands, and so would find something else than was meant. */
-function checkEncoding(path: string, query: string): void {
-  if (path.includes('%00')) throw new ProblemException('INVALID_REQUEST', NO_NUL);
+function checkQuery(query: string): void {
   for (const part of query.split('&')) {
     const end = part.indexOf('=');
-    const name = decoded(end < 0 ? part : part.slice(0, end));
-    const value = decoded(end < 0 ? '' : part.slice(end + 1));
-    if (name === null) throw new ProblemException('INVALID_REQUEST', `Query: ${BAD_ENCODING}`);
-    if (value === null) throw invalidField(pointerOf([name]), BAD_ENCODING);
-    if (`${name}${value}`.includes('\0')) throw invalidField(pointerOf([name]), NO_NUL);
-  }
-}
-
-const NO_NUL = 'Text may not hold NUL';
-const BAD_ENCODING = 'Percent-encode text in UTF-8';
-
-function decoded(text: string): string | null {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return null;
+    const name = end < 0 ? part : part.slice(0, end);
+    const inName = faultOfEncoded(name);
+    if (inName !== null) throw new ProblemException('INVALID_REQUEST', `Query: ${inName}`);
+    const inValue = end < 0 ? null : faultOfEncoded(part.slice(end + 1));
+    if (inValue !== null) throw invalidField(pointerOf([decodeURIComponent(name)]), inValue);
   }
 }
 

@@ -48,7 +48,11 @@ function invalidRequest(
   issues: readonly core.$ZodIssue[],
   place: readonly string[],
 ): ProblemException {
-  const told = issues.filter((one) => !isOfAllNumbers(one) || !issues.some(isNearer(one)));
+  const told = issues.filter(
+    (one) =>
+      (!isOfAllNumbers(one) || !issues.some(isNearer(one))) &&
+      !(isOfWhole(one) && issues.some(isUnknown)),
+  );
   const all = told.flatMap((issue) => toFieldErrors(issue, place));
   const errors = all
     .filter((one, i) => all.findIndex((other) => other.pointer === one.pointer) === i)
@@ -62,6 +66,15 @@ function isOfAllNumbers(issue: core.$ZodIssue): boolean {
   const bound =
     issue.code === 'too_big' ? issue.maximum : issue.code === 'too_small' && issue.minimum;
   return typeof bound === 'number' && Math.abs(bound) === Number.MAX_SAFE_INTEGER;
+}
+
+/** What a whole lacks does not matter to who has sent something else that was meant. */
+function isOfWhole({ code, path }: core.$ZodIssue): boolean {
+  return code === 'custom' && path.length === 0;
+}
+
+function isUnknown({ code }: core.$ZodIssue): boolean {
+  return code === 'unrecognized_keys';
 }
 
 function isNearer(far: core.$ZodIssue): (other: core.$ZodIssue) => boolean {

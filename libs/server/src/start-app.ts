@@ -13,6 +13,7 @@ import { ProblemFilter } from './problem.filter.js';
 import { ReadBoundsInterceptor, type ReadBounds } from './read-bounds.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
 import type { ServerEnv } from './server-env.js';
+import { readersOf } from './unread-body.js';
 import { UnreadPartsInterceptor } from './unread-parts.interceptor.js';
 import { withoutQueries } from './unread-query.js';
 
@@ -59,7 +60,12 @@ export interface AppOptions {
  * queries validated, health, `/openapi.json` and `/docs` there.
  */
 export async function createApp(options: AppOptions): Promise<NestFastifyApplication> {
-  const http = createHttp({ ...options.http, env: options.env, log: options.log });
+  const http = createHttp({
+    ...options.http,
+    readsBody: readersOf(options.openApi.name),
+    env: options.env,
+    log: options.log,
+  });
   const adapter = new FastifyAdapter(http.fastify as never);
   const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
     logger: nestLogger(options.log),
@@ -69,7 +75,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
       cors: { ...CORS, origin: options.env.CORS_ORIGINS },
     }),
   });
-  app.useGlobalFilters(new ProblemFilter(http.methodsOf));
+  app.useGlobalFilters(new ProblemFilter(http.routes.methodsOf));
   app.useGlobalPipes(new SchemaPipe());
   app.useGlobalInterceptors(new UnreadPartsInterceptor());
   if (options.reads !== undefined)

@@ -8,7 +8,7 @@ import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { FastifyRequest } from 'fastify';
 import { throwError, type Observable } from 'rxjs';
-import { ProblemException } from './problem-exception.js';
+import { unreadBody } from './unread-body.js';
 import { unreadQuery } from './unread-query.js';
 
 /**
@@ -24,7 +24,7 @@ export class UnreadPartsInterceptor implements NestInterceptor {
     const { body } = request;
     const isSaying = body !== undefined && JSON.stringify(body) !== '{}';
     if (!isSaying || reads(context, RouteParamtypes.BODY)) return next.handle();
-    return throwError(() => new ProblemException('INVALID_REQUEST', 'Leave out the body here'));
+    return throwError(unreadBody);
   }
 }
 
