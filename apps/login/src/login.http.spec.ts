@@ -652,6 +652,15 @@ describe('service accounts', () => {
     }
   });
 
+  test('a scope that the account was not given is named, with those that it was; a secret in its place is not', async () => {
+    const told = async (scope: string) => (await tokenOf({ ...grant, scope }, basic)).body;
+    const may = 'it may ask for keys:verify keys:provision';
+    expect(await told('keys:verify keys:usage nonsense')).toMatchObject({
+      error_description: `The client was not given keys:usage nonsense; ${may}`,
+    });
+    expect(JSON.stringify(await told(clientSecret))).not.toContain(clientSecret);
+  });
+
   test.each([
     ['JSON', 415, { body: grant }],
     ['a body that is too long', 413, { body: new URLSearchParams({ x: 'x'.repeat(65_536) }) }],

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import type { OAuthToken, OAuthTokenForm } from '#contracts';
+import { maskSecrets, type OAuthToken, type OAuthTokenForm } from '#contracts';
 import type { Origin } from '../security-events.js';
 import { ACCESS_TOKEN_SECONDS } from '../tokens/access-token-life.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
@@ -56,6 +56,11 @@ function scopesOf({ scopes }: ClientEntity, asked: string | undefined): string[]
   if (asked === undefined || asked.trim() === '') return scopes;
   const wanted = [...new Set(asked.split(' ').filter((one) => one !== ''))];
   const given: readonly string[] = scopes;
-  if (wanted.every((one) => given.includes(one))) return wanted;
-  throw new OAuthRefusal('invalid_scope', 'The client was not given every scope it asks for');
+  const others = wanted.filter((one) => !given.includes(one));
+  if (others.length === 0) return wanted;
+  const may = scopes.length === 0 ? 'no scope at all' : scopes.join(' ');
+  throw new OAuthRefusal(
+    'invalid_scope',
+    `The client was not given ${maskSecrets(others.join(' '))}; it may ask for ${may}`,
+  );
 }
