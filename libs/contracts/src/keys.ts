@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { addressRange } from './address-range.js';
 import { MAX_LIFETIME_SECONDS, rateLimit, rateLimits } from './catalog.js';
 import { delivered, deliverTo, type Delivered } from './delivery.js';
+import { unlessAtHome } from './messages.js';
 import {
   displayName,
   instant,
@@ -81,21 +82,35 @@ export const createKeyBody = z
   .meta({ id: 'CreateKeyBody' });
 export type CreateKeyBody = z.infer<typeof createKeyBody>;
 
+const OF_STATUS = 'a key is stopped by POST /v1/keys/{id}/revoke or disable, and goes on by enable';
+const OF_SECRET = 'a new secret is made by POST /v1/keys/{id}/rotate';
+const OF_GOOD = 'what a key was issued for stays: issue another one by POST /v1/keys';
+
+/** What people look for in a change of a key, and where it is. */
+const HOMES = {
+  ...{ status: OF_STATUS, enabled: OF_STATUS, disabled: OF_STATUS, revoked: OF_STATUS },
+  ...{ secret: OF_SECRET, deliverTo: OF_SECRET },
+  ...{ consumer: OF_GOOD, environment: OF_GOOD },
+};
+
 /** `PATCH /v1/keys/{id}`. */
 export const patchKeyBody = z
-  .strictObject({
-    name: displayName.optional(),
-    grants: grants.optional(),
-    expiresAt: instant.nullable().optional(),
-    expiresInSeconds: expiresInSeconds.optional(),
-    notBefore: instant.nullable().optional(),
-    rateLimits: rateLimits.optional(),
-    /** Starts anew with the whole of its limit; null takes it away. */
-    quota: quota.nullable().optional(),
-    ipAllowlist: ipAllowlist.optional(),
-    tags: tags.optional(),
-    metadata: newMetadata.optional(),
-  })
+  .strictObject(
+    {
+      name: displayName.optional(),
+      grants: grants.optional(),
+      expiresAt: instant.nullable().optional(),
+      expiresInSeconds: expiresInSeconds.optional(),
+      notBefore: instant.nullable().optional(),
+      rateLimits: rateLimits.optional(),
+      /** Starts anew with the whole of its limit; null takes it away. */
+      quota: quota.nullable().optional(),
+      ipAllowlist: ipAllowlist.optional(),
+      tags: tags.optional(),
+      metadata: newMetadata.optional(),
+    },
+    { error: unlessAtHome(HOMES) },
+  )
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .refine((body) => body.expiresAt === undefined || body.expiresInSeconds === undefined, {
     path: ['expiresInSeconds'],

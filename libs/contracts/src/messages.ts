@@ -18,6 +18,23 @@ export const MISSING = 'This is required';
 export const UNKNOWN = 'This property is not known here; leave it out';
 
 /**
+ * An object's own words where it is given members that it does not know: some of them are at home elsewhere.
+ *
+ * @param homes where, by their names
+ */
+export function unlessAtHome(
+  homes: Readonly<Record<string, string>>,
+): (issue: { readonly code: string; readonly keys?: unknown }) => string | undefined {
+  return ({ code, keys }) => {
+    if (code !== 'unrecognized_keys') return undefined;
+    const told = (keys as string[])
+      .filter((name) => Object.hasOwn(homes, name))
+      .map((name) => homes[name]);
+    return told.length === 0 ? undefined : [UNKNOWN, ...new Set(told)].join('; ');
+  };
+}
+
+/**
  * What zod says where a schema has no message of its own: what would be right, in plain words, and never what was sent.
  */
 export const plainMessages: z.core.$ZodErrorMap = (issue) => {

@@ -36,9 +36,11 @@ export function createDeliveryTargets(settings: TargetSettings): DeliveryTargets
   return {
     placeFor: ({ provider, path, field }, key) => {
       const target = targets.get(provider);
-      if (!target) throw invalidField('/deliverTo/provider', noProvider(settings, key));
-      if (!isAllowed(target.setting, path, key))
-        throw invalidField('/deliverTo/path', `This key may not be put there in ${provider}`);
+      if (!target || !isForServices(target.setting, key))
+        throw invalidField('/deliverTo/provider', noProvider(settings, key));
+      const allowed = placesIn(target.setting, key);
+      if (!allowed.some((one) => isWithin(one, path)))
+        throw invalidField('/deliverTo/path', notThere(provider, allowed));
       if (field !== undefined && target.setting.type === 'file')
         throw invalidField('/deliverTo/field', 'A file holds the key alone; leave this out');
       return target.open(path, field);
@@ -57,16 +59,18 @@ function isForServices({ services }: TargetSetting, { grants }: Pick<Key, 'grant
   return services === undefined || grants.every((one) => services.includes(one.service));
 }
 
-function isAllowed(
-  target: TargetSetting,
-  path: string,
-  key: Pick<Key, 'consumer' | 'grants'>,
-): boolean {
-  if (!isForServices(target, key)) return false;
-  const { consumer } = key;
-  return target.allow
-    .map((one) => one.replaceAll('{consumer}', consumer))
-    .some((one) => (one.endsWith('/') ? path.startsWith(one) : path === one));
+/** Where secrets of a key's consumer may be put: paths, or beginnings of some. */
+function placesIn({ allow }: TargetSetting, { consumer }: Pick<Key, 'consumer'>): string[] {
+  return allow.map((one) => one.replaceAll('{consumer}', consumer));
+}
+
+function isWithin(place: string, path: string): boolean {
+  return place.endsWith('/') ? path.startsWith(place) : path === place;
+}
+
+function notThere(provider: string, places: readonly string[]): string {
+  const named = places.map((one) => (one.endsWith('/') ? `${one}...` : one));
+  return `This key may not be put there in ${provider}; use ${named.join(' or ')}`;
 }
 
 function openerOf(setting: TargetSetting): Open {

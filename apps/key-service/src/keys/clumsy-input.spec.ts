@@ -34,6 +34,31 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     expect(faults(await list(query))).toEqual([400, fault]);
   });
 
+  it.each([
+    ['/v1/keys/key_%00', '/id: Text may not hold NUL'],
+    ['/v1/keys/%E0%A4%A', '/id: Percent-encode text in UTF-8'],
+    ['/v1/keys/%E0%A4%A/rotation?a=b', '/id: Percent-encode text in UTF-8'],
+    ['/v1/consumers/a%00', '/slug: Text may not hold NUL'],
+  ])('a path %s', async (path, fault) => {
+    expect(faults(await management.call('get', path, world.admin))).toEqual([400, fault]);
+  });
+
+  it('a path that is at fault where no parameter is', async () => {
+    const { body } = await management.call('get', '/v1/k%00ys', world.admin);
+    expect(body).toMatchObject({ status: 400, detail: 'Path: Text may not hold NUL' });
+  });
+
+  it('what is changed elsewhere than by a change, with where that is', async () => {
+    const { key } = await world.issue();
+    const patch = (body: object) =>
+      management.call('patch', `/v1/keys/${key.id}`, world.admin).set('if-match', '"1"').send(body);
+    const unknown = 'This property is not known here; leave it out';
+    const elsewhere = `${unknown}; a key is stopped by POST /v1/keys/{id}/revoke or disable, and goes on by enable`;
+    expect(faults(await patch({ status: 'revoked' }))).toEqual([400, `/status: ${elsewhere}`]);
+    expect(faults(await patch({ enabled: false }))).toEqual([400, `/enabled: ${elsewhere}`]);
+    expect(faults(await patch({ color: 1 }))).toEqual([400, `/color: ${unknown}`]);
+  });
+
   it('a query that is well encoded is none', async () => {
     expect(await list('q=100%25+%E2%82%AC')).toMatchObject({ status: 200 });
   });
@@ -232,6 +257,20 @@ describe('clumsy input is refused by its name, with what would be right', () => 
       statuses.push((await post(call)).status);
     expect(statuses).toEqual([200, 200, 200, 200]);
     expect(faults(await post('revoke'))).toEqual([400, '/reason: This is required']);
+  });
+
+  it('a body that is no JSON where none is read, as any other there', async () => {
+    const { key } = await world.issue();
+    for (const body of ['{"a":', '{"a":1}']) {
+      const path = `/v1/keys/${key.id}/disable`;
+      const call = management
+        .call('post', path, world.admin)
+        .set('content-type', 'application/json');
+      expect((await call.send(body)).body).toMatchObject({
+        code: 'INVALID_REQUEST',
+        detail: 'Leave out the body here',
+      });
+    }
   });
 
   it('an If-Match that no answer ever gave', async () => {

@@ -213,6 +213,17 @@ test('what AWS refuses is not delivered either', async () => {
 });
 
 test.each([
+  ['keys/service-b', { provider: 'vault', path: 'keys/service-a' }],
+  ['service-b.key or shared/...', { provider: 'file', path: 'service-a.key' }],
+  ['keys/service-b/...', { provider: 'aws', path }],
+])('a refused place is told what would be right: %s', async (places, deliverTo) => {
+  const detail = `This key may not be put there in ${deliverTo.provider}; use ${places}`;
+  expect((await create(deliverTo)).body).toMatchObject({
+    errors: [{ pointer: '/deliverTo/path', detail }],
+  });
+});
+
+test.each([
   ['/deliverTo/provider', { provider: 'unknown', path }],
   ['/deliverTo/path', { provider: 'vault', path: 'keys/service-a' }],
   ['/deliverTo/path', { provider: 'vault', path: 'keys/service-b/more' }],
@@ -222,7 +233,7 @@ test.each([
   ['/deliverTo/path', { provider: 'vault', path: 'keys%2fservice-b' }],
   ['/deliverTo/path', { provider: 'file', path: '../service-b.key' }],
   ['/deliverTo/path', { provider: 'file', path: 'shared/.ssh/authorized_keys' }],
-  ['/deliverTo/path', { provider: 'narrow', path }],
+  ['/deliverTo/provider', { provider: 'narrow', path }],
   ['/deliverTo/field', { provider: 'file', path: 'service-b.key', field: 'key' }],
   ['/deliverTo/field', { provider: 'vault', path, field: 'a/b' }],
   ['/deliverTo/address', { provider: 'vault', path, address: 'http://169.254.169.254/' }],
