@@ -226,6 +226,7 @@ describe('options', () => {
     ],
     ['a skew of hours', { ...good, clockSkewSeconds: 3_600 }, 'clockSkewSeconds'],
     ['a clock that is none', { ...good, now: 7 }, 'now'],
+    ['another one', { ...good, monotonicNow: 7 }, 'monotonicNow'],
   ])('%s stops the start and is named', (_what, options, named) => {
     expect(() => createTokenVerifier(options as TokenVerifierOptions)).toThrow(named);
   });

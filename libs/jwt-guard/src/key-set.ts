@@ -28,14 +28,16 @@ export class KeySet implements KeySource {
   constructor(
     private readonly algorithm: PublishedFamily,
     private readonly load: () => Promise<unknown>,
+    /** Nobody sets it: ages and pauses are right whatever becomes of the calendar. */
     private readonly now: () => number,
   ) {}
 
   /** The key of a kid, if it is at hand and may be used unasked; starts a refresh in the background when one is due. */
   find(kid: unknown): CryptoKey | undefined {
-    if (!this.isUsable() || typeof kid !== 'string') return undefined;
-    const ageMs = this.now() - this.readAtMs;
-    if (ageMs >= REFRESH_MS && this.now() - this.triedAtMs >= RETRY_MS) void this.reload();
+    const nowMs = this.now();
+    const ageMs = nowMs - this.readAtMs;
+    if (ageMs >= STALE_MS || typeof kid !== 'string') return undefined;
+    if (ageMs >= REFRESH_MS && nowMs - this.triedAtMs >= RETRY_MS) void this.reload();
     const isToBeConfirmed = ageMs >= MAX_AGE_MS && this.failure === undefined;
     return isToBeConfirmed ? undefined : this.keys.get(kid);
   }

@@ -19,6 +19,8 @@ interface CommonOptions {
   clockSkewSeconds?: number | undefined;
   /** Milliseconds since 1970; the clock by default. */
   now?: (() => number) | undefined;
+  /** Milliseconds of a clock that nobody sets, for the age of the issuer's keys; `performance.now` by default. */
+  monotonicNow?: (() => number) | undefined;
 }
 
 interface PublishedKeys {
@@ -42,6 +44,9 @@ const common = {
   audience: z.string().min(1),
   clockSkewSeconds: z.number().min(0).max(300).default(30),
   now: z.custom<() => number>(isFunction, 'must be a function').default(() => Date.now),
+  monotonicNow: z
+    .custom<() => number>(isFunction, 'must be a function')
+    .default(() => () => performance.now()),
 };
 
 const checkedOptions = z.discriminatedUnion(

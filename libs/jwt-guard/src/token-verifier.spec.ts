@@ -17,6 +17,8 @@ afterEach(() => issuer.close());
 
 const verifier = (options: Partial<TokenVerifierOptions> = {}) =>
   createTokenVerifier({ ...issuer.options, ...options } as TokenVerifierOptions);
+/** One whose clocks both go by the test's. */
+const at = (now: () => number) => verifier({ now, monotonicNow: now });
 
 const encode = (value: unknown) =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
@@ -172,7 +174,7 @@ test('critical extensions, unencoded payloads, encrypted tokens and oversized on
 
 test('a remembered token still ends with its expiry and with its key', async () => {
   let nowMs = Date.now();
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   const token = await issuer.token();
   expect(tokens.recall(token)).toBeNull();
   const claims = await tokens.verify(token);
@@ -192,7 +194,7 @@ test('a remembered token still ends with its expiry and with its key', async () 
 
 test('a token of a key that the issuer removed is refused after 35 s, in use or idle, known or new', async () => {
   let nowMs = Date.now();
-  const [busy, idle] = [verifier({ now: () => nowMs }), verifier({ now: () => nowMs })];
+  const [busy, idle] = [at(() => nowMs), at(() => nowMs)];
   const [known, other] = [await issuer.token({ jti: 'known' }), await issuer.token({ jti: 'new' })];
   for (const tokens of [busy, idle]) await tokens.verify(known);
   issuer.publish([{ ...issuer.jwk, kid: 'k2' }]);
@@ -211,6 +213,17 @@ test('a token of a key that the issuer removed is refused after 35 s, in use or 
   }
 });
 
+test('a calendar that is set back makes no keys young again', async () => {
+  let [nowMs, monotonicMs] = [Date.now(), 0];
+  const tokens = verifier({ now: () => nowMs, monotonicNow: () => monotonicMs });
+  const token = await issuer.token();
+  await tokens.verify(token);
+  issuer.publish([{ ...issuer.jwk, kid: 'k2' }]);
+  nowMs -= 20_000;
+  monotonicMs += 35_000;
+  await expect(tokens.verify(token)).rejects.toMatchObject({ name: 'TokenError' });
+});
+
 test('what is recalled of tokens is bounded', async () => {
   const tokens = verifier();
   const all = await Promise.all(Array.from({ length: 257 }, () => issuer.token()));
@@ -222,7 +235,7 @@ test('what is recalled of tokens is bounded', async () => {
 
 test('a flood of unknown kids asks for the keys at most once in 30 s', async () => {
   let nowMs = Date.now();
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   await tokens.verify(await issuer.token());
   nowMs += 31_000;
   const flood = await Promise.all(
@@ -236,7 +249,7 @@ test('a flood of unknown kids asks for the keys at most once in 30 s', async () 
 test('unknown kids that come one after the other have the keys read once in 30 s', async () => {
   const startMs = Date.now();
   let nowMs = startMs;
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   await tokens.verify(await issuer.token());
   const refuse = async (kid: string) => {
     const token = await issuer.token({}, { kid });
@@ -256,7 +269,7 @@ test('unknown kids that come one after the other have the keys read once in 30 s
 
 test('a key published ahead of its use is taken without a refusal', async () => {
   let nowMs = Date.now();
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   await tokens.verify(await issuer.token());
   const next = await generateKeyPair('ES256', { extractable: true });
   const jwk = { ...(await exportJWK(next.publicKey)), kid: 'k2', alg: 'ES256', use: 'sig' };
@@ -269,7 +282,7 @@ test('a key published ahead of its use is taken without a refusal', async () => 
 
 test('with the issuer away the last good keys serve for 24 h, and then nobody decides', async () => {
   let nowMs = Date.now();
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   const later = (hours: number) =>
     issuer.token({ exp: Math.floor(nowMs / 1_000) + 600, jti: `${hours}` });
   await tokens.verify(await later(0));
@@ -301,7 +314,7 @@ test('with the issuer away the last good keys serve for 24 h, and then nobody de
 test('the last good keys serve for 24 h to the minute while the issuer is away', async () => {
   const startMs = Date.now();
   let nowMs = startMs;
-  const tokens = verifier({ now: () => nowMs });
+  const tokens = at(() => nowMs);
   const fresh = () => issuer.token({ exp: Math.floor(nowMs / 1_000) + 600, jti: `${nowMs}` });
   await tokens.verify(await fresh());
   issuer.answer((response) => void response.destroy());

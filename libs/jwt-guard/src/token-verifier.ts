@@ -89,11 +89,11 @@ function put(
 
 function keySourceOf(options: CheckedOptions): KeySource {
   if (options.algorithm === 'HS256') return sharedSecret(options.secret);
-  const { algorithm, jwksUrl, now } = options;
+  const { algorithm, jwksUrl, monotonicNow } = options;
   return new KeySet(
     algorithm,
     typeof jwksUrl === 'string' ? () => fetchKeys(jwksUrl) : jwksUrl,
-    now,
+    monotonicNow,
   );
 }
 
