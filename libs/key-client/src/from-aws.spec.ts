@@ -30,6 +30,7 @@ describe('fromAws', () => {
     await expect(provider({ stage: 'AWSPREVIOUS' }).read()).resolves.toBe('old');
     expect(aws.seen).toEqual(['GetSecretValue', 'GetSecretValue']);
     expect([one.source, one.refreshedAt()]).toEqual(['aws', expect.any(Date)]);
+    expect(one.place).toBe(`secret ${secretId} (AWSCURRENT) in AWS Secrets Manager`);
     const other = { ...CREDENTIALS, secretAccessKey: 'another' };
     await expect(provider({ credentials: other }).read()).rejects.toMatchObject({
       name: 'SecretStoreError',

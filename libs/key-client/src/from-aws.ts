@@ -26,6 +26,8 @@ export function fromAws(options: FromAwsOptions): WritableSecretProvider {
   const place: Place = { secrets, secretId, field };
   return {
     source: 'aws',
+    place: `${field === undefined ? '' : `member ${field} of `}secret ${secretId} (${stage}) in AWS Secrets Manager`,
+    lack: () => 'is not there, or is empty',
     ...holdSecret(async () => keyIn(await secrets.get(secretId, stage), field), options),
     write: async (secret) => ({
       version: await secrets.put(secretId, await textWith(place, secret)),

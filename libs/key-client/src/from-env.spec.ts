@@ -15,6 +15,12 @@ describe('fromEnv', () => {
     await expect(fromEnv('KEY', { KEY: ' ' }).read()).resolves.toBeNull();
   });
 
+  it('says which variable is missing or empty', () => {
+    const [none, empty] = [fromEnv('KEY', {}), fromEnv('KEY', { KEY: ' ' })];
+    expect([none.place, none.lack?.()]).toEqual(['the environment variable KEY', 'is not set']);
+    expect(empty.lack?.()).toBe('is empty');
+  });
+
   it('looks into the environment of the process where nothing else is given', async () => {
     process.env['KEYWARD_TEST_KEY'] = 'from the process';
     await expect(fromEnv('KEYWARD_TEST_KEY').read()).resolves.toBe('from the process');

@@ -8,6 +8,8 @@ export function fromEnv(
   let readAt: Date | null = null;
   return {
     source: 'env',
+    place: `the environment variable ${name}`,
+    lack: () => (variables[name] === undefined ? 'is not set' : 'is empty'),
     read: () => {
       const value = variables[name];
       const text = typeof value === 'string' ? value.trim() : '';

@@ -39,6 +39,23 @@ describe('fromFile', () => {
     await expect(provider.read()).resolves.toBe('seven');
   });
 
+  it('says which file it is, and why there is no key in it', async () => {
+    const provider = fromFile(path);
+    expect(provider.place).toBe(`the file ${path}`);
+    const lackOf = async () => [await provider.read(), provider.lack?.()];
+    expect(await lackOf()).toEqual([null, 'is not there']);
+    await writeFile(path, ' \n');
+    expect(await lackOf()).toEqual([null, 'is empty']);
+    await writeFile(path, 'x'.repeat(5_000));
+    expect(await lackOf()).toEqual([null, 'is larger than 4096 bytes']);
+    await rm(path);
+    await mkdir(path);
+    expect(await lackOf()).toEqual([null, 'is not a file']);
+    await rm(path, { recursive: true });
+    await symlink(path, path);
+    expect(await lackOf()).toEqual([null, 'cannot be read (ELOOP)']);
+  });
+
   it('follows a mounted secret of Kubernetes: a link to a link to a folder that is exchanged', async () => {
     const publish = async (name: string, key: string): Promise<void> => {
       await mkdir(join(folder, name));

@@ -23,16 +23,22 @@ export function fromFile(
   let text: string | null = null;
   let mark = '';
   let readAt: Date | null = null;
+  let lack = 'was not read yet';
   return {
     source: 'file',
+    place: `the file ${path}`,
+    lack: () => lack,
     read: async ({ fresh = false } = {}) => {
-      const found = await markOf(path);
-      if (found === null || (found === mark && !fresh)) return text;
-      const content = await readText(path);
-      if (content === null) return text;
-      if (content !== text) readAt = new Date();
-      text = content;
-      mark = found;
+      try {
+        const found = await markOf(path);
+        if (found === mark && !fresh) return text;
+        const content = await readText(path);
+        if (content !== text) readAt = new Date();
+        text = content;
+        mark = found;
+      } catch (error) {
+        lack = lackOf(error as NodeJS.ErrnoException);
+      }
       return text;
     },
     refreshedAt: () => readAt,
@@ -40,16 +46,27 @@ export function fromFile(
   };
 }
 
-/** What changes with the file's content; null where there is nothing to read. */
-async function markOf(path: string): Promise<string | null> {
-  const found = await stat(path, { bigint: true }).catch(() => null);
-  if (found === null || !found.isFile() || found.size > MAX_FILE_BYTES) return null;
+/** A file that can be read and holds no key; the message says why. */
+class NoKey extends Error {}
+
+/** What changes with the file's content. @throws NoKey, or what the system says of the file */
+async function markOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true });
+  if (!found.isFile()) throw new NoKey('is not a file');
+  if (found.size > MAX_FILE_BYTES) throw new NoKey(`is larger than ${MAX_FILE_BYTES} bytes`);
   return `${found.dev}.${found.ino}.${found.size}.${found.mtimeNs}.${found.ctimeNs}`;
 }
 
-async function readText(path: string): Promise<string | null> {
-  const content = await readFile(path, 'utf8').catch(() => '');
-  return content.trim() || null;
+/** @throws as {@link markOf} */
+async function readText(path: string): Promise<string> {
+  const text = (await readFile(path, 'utf8')).trim();
+  if (text === '') throw new NoKey('is empty');
+  return text;
+}
+
+function lackOf(error: NodeJS.ErrnoException): string {
+  if (error instanceof NoKey) return error.message;
+  return error.code === 'ENOENT' ? 'is not there' : `cannot be read (${error.code ?? error.name})`;
 }
 
 /** Whole or not at all, and on the disk before it takes its place. */

@@ -35,6 +35,7 @@ describe('fromVault', () => {
       `GET secret/data/${path}`,
     ]);
     expect([one.source, one.refreshedAt()]).toEqual(['vault', expect.any(Date)]);
+    expect(one.place).toBe(`field key of secret/${path} in Vault`);
   });
 
   it('takes a token, given or read from where an agent puts it', async () => {

@@ -43,6 +43,8 @@ export function fromVault(options: FromVaultOptions): WritableSecretProvider {
   const place = { connection, field, path: vaultPathOf(mount, 'data', path) };
   return {
     source: 'vault',
+    place: `field ${field} of ${mount}/${path} in Vault`,
+    lack: () => 'is not there, or is empty',
     ...holdSecret(() => read(place), options),
     write: (secret) => write(place, secret),
   };

@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
+import { fromEnv } from './from-env.js';
+import { fromFile } from './from-file.js';
 import { fromFunction } from './from-function.js';
 import { createKeyClient, SecretUnavailable } from './key-client.js';
 import type { RetryOptions } from './retry-wait.js';
@@ -336,6 +338,19 @@ describe('createKeyClient', () => {
     const hanging = { ...secretsInTurn(), read: () => new Promise<never>(() => undefined) };
     const client = createKeyClient({ baseUrl: service.url, secret: hanging, timeoutMs: 30 });
     await expect(client('/')).rejects.toMatchObject({ name: 'TimeoutError' });
+  });
+
+  it.each([
+    [fromEnv('KEY', {}), 'There is no API key to send: the environment variable KEY is not set'],
+    [
+      fromEnv('KEY', { KEY: 's3cret line' }),
+      'The API key in the environment variable KEY holds what no key can',
+    ],
+    [fromFile('/nowhere/key'), 'There is no API key to send: the file /nowhere/key is not there'],
+    [secretsInTurn(), 'There is no API key to send'],
+  ])('names the place that has no key to send', async (secret, message) => {
+    const client = createKeyClient({ baseUrl: 'http://127.0.0.1:1', secret });
+    await expect(client('/')).rejects.toEqual(new SecretUnavailable(message));
   });
 
   it('says what is wrong with a secret without the secret', async () => {

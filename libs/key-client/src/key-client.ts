@@ -64,7 +64,8 @@ export function createKeyClient(options: KeyClientOptions): KeyClient {
   const { secret, timeoutMs = 5_000, fetch: send = fetch, retry = {} } = options;
   const { retries = 2, budgetMs = 30_000 } = retry;
   const base = baseOf(options.baseUrl);
-  const renewal = createRenewal(secret);
+  const source = { secret, renewal: createRenewal(secret) };
+  const { renewal } = source;
 
   return async (input, init) => {
     const request = clientRequestOf(base, input, init);
@@ -72,7 +73,7 @@ export function createKeyClient(options: KeyClientOptions): KeyClient {
     const call: Call = { request, endMs, retries, retried: 0, hasRenewed: false };
     for (;;) {
       const signal = signalOf(call, timeoutMs);
-      const key = await currentKey(renewal, signal);
+      const key = await currentKey(source, signal);
       const response = await sendWithinOrigin(send, request, { key, signal });
       renewal.heed(response.headers, key);
       if (!(await waitForAnother(call, { key, signal, response }, renewal))) return response;
@@ -87,12 +88,22 @@ function signalOf({ request, endMs }: Call, timeoutMs: number): AbortSignal {
   return request.signal === null ? limit : AbortSignal.any([request.signal, limit]);
 }
 
-async function currentKey(renewal: Renewal, signal: AbortSignal): Promise<string> {
+interface Source {
+  secret: SecretProvider;
+  renewal: Renewal;
+}
+
+async function currentKey({ secret, renewal }: Source, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
   const key = await abortable(renewal.current(), signal);
-  if (key === null) throw new SecretUnavailable('There is no API key to send');
-  if (!SENDABLE.test(key)) throw new SecretUnavailable('The API key holds what no key can');
-  return key;
+  if (key === null) throw new SecretUnavailable(`There is no API key to send${whyNone(secret)}`);
+  if (SENDABLE.test(key)) return key;
+  const place = secret.place === undefined ? '' : ` in ${secret.place}`;
+  throw new SecretUnavailable(`The API key${place} holds what no key can`);
+}
+
+function whyNone({ place, lack }: SecretProvider): string {
+  return place === undefined ? '' : `: ${place} ${lack?.() ?? 'holds none'}`;
 }
 
 /** Resolves with true when it is time for another request, with false where this answer is the caller's to see. */

@@ -2,6 +2,10 @@
 export interface SecretProvider {
   /** Kind of the place, for people: `env`, `file`, `vault`, `aws` or a name of one's own. */
   readonly source: string;
+  /** Which place that is, for people, such as `the file /run/secrets/key`: it is named where there is no key in it. */
+  readonly place?: string;
+  /** What is wrong with the place, such as `is empty`; asked where the last reading found no key. */
+  lack?(): string;
   /**
    * The key as it is now, null where there is none. `fresh` reads the place anew even if nothing seems to have changed.
    *
