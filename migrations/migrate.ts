@@ -3,9 +3,10 @@ import { fileURLToPath } from 'node:url';
 import type { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
-import { credentialsOf, writable } from '#postgres';
+import { credentialsOf, serversIn, writable } from '#postgres';
 // Past the library's door, which would bring the whole of Nest into a process that only migrates.
 import { loadConfig } from '../libs/server/src/load-config.js';
+import { reasonOf } from '../libs/server/src/reason-of.js';
 import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
@@ -131,7 +132,12 @@ async function alone<T>(ownerUrl: string, work: (owner: Client) => Promise<T>): 
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   });
-  await owner.connect();
+  await owner.connect().catch((cause: unknown) => {
+    const servers = serversIn(ownerUrl).map(({ host, port }) => `${host}:${port}`);
+    const whose = 'that MIGRATION_DATABASE_URL or DATABASE_URL names';
+    const message = `the PostgreSQL ${whose}, at ${servers.join(', ')}, cannot be used (${reasonOf(cause)})`;
+    throw new Error(message, { cause });
+  });
   try {
     await owner.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
     await owner.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCK]);
@@ -193,7 +199,7 @@ async function main(): Promise<void> {
     });
     console.log(done.length > 0 ? `Migrated: ${done.join(', ')}` : 'The database is up to date');
   } catch (error) {
-    console.error(`Migrating failed: ${(error as Error).message}`);
+    console.error(`Migrating failed: ${reasonOf(error)}`);
     process.exitCode = 1;
   }
 }

@@ -1,12 +1,14 @@
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { newPassword, username } from '#contracts';
+import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 // Past the library's door, which would bring the whole of Nest into a process that only starts others.
 import { parseConfig } from '../../libs/server/src/load-config.js';
 import { port } from '../../libs/server/src/server-env.js';
 import { tokenEnv } from '../../libs/server/src/token-env.js';
 
-const databaseUrl = z.string().startsWith('postgres');
+const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** What may be set for `npm start`, in the process environment. */
 const quickstartEnv = z.object({
@@ -24,7 +26,7 @@ const quickstartEnv = z.object({
   LOGIN_DATABASE_URL: databaseUrl.optional(),
   KEY_SERVICE_DATABASE_URL: databaseUrl.optional(),
   /** A Redis to use instead of one of the platform's own. */
-  REDIS_URL: z.string().startsWith('redis').optional(),
+  REDIS_URL: z.string().refine(isRedisUrl, NO_REDIS_URL).optional(),
   ADMIN_USERNAME: username.default('admin'),
   /** First password of the admin; random by default. Later starts leave the password alone. */
   ADMIN_PASSWORD: newPassword.optional(),

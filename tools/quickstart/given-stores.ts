@@ -1,5 +1,7 @@
 import { serversIn, writable } from '#postgres';
 import { createRedisClient } from '#redis-client';
+// Past the library's door, which would bring the whole of Nest into a process that only starts others.
+import { reasonOf } from '../../libs/server/src/reason-of.js';
 import type { QuickstartConfig } from './config.js';
 import type { Home, State } from './home.js';
 import type { Passwords } from './secrets.js';
@@ -57,7 +59,7 @@ export async function checkDatabase(name: string, url: string): Promise<void> {
   } catch (cause) {
     const servers = serversIn(url).map(({ host, port }) => `${host}:${port}`);
     throw new Error(
-      `The PostgreSQL that ${name} names, at ${servers.join(', ')}, cannot be used (${whyOf(cause)}). ` +
+      `The PostgreSQL that ${name} names, at ${servers.join(', ')}, cannot be used (${reasonOf(cause)}). ` +
         `Set it to one that runs, or unset it for the embedded PostgreSQL`,
       { cause },
     );
@@ -79,7 +81,7 @@ export async function checkRedis(name: string, url: string): Promise<void> {
   try {
     await client.connect();
   } catch (cause) {
-    const why = whyOf(failure ?? cause);
+    const why = reasonOf(failure ?? cause);
     throw new Error(
       `The Redis that ${name} names cannot be used (${why}). Set it to one that runs, or unset it for one that \`npm start\` starts`,
       { cause },
@@ -87,10 +89,4 @@ export async function checkRedis(name: string, url: string): Promise<void> {
   } finally {
     client.disconnect();
   }
-}
-
-/** Where a host has several addresses, each has failed for a reason of its own. */
-function whyOf(error: unknown): string {
-  const { message, errors } = error as Partial<AggregateError>;
-  return message || [errors ?? []].flat().map(whyOf).join('; ');
 }

@@ -1,5 +1,9 @@
 import { z } from 'zod';
+import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
+
+const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** Settings of the key service. */
 export const keyServiceEnv = serverEnv
@@ -7,10 +11,10 @@ export const keyServiceEnv = serverEnv
   .extend({
     KEY_SERVICE_PORT: port.default(4002),
     /** PostgreSQL as the runtime role; several hosts may be named, the writable one is used. */
-    KEY_SERVICE_DATABASE_URL: z.string().startsWith('postgres').optional(),
-    DATABASE_URL: z.string().startsWith('postgres').optional(),
+    KEY_SERVICE_DATABASE_URL: databaseUrl.optional(),
+    DATABASE_URL: databaseUrl.optional(),
     /** Redis for the validation cache and rate-limit counters; without it one process keeps the counters itself. */
-    REDIS_URL: z.string().startsWith('redis').optional(),
+    REDIS_URL: z.string().refine(isRedisUrl, NO_REDIS_URL).optional(),
     /** Root of the keys that seal cache entries, cursors and idempotency records. */
     KEY_SERVICE_SECRET: secretBytes,
     /** Peppers of key digests, `1:<base64>,2:<base64>`; one stays as long as a digest made with it does. */

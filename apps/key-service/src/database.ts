@@ -1,12 +1,19 @@
 import { Pool, type ClientBase } from 'pg';
 import { DataSource, type EntitySchema, type MixedList } from 'typeorm';
 import type { Logger } from 'pino';
-import { writable } from '#postgres';
+import { namedDatabase, writable } from '#postgres';
+import type { NamedDatabase } from '#server';
 import type { KeyServiceEnv } from './config.js';
 
 /** URL of the database as the runtime role. */
 export function databaseUrlOf(env: KeyServiceEnv): string {
   return (env.KEY_SERVICE_DATABASE_URL ?? env.DATABASE_URL)!;
+}
+
+/** The same as its operator knows it. */
+export function databaseOf(env: KeyServiceEnv): NamedDatabase {
+  const isOwn = env.KEY_SERVICE_DATABASE_URL !== undefined;
+  return namedDatabase(isOwn ? 'KEY_SERVICE_DATABASE_URL' : 'DATABASE_URL', databaseUrlOf(env));
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { MAX_RATE_LIMITS } from '#contracts';
 import { createRedisClient, type RedisClient } from '#redis-client';
 import { Patience } from './patience.js';
+import { tellWhereAway } from './redis-away.js';
 import { ScriptCommand, wireOf, type Wire } from './redis-wire.js';
 
 const COMMAND_TIMEOUT_MS = 50;
@@ -78,7 +79,7 @@ export class RedisLink {
         this.suspend('a connection was lost or made anew');
       });
     }
-    this.client.on('error', (error: Error) => this.log.debug({ err: error }, 'redis'));
+    tellWhereAway(this.client, log);
   }
 
   /** Begins to connect, and keeps trying. */

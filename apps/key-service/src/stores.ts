@@ -1,14 +1,14 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { DataSource } from 'typeorm';
-import { connectWithin } from '#server';
+import { connectWithin, type NamedDatabase } from '#server';
 import type { DatabaseClock } from './changes/database-clock.js';
 import { Fence } from './changes/fence.js';
 import { Follower } from './changes/follower.js';
 import type { KeyServiceEnv } from './config.js';
 import { Markers } from './changes/marker.js';
 import { Overwrites } from './changes/overwrites.js';
-import { createDataSource, createPool, databaseUrlOf } from './database.js';
+import { createDataSource, createPool, databaseOf, databaseUrlOf } from './database.js';
 import { ENTITIES } from './entities.js';
 import { RedisLink } from './redis-link.js';
 
@@ -25,6 +25,7 @@ export class Stores {
   readonly markers: Markers | null;
   readonly fence: Fence;
   readonly follower: Follower;
+  private readonly database: NamedDatabase;
   private readonly fencePool: pg.Pool;
   private readonly askPool: pg.Pool;
 
@@ -34,6 +35,7 @@ export class Stores {
     clock: DatabaseClock,
   ) {
     const databaseUrl = databaseUrlOf(env);
+    this.database = databaseOf(env);
     this.db = createDataSource(databaseUrl, ENTITIES);
     this.hotPool = createPool(databaseUrl, 8, log);
     this.fencePool = createPool(databaseUrl, 2, log);
@@ -75,7 +77,8 @@ export class Stores {
       );
     }
     this.link?.connect();
-    await connectWithin(START_WITHIN_MS, this.log, async () => {
+    const waiting = { limitMs: START_WITHIN_MS, log: this.log, database: this.database };
+    await connectWithin(waiting, async () => {
       if (!this.db.isInitialized) await this.db.initialize();
       await this.fence.start();
     });

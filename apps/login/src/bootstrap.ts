@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { z } from 'zod';
 import { createClientBody, username } from '#contracts';
+import { namedDatabase } from '#postgres';
 import {
   checkTokenEnv,
   ConfigError,
@@ -10,7 +11,7 @@ import {
   tokenEnv,
 } from '#server';
 import { insertClient } from './clients/clients.js';
-import { databaseUrlOf, namesDatabase, NO_DATABASE, storeEnv } from './config.js';
+import { databaseOf, namesDatabase, NO_DATABASE, storeEnv } from './config.js';
 import { createDataSource } from './database.js';
 import { digestOf, loginSecretsOf } from './secrets.js';
 import { createTokenKeys } from './tokens/create-token-keys.js';
@@ -67,8 +68,10 @@ export interface Bootstrapped {
 export async function bootstrap(env: z.infer<typeof bootstrapEnv>): Promise<Bootstrapped> {
   const log = createLogger('login-bootstrap', 'silent');
   const secrets = loginSecretsOf(env.LOGIN_SECRET);
-  const db = createDataSource(databaseUrlOf(env), log);
-  await connectWithin(30_000, log, async () => {
+  const { variable, url } = databaseOf(env);
+  const db = createDataSource(url, log);
+  const database = namedDatabase(variable, url);
+  await connectWithin({ limitMs: 30_000, log, database }, async () => {
     if (!db.isInitialized) await db.initialize();
     await createTokenKeys(env, db, secrets.signingKeys).start();
   });

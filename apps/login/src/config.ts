@@ -1,12 +1,16 @@
 import { z } from 'zod';
 import { AUDIENCES, slug } from '#contracts';
+import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
+
+const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** What login needs of its database and secret, for its server and for {@link file://./bootstrap.ts}. */
 export const storeEnv = z.object({
   /** PostgreSQL as the runtime role. */
-  LOGIN_DATABASE_URL: z.string().startsWith('postgres').optional(),
-  DATABASE_URL: z.string().startsWith('postgres').optional(),
+  LOGIN_DATABASE_URL: databaseUrl.optional(),
+  DATABASE_URL: databaseUrl.optional(),
   /** Root of the keys that hash refresh tokens and client secrets and seal signing keys. */
   LOGIN_SECRET: secretBytes,
 });
@@ -28,7 +32,7 @@ export const loginEnv = serverEnv
   .extend({
     LOGIN_PORT: port.default(4001),
     /** Redis for the counting of guesses; without it each process counts for itself. */
-    REDIS_URL: z.string().startsWith('redis').optional(),
+    REDIS_URL: z.string().refine(isRedisUrl, NO_REDIS_URL).optional(),
     /** `iss` of tokens, and the base of the addresses in the metadata; by default where login listens. */
     TOKEN_ISSUER: z
       .url()
@@ -61,9 +65,11 @@ export function issuerOf(env: LoginEnv): string {
   return env.TOKEN_ISSUER ?? `http://127.0.0.1:${env.LOGIN_PORT}`;
 }
 
-/** URL of the database as the runtime role. */
-export function databaseUrlOf(env: z.infer<typeof storeEnv>): string {
-  return (env.LOGIN_DATABASE_URL ?? env.DATABASE_URL)!;
+/** URL of the database as the runtime role, and the setting that it is from. */
+export function databaseOf(env: z.infer<typeof storeEnv>): { variable: string; url: string } {
+  if (env.LOGIN_DATABASE_URL === undefined)
+    return { variable: 'DATABASE_URL', url: env.DATABASE_URL! };
+  return { variable: 'LOGIN_DATABASE_URL', url: env.LOGIN_DATABASE_URL };
 }
 
 /** Services that people's tokens are good at: the platform's own and those that the settings name. */

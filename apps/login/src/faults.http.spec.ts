@@ -36,6 +36,37 @@ async function until<T>(ask: () => Promise<T>, isSo: (answer: T) => boolean): Pr
   }
 }
 
+test.each([
+  [
+    'a database that does not let it in',
+    'LOGIN_DATABASE_URL',
+    (url: string) => url.replace(/:\w+@/, ':s3cret@'),
+    /the PostgreSQL that LOGIN_DATABASE_URL names, at .* \(password authentication failed/,
+  ],
+  [
+    'a connection string that is none',
+    'LOGIN_DATABASE_URL',
+    () => 'postgresql://u:s3cret@one:two/db',
+    /LOGIN_DATABASE_URL: must be postgresql:/,
+  ],
+  [
+    'an address of Redis that is none',
+    'REDIS_URL',
+    () => 'redis-sentinel://:s3cret@one',
+    /REDIS_URL: must be redis:/,
+  ],
+])(
+  '%s ends its start with one clear line, without a stack or a secret',
+  async (_, name, spoil, line) => {
+    const failed: unknown = await lab
+      .start({ [name]: spoil(lab.url) })
+      .catch((error: unknown) => error);
+    const text = (failed as Error).message;
+    expect(text).toMatch(line);
+    expect(text).not.toMatch(/^ {4}at |s3cret/m);
+  },
+);
+
 describe('throttling', () => {
   test('guesses are counted for an address and an account, and the answer says how long to wait', async () => {
     const login = await lab.start({ LOGIN_RATE_PER_MINUTE: '3' });

@@ -7,8 +7,9 @@ import {
 } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
-import { connectWithin } from '#server';
-import { audiencesOf, databaseUrlOf, issuerOf, type LoginEnv } from './config.js';
+import { namedDatabase } from '#postgres';
+import { connectWithin, type ConnectWithinOptions } from '#server';
+import { audiencesOf, databaseOf, issuerOf, type LoginEnv } from './config.js';
 import { createDataSource } from './database.js';
 import { ENV, LOG, SECRETS } from './injection.js';
 import { loginSecretsOf } from './secrets.js';
@@ -18,6 +19,8 @@ import { createTokenKeys } from './tokens/create-token-keys.js';
 import { TokenKeys } from './tokens/token-keys.js';
 
 const START_WITHIN_MS = 30_000;
+/** How the database is waited for. */
+const WAITING = Symbol('WAITING');
 
 /** The database, Redis and the signing keys: connected when the app starts, let go when it stops. */
 @Module({})
@@ -26,16 +29,19 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
     private readonly db: DataSource,
     private readonly keys: TokenKeys,
     private readonly limits: LimitStorage,
-    @Inject(LOG) private readonly log: Logger,
+    @Inject(WAITING) private readonly waiting: ConnectWithinOptions,
   ) {}
 
   static forRoot(env: LoginEnv, log: Logger): DynamicModule {
-    const db = createDataSource(databaseUrlOf(env), log);
+    const { variable, url } = databaseOf(env);
+    const db = createDataSource(url, log);
+    const database = namedDatabase(variable, url);
     const secrets = loginSecretsOf(env.LOGIN_SECRET);
     const keys = createTokenKeys(env, db, secrets.signingKeys);
     const providers = [
       { provide: ENV, useValue: env },
       { provide: LOG, useValue: log },
+      { provide: WAITING, useValue: { limitMs: START_WITHIN_MS, log, database } },
       { provide: SECRETS, useValue: secrets },
       { provide: DataSource, useValue: db },
       { provide: TokenKeys, useValue: keys },
@@ -49,7 +55,7 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onModuleInit(): Promise<void> {
-    const connected = connectWithin(START_WITHIN_MS, this.log, async () => {
+    const connected = connectWithin(this.waiting, async () => {
       if (!this.db.isInitialized) await this.db.initialize();
       await this.keys.start();
     });

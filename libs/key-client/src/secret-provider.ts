@@ -5,7 +5,7 @@ export interface SecretProvider {
   /** Which place that is, for people, such as `the file /run/secrets/key`: it is named where there is no key in it. */
   readonly place?: string;
   /** What is wrong with the place, such as `is empty`; asked where the last reading found no key. */
-  lack?(): string;
+  readonly lack?: () => string;
   /**
    * The key as it is now, null where there is none. `fresh` reads the place anew even if nothing seems to have changed.
    *

@@ -44,26 +44,42 @@ export function createRedisClient(
   url: string,
   { commandTimeoutMs }: { commandTimeoutMs: number | null },
 ): RedisClient {
-  const match = /^redis(s?)(-cluster|-sentinel)?:\/\/(?:([^@/]*)@)?([^/]+)(?:\/(.*))?$/.exec(url);
-  if (match === null)
-    throw new Error('Use redis://, redis-cluster:// or redis-sentinel:// as REDIS_URL');
-  const [, secure, kind, user = '', hosts, path = ''] = match as unknown as string[];
+  const { secure, kind, user, nodes, path } = addressIn(url);
   const common = {
     ...COMMON,
     ...(commandTimeoutMs !== null && { commandTimeout: commandTimeoutMs }),
   };
   if (kind === undefined) return new Redis(url, common);
-  const nodes = hosts!.split(',').map((host) => nodeOf(host, kind === '-cluster' ? 6379 : 26_379));
   const options = { ...common, ...credentialsOf(user), ...(secure && { tls: {} }) };
   if (kind === '-cluster') return new PromptCluster(nodes, { ...CLUSTER, redisOptions: options });
-  if (path === '')
-    throw new Error('Name the master in REDIS_URL: redis-sentinel://host:26379/mymaster');
   return new Redis({
     ...options,
     sentinels: nodes,
     name: path,
     sentinelRetryStrategy: (times) => Math.min(times * 50, 500),
   });
+}
+
+/** Whether {@link createRedisClient} takes it. */
+export function isRedisUrl(url: string): boolean {
+  try {
+    return credentialsOf(addressIn(url).user) !== null;
+  } catch {
+    return false;
+  }
+}
+
+/** What is said of a setting that is none. */
+export const NO_REDIS_URL =
+  'must be redis://[user:password@]host:port, redis-cluster://host:port,host:port or redis-sentinel://host:port,host:port/master';
+
+function addressIn(url: string) {
+  const match = /^redis(s?)(-cluster|-sentinel)?:\/\/(?:([^@/]*)@)?([^/]+)(?:\/(.*))?$/.exec(url);
+  const [, secure, kind, user = '', hosts = '', path = ''] = (match ?? []) as string[];
+  const isUnnamed = kind === '-sentinel' && path === '';
+  if (match === null || isUnnamed) throw new Error(`An address of Redis ${NO_REDIS_URL}`);
+  const nodes = hosts.split(',').map((host) => nodeOf(host, kind === '-sentinel' ? 26_379 : 6379));
+  return { secure, kind, user, nodes, path };
 }
 
 function nodeOf(text: string, defaultPort: number): { host: string; port: number } {

@@ -1,1 +1,6 @@
-export { createRedisClient, type RedisClient } from './create-redis-client.js';
+export {
+  createRedisClient,
+  isRedisUrl,
+  NO_REDIS_URL,
+  type RedisClient,
+} from './create-redis-client.js';

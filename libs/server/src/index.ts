@@ -7,9 +7,10 @@ export {
   ApiSecurity,
   ApiTags,
 } from './api-decorators.js';
-export { connectWithin } from './connect-within.js';
+export { connectWithin, type ConnectWithinOptions, type NamedDatabase } from './connect-within.js';
 export { openDoors, passedOn, type Door, type Knock, type OnAnswer } from './door.js';
 export { isOutage } from './outage.js';
+export { reasonOf } from './reason-of.js';
 export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';
 export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js';

@@ -3,6 +3,7 @@ import { ThrottlerStorageService, type ThrottlerStorage } from '@nestjs/throttle
 import type { Result } from 'ioredis';
 import type { Logger } from 'pino';
 import { createRedisClient, type RedisClient } from '#redis-client';
+import { reasonOf } from '#server';
 
 type Count = Awaited<ReturnType<ThrottlerStorage['increment']>>;
 
@@ -14,6 +15,8 @@ declare module 'ioredis' {
 
 const COMMAND_TIMEOUT_MS = 200;
 const PAUSE_MS = 1_000;
+const AWAY =
+  'the Redis that REDIS_URL names does not answer; this process counts calls for itself until it does';
 const COUNT_CALL = readFileSync(new URL('count-call.lua', import.meta.url), 'utf8');
 
 /**
@@ -35,8 +38,10 @@ export class LimitStorage implements ThrottlerStorage {
   /** Tries to reach Redis, for 2 s at most; where that fails it goes on trying by itself. */
   async start(): Promise<void> {
     if (this.redis?.status !== 'wait') return;
+    let why: unknown;
+    this.redis.once('error', (error: unknown) => (why = error));
     await this.redis.connect().catch((error: unknown) => {
-      this.log.warn({ err: error }, 'redis is away; this process counts calls for itself');
+      this.log.warn({ why: reasonOf(why ?? error) }, AWAY);
     });
   }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   Inject,
+  Logger,
   Module,
   type DynamicModule,
   type OnApplicationBootstrap,
@@ -18,6 +19,7 @@ import {
   type Verify,
 } from '#key-guard';
 import { deriveKey } from '#key-core';
+import { reasonOf } from '#server';
 import type { ServiceAConfig } from '../config.js';
 import { KeyProvisioner } from '../provisioning/key-provisioner.js';
 import { createCursors } from '../signed-cursors.js';
@@ -85,6 +87,7 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
     // while the database is away it is asked with the first key
     await this.parts.peppers.confirm().catch((error: unknown) => {
       if (error instanceof ForeignSecret) throw error;
+      new Logger('LocalKeys').warn(awayText(error));
     });
     await openConnections(this.parts.pool).catch(() => undefined);
     await this.parts.centralSide?.start();
@@ -98,6 +101,10 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
     await Promise.all([this.parts.centralSide?.stop(), this.forgotten, this.forgetting?.stop()]);
     await Promise.all([this.parts.pool.end(), this.parts.foreignPool.end()]);
   }
+}
+
+function awayText(error: unknown): string {
+  return `The PostgreSQL that SERVICE_A_DATABASE_URL names cannot be used (${reasonOf(error)}); keys are answered 503 until it can`;
 }
 
 function wire(

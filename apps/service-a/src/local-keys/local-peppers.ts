@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { deriveKey } from '#key-core';
+import { ConfigError } from '#server';
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 
 /** Version of the pepper that this service makes digests with. */
@@ -8,7 +9,7 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
 /** The secret is not the one that the keys in the database were made with: nothing can be said of them. */
-export class ForeignSecret extends Error {
+export class ForeignSecret extends ConfigError {
   override name = 'ForeignSecret';
   override message =
     'SERVICE_A_KEY_SECRET is not the one that the keys in this database were made with; set that one';
