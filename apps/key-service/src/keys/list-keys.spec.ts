@@ -35,6 +35,12 @@ test('the newest first, each as it is read alone', async () => {
   expect(await page('')).toEqual({ data: keys.toReversed(), nextCursor: null });
 });
 
+test('a search tells as much of a key as a list', async () => {
+  const text = await page('?q=tagg');
+  expect(text).toEqual({ data: [keys[2]], nextCursor: null });
+  expect(await page(`?q=${keys[2]!.id}`)).toEqual(text);
+});
+
 test('filters narrow, together too', async () => {
   expect(namesOf(await page('?environment=test'))).toEqual(['test']);
   expect(namesOf(await page('?tag=b'))).toEqual(['tagged']);

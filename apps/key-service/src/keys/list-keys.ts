@@ -7,6 +7,7 @@ import { filterKeys, LAST_USE, type KeyFilters } from './key-filters.js';
 import { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
 import { KeyTagEntity } from './key-tag.entity.js';
+import { firstOf } from './listed-keys.js';
 import { searchKeys } from './search-keys.js';
 import { showKeys } from './show-key.js';
 import type { Work } from './work.js';
@@ -34,9 +35,11 @@ export async function listKeys(
     filterKeys(select, others, nowMs);
     earliest(select, place, time);
   }
-  if (q !== undefined) await searchKeys(manager, select, { q, wanted: limit + 1 });
-  const { entities, raw } = await select.limit(limit + 1).getRawAndEntities<{ place: string }>();
-  const rows = entities.map((key, index) => ({ key, place: raw[index]!.place }));
+  const wanted = limit + 1;
+  const rows =
+    q === undefined
+      ? await firstOf(select, wanted)
+      : await searchKeys(manager, { select, q, wanted });
   return pageOf(scope, rows, {
     limit,
     placeOfRow: (row) => row.place,

@@ -1,36 +1,42 @@
 import type { EntityManager, SelectQueryBuilder } from 'typeorm';
 import type { KeyEntity } from './key.entity.js';
+import { firstOf, listedOf, type ListedKey } from './listed-keys.js';
 
 /** How many keys of a list are looked at in its order before the trigrams are asked. */
 const NEAR = 500;
 /** Where more names fit than this the list is read in its order after all: the page is near. */
 const MOST = 5_000;
 
+/** A list of keys, which is in its order already, and what is looked for in it. */
+interface Search {
+  select: SelectQueryBuilder<KeyEntity>;
+  q: string;
+  /** Rows of a page, and one to know whether another follows. */
+  wanted: number;
+}
+
 /**
- * Narrows a list of keys, which is in its order already, to those that a text finds: an id is looked up; anything else is part
- * of a name, and, where it can be, the last characters of a secret.
+ * The first of a list of keys that a text finds: an id is looked up; anything else is part of a name, and, where it can be, the
+ * last characters of a secret.
  *
  * What fits many keys is soon found in the list's own order, what fits few by the trigrams of the names, and nobody knows
  * beforehand which it is. So the first {@link NEAR} of the list are looked at; only where they are not enough, and there are more,
- * all that fit are looked up. Either way the cost does not grow with the number of keys.
- *
- * @param wanted rows of a page, and one to know whether another follows
+ * all that fit are looked up. Either way the cost does not grow with the number of keys, and a page that is near takes no statement
+ * more than one of a list.
  */
-export async function searchKeys(
-  manager: EntityManager,
-  select: SelectQueryBuilder<KeyEntity>,
-  { q, wanted }: { q: string; wanted: number },
-): Promise<void> {
-  if (/^key_[0-9A-Za-z]{16}$/.test(q)) {
-    select.andWhere('key.id = :q', { q });
-    return;
-  }
+export async function searchKeys(manager: EntityManager, search: Search): Promise<ListedKey[]> {
+  const { select, q, wanted } = search;
+  if (/^key_[0-9A-Za-z]{16}$/.test(q))
+    return firstOf(select.andWhere('key.id = :q', { q }), wanted);
   const text: Text = { part: `%${q.replaceAll(/[\\%_]/g, '\\$&')}%`, hint: hintIn(q) };
-  const near = await findNear(manager, select, { ...text, wanted });
-  const isEnough = near.found.length >= wanted || near.walked < NEAR;
-  const found = isEnough ? near.found : await findAll(manager, text);
-  if (found.length > MOST) select.andWhere(`(${fits('key')})`, text);
+  const near = await findNear(manager, search, text);
+  if (near.length >= wanted) return near;
+  const found = await findAll(manager, select, text);
+  if (found === null) return near;
+  if (found.length === 0) return [];
+  if (found.length > MOST) select.andWhere(`(${fits('key.', [':part', ':hint'])})`, text);
   else select.andWhere('key.seq = ANY (:found)', { found });
+  return firstOf(select, wanted);
 }
 
 interface Text {
@@ -44,41 +50,47 @@ function hintIn(q: string): string | null {
   return /^[0-9A-Za-z]{4}$/.test(q) ? q : null;
 }
 
-/** @param row where the columns of a key are, of which the name is `name` and the id `id` */
-function fits(row: string, [part, hint] = [':part', ':hint']): string {
-  return `${row}.name ILIKE ${part} OR ${row}.id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = ${hint}))`;
+/** @param columns what the name and the id of a key begin with */
+function fits(columns: string, [part, hint]: [string, string]): string {
+  return `${columns}name ILIKE ${part} OR ${columns}id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = ${hint}))`;
 }
 
-/** The first that are found among the first of a list, and how many were looked at where those are fewer than wanted. */
+/** Those that are found among the first of a list. What is not asked for is not read: a page of names that are common ends after its own rows. */
 async function findNear(
   manager: EntityManager,
-  select: SelectQueryBuilder<KeyEntity>,
-  { part, hint, wanted }: Text & { wanted: number },
-): Promise<{ walked: number; found: string[] }> {
-  const [list, values] = select.clone().limit(NEAR).getQueryAndParameters();
-  const [$part, $hint, $wanted] = [1, 2, 3].map((more) => `$${values.length + more}`) as [
-    string,
-    string,
-    string,
-  ];
-  // what nothing asks for any more is not read: a page of names that are common ends after its own rows
-  const [row] = await manager.query<[{ walked: number; found: string[] }]>(
-    `WITH near AS MATERIALIZED (SELECT key_seq AS seq, key_id AS id, key_name AS name FROM (${list}) AS list),
-       found AS MATERIALIZED (SELECT ARRAY(SELECT seq FROM near WHERE ${fits('near', [$part, $hint])} LIMIT ${$wanted}) AS seqs)
-     SELECT seqs AS found, CASE WHEN cardinality(seqs) < ${$wanted} THEN (SELECT count(*)::int FROM near) ELSE ${$wanted}::int END AS walked
-     FROM found`,
+  { select, wanted }: Search,
+  { part, hint }: Text,
+): Promise<ListedKey[]> {
+  const { list, values, next } = startOf(select);
+  const [$part, $hint, $wanted] = next;
+  const rows = await manager.query<Record<string, unknown>[]>(
+    `SELECT * FROM (${list}) AS listed WHERE ${fits('key_', [$part, $hint])} LIMIT ${$wanted}`,
     [...values, part, hint, wanted],
   );
-  return row;
+  return listedOf(manager, rows);
 }
 
-async function findAll(manager: EntityManager, { part, hint }: Text): Promise<string[]> {
-  const [row] = await manager.query<[{ found: string[] }]>(
-    `SELECT ARRAY(
-       SELECT keys.seqs_named($1, $2) UNION
-       SELECT k.seq FROM keys.secret s JOIN keys.key k ON k.id = s.key_id WHERE s.last4 = $3
-     ) AS found`,
-    [part, MOST + 1, hint],
+/** Numbers of all that fit, of any list; null where a list has no more than was looked at, before anything is looked up. */
+async function findAll(
+  manager: EntityManager,
+  select: SelectQueryBuilder<KeyEntity>,
+  { part, hint }: Text,
+): Promise<string[] | null> {
+  const { list, values, next } = startOf(select);
+  const [$part, $hint, $most] = next;
+  const [row] = await manager.query<[{ found: string[] | null }]>(
+    `SELECT CASE WHEN (SELECT count(*) FROM (${list}) AS listed) >= ${NEAR} THEN ARRAY(
+       SELECT keys.seqs_named(${$part}, ${$most}) UNION
+       SELECT k.seq FROM keys.secret s JOIN keys.key k ON k.id = s.key_id WHERE s.last4 = ${$hint}
+     ) END AS found`,
+    [...values, part, hint, MOST + 1],
   );
   return row.found;
+}
+
+/** The statement that reads the first of a list, its parameters, and the names of three more. */
+function startOf(select: SelectQueryBuilder<KeyEntity>) {
+  const [list, values] = select.clone().limit(NEAR).getQueryAndParameters();
+  const next = [1, 2, 3].map((more) => `$${values.length + more}`) as [string, string, string];
+  return { list, values, next };
 }
