@@ -22,6 +22,7 @@ import { deriveKey } from '#key-core';
 import { reasonOf } from '#server';
 import type { ServiceAConfig } from '../config.js';
 import { KeyProvisioner } from '../provisioning/key-provisioner.js';
+import { SCOPES } from '../reports/report-scopes.js';
 import { createCursors } from '../signed-cursors.js';
 import { createUpstream } from '../upstream.js';
 import { againAndAgain, type Repetition } from './again-and-again.js';
@@ -153,6 +154,7 @@ function storeOf(config: ServiceAConfig): LocalKeysParts {
     peppers: new LocalPeppers(pool, secret),
     repeated: new RepeatedChanges(deriveKey(secret, 'service-a/repeated/v1')),
     policy: config.SERVICE_A_KEY_POLICY,
+    catalogue: SCOPES,
     environment: config.SERVICE_A_ENVIRONMENT,
     random: randomBytes,
     now: Date.now,

@@ -98,6 +98,36 @@ describe('a service that manages its own keys', () => {
     expect((await post('/v1/api-keys', delivered)).status).toBe(400);
   });
 
+  it('grants the scopes that its routes require, wildcards above them too, and no others', async () => {
+    const body = { name: 'job', consumer: 'service-b', expiresInSeconds: 600 };
+    const grant = (scopes: string[]) => post('/v1/api-keys', { ...body, scopes });
+    expect((await grant(['reports:write', 'reports:*'])).status).toBe(201);
+    expect((await grant(['reports:read', 'report:read'])).body).toMatchObject({
+      code: 'POLICY_VIOLATION',
+      errors: [{ pointer: '/scopes/1', detail: expect.stringContaining('reports:read') }],
+    });
+  });
+
+  it('grants those that its policy names instead', async () => {
+    const policy = JSON.stringify({ grantableScopes: ['archive:read'] });
+    const app = await createServiceA({ ...service.env, SERVICE_A_KEY_POLICY: policy });
+    try {
+      await app.listen(0, '127.0.0.1');
+      const url = `${await app.getUrl()}/v1/api-keys`;
+      const grant = async (scope: string) => {
+        const headers = {
+          authorization: `Bearer ${service.admin}`,
+          'content-type': 'application/json',
+        };
+        const body = JSON.stringify({ name: 'job', consumer: 'service-b', scopes: [scope] });
+        return (await fetch(url, { method: 'POST', headers, body })).status;
+      };
+      expect([await grant('archive:read'), await grant('reports:read')]).toEqual([201, 400]);
+    } finally {
+      await app.close();
+    }
+  });
+
   it('makes no key that its policy wants a list of addresses of', async () => {
     const policy = { keyPrefix: 'own', ipAllowlistRequired: true };
     const app = await createServiceA({

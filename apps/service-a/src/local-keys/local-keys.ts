@@ -10,6 +10,7 @@ import type {
 import {
   addressFaults,
   grantableFaults,
+  grantFaults,
   makeKeyText,
   portableDigestOfText,
   rateLimitFaults,
@@ -31,6 +32,8 @@ export interface LocalKeysParts {
   peppers: LocalPeppers;
   repeated: RepeatedChanges;
   policy: Policy;
+  /** Scopes that there are; the policy may say which of them, or others, are granted. */
+  catalogue: readonly string[];
   /** Of the keys that are issued. */
   environment: Environment;
   random: (bytes: number) => Buffer;
@@ -61,7 +64,7 @@ export class LocalKeys {
     const ruling = [{ slug: SERVICE, policy }];
     refuse([
       ...(Array.isArray(lifetime) ? lifetime : []),
-      ...grantableFaults([{ service: SERVICE, scopes: body.scopes }], ruling),
+      ...this.scopeFaults(body.scopes),
       ...rateLimitFaults(limits, ruling),
       // none can be given where service-a makes keys
       ...addressFaults([], ruling),
@@ -76,6 +79,14 @@ export class LocalKeys {
     await this.addSecret(client, text, { number: 1, nowMs });
     await note(client, { actor, action: 'key.created', keyId: text.keyId });
     return { key: keyOf((await findRow(client, text.keyId))!, nowMs), secret: text.text };
+  }
+
+  private scopeFaults(scopes: string[]): PolicyFault[] {
+    const { policy, catalogue } = this.parts;
+    const grants = [{ service: SERVICE, scopes }];
+    return policy.grantableScopes === null
+      ? grantFaults(grants, [{ slug: SERVICE, scopes: [...catalogue] }])
+      : grantableFaults(grants, [{ slug: SERVICE, policy }]);
   }
 
   /**

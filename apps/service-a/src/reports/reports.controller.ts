@@ -24,6 +24,7 @@ import { Public } from '#jwt-guard';
 import { ApiKey, KeyGuard, RequireScope } from '#key-guard';
 import { ApiOperation, ApiResponse, ApiTags, Repeatable } from '#server';
 import { OnceOf, type Once } from './repeated-reports.js';
+import { REPORTS_READ, REPORTS_WRITE } from './report-scopes.js';
 import { Reports } from './reports.js';
 import { TaggedInterceptor } from './tagged.interceptor.js';
 
@@ -38,7 +39,7 @@ export class ReportsController {
   constructor(private readonly reports: Reports) {}
 
   @Get()
-  @RequireScope('reports:read')
+  @RequireScope(REPORTS_READ)
   @ApiOperation({ summary: 'List reports, the newest first' })
   @ApiResponse({ status: 200, standardSchema: reportPage })
   list(
@@ -49,7 +50,7 @@ export class ReportsController {
   }
 
   @Get(':id')
-  @RequireScope('reports:read')
+  @RequireScope(REPORTS_READ)
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Read a report' })
   @ApiResponse({ status: 200, standardSchema: report })
@@ -58,7 +59,7 @@ export class ReportsController {
   }
 
   @Post()
-  @RequireScope('reports:write')
+  @RequireScope(REPORTS_WRITE)
   @Repeatable()
   @UseInterceptors(TaggedInterceptor)
   @ApiOperation({ summary: 'Write a report' })
