@@ -18,9 +18,9 @@ export function databaseOf(env: KeyServiceEnv): NamedDatabase {
 
 /**
  * Management's own connections: at most 10, 2 s to get one, 5 s a statement. The hot path waits 500 ms; a change is given longer, as who
- * revokes many keys one by one would rather wait than be refused. With all waits and tries a change of one key has 3 s, one of many 20 s
- * (`changes/mutations.ts`). A transaction whose client is silent for 5 s is rolled back, so that a replica that is cut off in the middle
- * of one holds no locks.
+ * revokes many keys one by one would rather wait than be refused (docs/decisions/0021). With all waits and tries a change of one key has
+ * 3 s, one of many 20 s (`changes/mutations.ts`). A transaction whose client is silent for 5 s is rolled back, so that a replica that is
+ * cut off in the middle of one holds no locks.
  *
  * {@link SETTINGS} are said in a statement, as what stands between may refuse options when a connection is made.
  */

@@ -59,7 +59,7 @@ test('what is of many keys has longer', async () => {
 
 test('a read that is slow statement by statement is 503 as a whole, as one that finds no free connection', async () => {
   const { owner } = management.postgres;
-  const { key } = await world.issue();
+  const { key, secret } = await world.issue();
   const read = () => management.call('get', `/v1/keys/${key.id}`, world.admin);
   await owner.query(`CREATE FUNCTION keys.dawdle_at(id text) RETURNS boolean LANGUAGE plpgsql AS $$
     BEGIN IF id = '${key.id}' THEN PERFORM pg_sleep(2.2); END IF; RETURN true; END $$`);
@@ -78,7 +78,11 @@ test('a read that is slow statement by statement is 503 as a whole, as one that 
   const { db } = management.app.get(Stores);
   const held = Array.from({ length: 10 }, () => db.createQueryRunner());
   await Promise.all(held.map((one) => one.connect()));
+  const token = await management.issuer.service('service-a', 'keys:verify');
+  const verify = () => management.call('post', '/v1/keys/verify', token).send({ key: secret });
   const answers = await Promise.all([read(), read(), post('/v1/keys', keyBody())]);
+  // who verifies has connections apart
+  expect((await verify()).body).toMatchObject({ code: 'VALID' });
   for (const one of answers)
     expect(problemIn(one)).toEqual({ status: 503, code: 'SERVICE_UNAVAILABLE' });
   await Promise.all(held.map((one) => one.release()));
