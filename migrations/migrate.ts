@@ -1,12 +1,13 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Client } from 'pg';
-import { DataSource } from 'typeorm';
+import { AbstractLogger, DataSource, MigrationExecutor } from 'typeorm';
 import { z } from 'zod';
 import { credentialsOf, serversIn, writable } from '#postgres';
 // Past the library's door, which would bring the whole of Nest into a process that only migrates.
 import { loadConfig } from '../libs/server/src/load-config.js';
 import { reasonOf } from '../libs/server/src/reason-of.js';
+import { pastLocks } from './past-locks.js';
 import { ensureGroupRoles, ensureLoginRole, type RuntimeRole } from './runtime-roles.js';
 import { Login1700000001000 } from './1700000001000-login.js';
 import { Keys1700000002000 } from './1700000002000-keys.js';
@@ -87,7 +88,7 @@ export interface MigrateOptions {
 
 /**
  * Brings all schemas up to date and makes sure that the runtime roles can log in. Safe to be started several times at once:
- * the others wait, at most two minutes, and find nothing left to do.
+ * the others wait, at most two minutes, and find nothing left to do. Safe beside traffic too: see {@link pastLocks} for what it waits for.
  *
  * @returns names of the migrations that were run
  * @throws Error saying what to do; SQL to be run by hand where the owner may not create roles
@@ -96,19 +97,26 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
   const roles = runtimeRoles(options);
   return alone(options.ownerUrl, async (owner) => {
     await ensureGroupRoles(owner, GROUPS, roles);
-    const done = await withDataSource(options.ownerUrl, (db) =>
-      db.runMigrations({ transaction: 'each' }),
-    );
+    const done = await withDataSource(options.ownerUrl, runAll);
     for (const role of roles) await ensureLoginRole(owner, role);
-    return done.map((migration) => migration.name);
+    return done;
   });
 }
 
 /** Takes the last migration back. Its data is gone afterwards. */
 export async function revertLast(ownerUrl: string): Promise<void> {
   await alone(ownerUrl, () =>
-    withDataSource(ownerUrl, (db) => db.undoLastMigration({ transaction: 'each' })),
+    withDataSource(ownerUrl, (db) =>
+      pastLocks(db, () => db.undoLastMigration({ transaction: 'each' })),
+    ),
   );
+}
+
+/** @returns names of those that were not run before, in whichever try they were */
+async function runAll(db: DataSource): Promise<string[]> {
+  const pending = await new MigrationExecutor(db).getPendingMigrations();
+  await pastLocks(db, () => db.runMigrations({ transaction: 'each' }));
+  return pending.map((migration) => migration.name);
 }
 
 function runtimeRoles({ ownerUrl, ...urls }: MigrateOptions): RuntimeRole[] {
@@ -147,6 +155,11 @@ async function alone<T>(ownerUrl: string, work: (owner: Client) => Promise<T>): 
   }
 }
 
+/** What fails is thrown, and a try that did not get a lock is no failure. */
+class Silence extends AbstractLogger {
+  protected writeLog(): void {}
+}
+
 async function withDataSource<T>(url: string, work: (db: DataSource) => Promise<T>): Promise<T> {
   const { connectionString, Client } = writable(url);
   const db = new DataSource({
@@ -159,6 +172,7 @@ async function withDataSource<T>(url: string, work: (db: DataSource) => Promise<
     applicationName: 'keyward-migrations',
     connectTimeoutMS: CONNECT_TIMEOUT_MS,
     poolSize: 1,
+    logger: new Silence(),
   });
   await db.initialize();
   try {

@@ -5,6 +5,7 @@ import { startPostgres as startServer } from '../../../../test/support/postgres.
 /** A PostgreSQL of a test with all schemas, reached as its owner and as the role that the service runs as. */
 export interface TestPostgres {
   owner: DataSource;
+  ownerUrl: string;
   runtimeUrl: string;
   /** Runs `work` while the server is stopped. */
   whileAway: (work: () => Promise<void>) => Promise<void>;
@@ -19,6 +20,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   const owner = await new DataSource({ type: 'postgres', url: server.url }).initialize();
   return {
     owner,
+    ownerUrl: server.url,
     runtimeUrl,
     whileAway: async (work) => {
       await server.stop();
