@@ -74,7 +74,9 @@ export class RedisLink {
   ) {
     this.client = createRedisClient(url, { commandTimeoutMs: ABANDON_MS });
     for (const event of ['close', '-node', '+node']) {
-      this.client.on(event, () => {
+      this.client.on(event, (node?: Redis) => {
+        // of a cluster's replicas nothing is read, and who is admitted stays so while PostgreSQL, which admits, is away
+        if (node?.options.readOnly === true) return;
         this.connection += 1;
         this.suspend('a connection was lost or made anew');
       });
