@@ -30,6 +30,9 @@ beforeAll(async () => {
 afterAll(() => cluster.stop());
 afterEach(() => cluster.heal());
 
+const allow = (rights: string) =>
+  cluster.redis.each((admin) => admin.call('ACL', 'SETUSER', 'default', rights));
+const put = async (name: string, text: string) => (await cluster.redis.at(name)).set(name, text);
 const links = (name: 'postgres' | 'redis') => cluster.replicas.map((one) => one[name]);
 
 function watched(name: string, secret: string, mayBe: Watched['mayBe']): Watched {
@@ -160,7 +163,7 @@ describe('PostgreSQL', () => {
     const { key, secret } = await warmKey();
     const [cut] = cluster.replicas;
     cut!.postgres.refuse(true);
-    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
+    await allow('-@write');
     let toldMs = Infinity;
     let boundMs = 0;
     const mayBe = (startedMs: number) =>
@@ -184,7 +187,7 @@ describe('PostgreSQL', () => {
     await sleep(boundMs + 500);
     await watching.stop();
     expect(watching.violations).toEqual([]);
-    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
+    await allow('+@all');
     cluster.heal();
     await untilAll('REVOKED', secret);
   });
@@ -250,9 +253,9 @@ describe('Redis', () => {
     const { key } = await warmKey();
     const standing = 'SELECT epoch::int, run_ids FROM keys.cache_epoch';
     const [before] = await cluster.sql<{ epoch: number; run_ids: string[] }>(standing);
-    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
+    await allow('-@write');
     expect((await world.revoke(0, key.id)).status).toBe(200);
-    await cluster.redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
+    await allow('+@all');
     await world.warm(secret);
     expect(await cluster.sql(standing)).toEqual([{ ...before, epoch: before!.epoch + 1 }]);
   });
@@ -276,10 +279,10 @@ describe('Redis', () => {
     expect((await world.revoke(0, key.id)).body.propagation?.confirmed).toBe(true);
     const endMs = performance.now() + 5_000;
     while (performance.now() < endMs) {
-      await cluster.redis.admin.set(`kw:{${key.id}}:rec`, old!);
+      await put(`kw:{${key.id}}:rec`, old!);
       await sleep(50);
     }
-    await cluster.redis.admin.set(`kw:{${key.id}}:rec`, old!);
+    await put(`kw:{${key.id}}:rec`, old!);
     expect(await world.codes(secret)).toEqual(all('REVOKED'));
   });
 });

@@ -3,7 +3,8 @@ import { RECOVERY_MS } from '../support/patience.js';
 import { startPostgresPair, type PostgresPair } from '../support/postgres-pair.js';
 import { disagreements } from './support/agreement.js';
 import { startClusterOn, type Cluster } from './support/cluster.js';
-import { startDumpingRedis, type DumpingRedis } from './support/redis.js';
+import { startRedis } from './support/redis.js';
+import type { SomeRedis } from './support/stores.js';
 import { watch, type Watched } from './support/watch.js';
 import { codeOf, createWorld, until, type World } from './support/world.js';
 
@@ -11,13 +12,13 @@ const REPLICAS = [0, 1, 2];
 const all = <T>(value: T) => REPLICAS.map(() => value);
 
 let postgres: PostgresPair;
-let cluster: Cluster<{ postgres: PostgresPair; redis: DumpingRedis }>;
+let cluster: Cluster<{ postgres: PostgresPair; redis: SomeRedis }>;
 let world: World;
 /** Secrets of keys that were told revoked, at any time. */
 const revoked: string[] = [];
 
 beforeAll(async () => {
-  const stores = await Promise.all([startPostgresPair(), startDumpingRedis()]);
+  const stores = await Promise.all([startPostgresPair(), startRedis()]);
   [postgres] = stores;
   cluster = await startClusterOn({ postgres, redis: stores[1] });
   world = await createWorld(cluster);

@@ -3,6 +3,8 @@ import { RECOVERY_MS } from '../support/patience.js';
 import { disagreements } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { faultsOf, RandomRunner } from './support/random-run.js';
+import { setFaultsOf } from './support/set-faults.js';
+import { isSet } from './support/redis-set.js';
 import { createWorld, sleep, until, type World } from './support/world.js';
 
 const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
@@ -24,7 +26,7 @@ test(
     process.stdout.write(`COHERENCE_SEED=${SEED}\n`);
     const result = await new RandomRunner(cluster, world, {
       seed: SEED,
-      faults: faultsOf(cluster),
+      faults: { ...faultsOf(cluster), ...(isSet(cluster.redis) && setFaultsOf(cluster.redis)) },
     }).run(SECONDS, LEAST_CONFIRMED);
     process.stdout.write(
       `${JSON.stringify({ ...result, violations: result.violations.length })}\n`,

@@ -4,6 +4,7 @@ import { makeKeyText, parseKeyText } from '#key-core';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { DOORS, INACTIVE, type Door } from './support/doors.js';
 import { call, type Answer } from './support/http.js';
+import { REDIS_KIND } from './support/redis.js';
 import { watch } from './support/watch.js';
 import { codeOf, createWorld, sleep, until, type Changed, type World } from './support/world.js';
 
@@ -28,6 +29,9 @@ const KINDS: readonly Record<string, unknown>[] = [
   { quota: { limit: 1_000_000 } },
 ];
 const all = <T>(value: T) => REPLICAS.map(() => value);
+/** The server that holds what Redis has of a key. */
+const holderOf = (keyId: string) => cluster.redis.at(`kw:{${keyId}}:rec`);
+const evict = async (keyId: string) => (await holderOf(keyId)).del(`kw:{${keyId}}:rec`);
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 describe('a validation that is frozen between its database read and its cache fill', () => {
@@ -51,7 +55,7 @@ describe('a validation that is frozen between its database read and its cache fi
       cluster.replicas[0]!.postgres.hold(true);
       const frozen = world.verify(0, secret);
       const isHeld = await isReadAfter(now!.at);
-      const mayFill = await cluster.redis.admin.exists(`kw:{${key.id}}:fill`);
+      const mayFill = await (await holderOf(key.id)).exists(`kw:{${key.id}}:fill`);
       if (isHeld && mayFill === 1) return { key, secret, frozen };
       // what was held was a connection that was being opened
       cluster.heal();
@@ -67,7 +71,7 @@ describe('a validation that is frozen between its database read and its cache fi
     const revoked = await world.revoke(1, key.id);
     expect(revoked).toMatchObject({ status: 200, body: { propagation: { confirmed: true } } });
     // it is the lease then, not the marker, that has to stop the fill
-    if (isMarkerLost) await cluster.redis.admin.del(`kw:{${key.id}}:rec`);
+    if (isMarkerLost) await evict(key.id);
     cluster.heal();
     expect(['VALID', 'REVOKED', 503]).toContain(codeOf(await frozen));
     expect(await world.positives(key.id)).toEqual([]);
@@ -76,24 +80,35 @@ describe('a validation that is frozen between its database read and its cache fi
   });
 });
 
+/** Why Redis takes no writes, how that comes and goes. */
+type Refusal = [string, () => Promise<unknown>, () => Promise<unknown>];
+
 describe('where Redis takes no writes', () => {
-  const admin = () => cluster.redis.admin;
-  const refusals: [string, () => Promise<unknown>, () => Promise<unknown>][] = [
+  const each = (...command: [string, ...string[]]) =>
+    cluster.redis.each((admin) => admin.call(...command));
+  const followOthers: Refusal = [
+    'because it follows another',
+    () => each('REPLICAOF', '127.0.0.1', '1'),
+    () => each('REPLICAOF', 'NO', 'ONE'),
+  ];
+  // a master of a cluster that has slots follows nobody
+  const lackFollowers: Refusal = [
+    'because too few follow it',
+    () => each('CONFIG', 'SET', 'min-replicas-to-write', '9'),
+    () => each('CONFIG', 'SET', 'min-replicas-to-write', '0'),
+  ];
+  const refusals: Refusal[] = [
     [
       'for want of the right',
-      () => admin().call('ACL', 'SETUSER', 'default', '-@write'),
-      () => admin().call('ACL', 'SETUSER', 'default', '+@all'),
+      () => each('ACL', 'SETUSER', 'default', '-@write'),
+      () => each('ACL', 'SETUSER', 'default', '+@all'),
     ],
     [
       'for want of memory',
-      () => admin().config('SET', 'maxmemory', '1'),
-      () => admin().config('SET', 'maxmemory', '0'),
+      () => each('CONFIG', 'SET', 'maxmemory', '1'),
+      () => each('CONFIG', 'SET', 'maxmemory', '0'),
     ],
-    [
-      'because it follows another',
-      () => admin().replicaof('127.0.0.1', 1),
-      () => admin().replicaof('NO', 'ONE'),
-    ],
+    REDIS_KIND === 'cluster' ? lackFollowers : followOthers,
   ];
   const cut = { grants: [{ service: 'service-a', scopes: ['reports:read'] }] };
   const changes = [
@@ -222,7 +237,7 @@ test('what Redis forgets is read again, without one error', async () => {
   }));
   const watching = watch(3, watched, 1);
   for (let i = 0; i < 15; i += 1) {
-    await cluster.redis.admin.flushall();
+    await cluster.redis.each((admin) => admin.flushall());
     await sleep(100);
   }
   await watching.stop();
@@ -246,7 +261,7 @@ test('a marker that is evicted while a fill is under way lets nothing old in', a
   const isEnough = () => (watching.counts['revoked REVOKED'] ?? 0) > 200;
   const evicting = async () => {
     while (!isEnough()) {
-      await cluster.redis.admin.del(`kw:{${key.id}}:rec`);
+      await evict(key.id);
       await sleep(3);
     }
   };
@@ -460,7 +475,7 @@ describe('every change that a verification can see is seen by all replicas when 
     let leftMs = NONE;
     while (leftMs === NONE) {
       await world.codes(text);
-      leftMs = await cluster.redis.admin.pttl(`kw:{${id}}:rec`);
+      leftMs = await (await holderOf(id)).pttl(`kw:{${id}}:rec`);
     }
     expect(leftMs).toBeGreaterThanOrEqual(0);
     expect(leftMs).toBeLessThanOrEqual(1_000);
@@ -552,8 +567,8 @@ describe('a writer of Redis who has not our secret', () => {
       junk: 'junk',
     };
     for (const [what, entry] of Object.entries(forged)) {
-      await cluster.redis.admin.set(name, entry);
-      await cluster.redis.admin.set(`kw:{${good.key.id}}:rec`, badEntry);
+      await (await holderOf(bad.key.id)).set(name, entry);
+      await (await holderOf(good.key.id)).set(`kw:{${good.key.id}}:rec`, badEntry);
       const codes = [await world.codes(bad.secret), await world.codes(good.secret)];
       expect([what, codes]).toEqual([what, [all('REVOKED'), all('VALID')]]);
     }

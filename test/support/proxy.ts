@@ -39,17 +39,26 @@ interface Carrier {
   sockets: [Socket, Socket];
 }
 
+/** More that a proxy does. */
+export interface ProxyOptions {
+  /** For each connection a function that has what the server sends, piece by piece, and says what the client gets. */
+  answers?: () => (data: Buffer) => Buffer;
+}
+
 /**
  * Starts a proxy on a free port of 127.0.0.1.
  *
  * @param target where it leads: a connection string or base URL, of which only host and port matter
  */
-export async function startProxy(target: string): Promise<Proxy> {
+export async function startProxy(
+  target: string,
+  { answers = () => asItIs }: ProxyOptions = {},
+): Promise<Proxy> {
   const { hostname, port } = new URL(target);
   const faults: Faults = { refusing: false, silent: false, holding: false, delayMs: 0 };
   const carriers = new Set<Carrier>();
-  const add = (from: Socket, to: Socket, waitMs: () => number): void => {
-    const carrier = carry(from, to, waitMs);
+  const add = (from: Socket, to: Socket, how: Carriage): void => {
+    const carrier = carry(from, to, how);
     carriers.add(carrier);
     from.on('close', () => carriers.delete(carrier));
   };
@@ -59,8 +68,10 @@ export async function startProxy(target: string): Promise<Proxy> {
       return;
     }
     const upstream = createConnection({ host: hostname, port: Number(port), noDelay: true });
-    add(client, upstream, () => (faults.silent ? Infinity : 0));
-    add(upstream, client, () => (faults.silent || faults.holding ? Infinity : faults.delayMs));
+    const questionMs = () => (faults.silent ? Infinity : 0);
+    const answerMs = () => (faults.silent || faults.holding ? Infinity : faults.delayMs);
+    add(client, upstream, { waitMs: questionMs, change: asItIs });
+    add(upstream, client, { waitMs: answerMs, change: answers() });
   });
   const own = await listen(server);
   const cut = (): void => {
@@ -89,8 +100,17 @@ export async function startProxy(target: string): Promise<Proxy> {
   };
 }
 
-/** Passes on what `from` sends, in order, each piece as long after it came as `waitMs` says when its turn comes. */
-function carry(from: Socket, to: Socket, waitMs: () => number): Carrier {
+/** How one direction is carried. */
+interface Carriage {
+  /** How long after it came a piece is passed on, asked when its turn comes. */
+  waitMs: () => number;
+  change: (data: Buffer) => Buffer;
+}
+
+const asItIs = (data: Buffer): Buffer => data;
+
+/** Passes on what `from` sends, in order. */
+function carry(from: Socket, to: Socket, { waitMs, change }: Carriage): Carrier {
   const waiting: { work: () => void; sinceMs: number }[] = [];
   let timer: NodeJS.Timeout | undefined;
   const pump = (): void => {
@@ -109,7 +129,10 @@ function carry(from: Socket, to: Socket, waitMs: () => number): Carrier {
     waiting.push({ work, sinceMs: performance.now() });
     pump();
   };
-  from.on('data', (data) => add(() => to.writable && to.write(data)));
+  from.on('data', (data) => {
+    const changed = change(data);
+    add(() => to.writable && to.write(changed));
+  });
   from.on('end', () => add(() => to.end()));
   from.on('error', () => to.destroy());
   from.on('close', () => add(() => to.destroy()));

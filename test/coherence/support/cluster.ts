@@ -6,15 +6,15 @@ import { startIssuer } from '../../../apps/key-service/src/testing/issuer.js';
 import { migrate } from '../../../migrations/migrate.js';
 import { startAppProcess, type AppProcess } from '../../support/app-process.js';
 import { startPostgres, type TestPostgres } from '../../support/postgres.js';
-import { startProxy, type Proxy } from '../../support/proxy.js';
+import { startProxy } from '../../support/proxy.js';
 import { call, closeConnections, type Answer } from './http.js';
-import { startDumpingRedis, type DumpingRedis } from './redis.js';
-import type { Stores } from './stores.js';
+import { startRedisLinks, type Link } from './redis-links.js';
+import { startRedis } from './redis.js';
+import type { SomeRedis, Stores } from './stores.js';
 
-/** One server of each, which a test can stop and start. */
-export interface OneEach extends Stores {
+/** A server of PostgreSQL and a Redis of the kind that is asked for, which a test can stop and start. */
+export interface UsualStores extends Stores {
   postgres: TestPostgres;
-  redis: DumpingRedis;
 }
 
 const MAIN = new URL('../../../apps/key-service/src/main.js', import.meta.url);
@@ -22,9 +22,9 @@ const MAIN = new URL('../../../apps/key-service/src/main.js', import.meta.url);
 /** A key service process with links of its own to PostgreSQL and Redis. */
 export interface Replica {
   url: string;
-  /** A link can be broken where its store is one server; else it is none, and does nothing. */
-  postgres: Proxy;
-  redis: Proxy;
+  /** Where PostgreSQL is several servers there is none: it does nothing. */
+  postgres: Link;
+  redis: Link;
   /** All it has logged so far. */
   output: () => string;
   /** Ends it with SIGTERM. */
@@ -39,8 +39,8 @@ export interface Replica {
   wasAwaySince: (ms: number) => boolean;
 }
 
-/** Key service replicas on one database and one cache, behind links that a test can break where they are one server each. */
-export interface Cluster<S extends Stores = OneEach> {
+/** Key service replicas on one database and one cache, behind links that a test can break. */
+export interface Cluster<S extends Stores = UsualStores> {
   replicas: readonly Replica[];
   redis: S['redis'];
   postgres: S['postgres'];
@@ -81,7 +81,7 @@ export interface ClusterOptions {
 
 /** Starts PostgreSQL, Redis, an issuer of tokens and the replicas, and waits until all listen. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const [postgres, redis] = await Promise.all([startPostgres(), startDumpingRedis()]);
+  const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   return startClusterOn({ postgres, redis }, options);
 }
 
@@ -102,10 +102,8 @@ export async function startClusterOn<S extends Stores>(
     LOGIN_URL: issuer.url,
     ...env,
   };
-  const urls = { postgres: runtimeUrl, redis: redis.url };
-  const replicas = await Promise.all(
-    Array.from({ length: count }, () => startReplica(urls, shared)),
-  );
+  const to = { postgresUrl: runtimeUrl, redis };
+  const replicas = await Promise.all(Array.from({ length: count }, () => startReplica(to, shared)));
   const pool = new Pool({ ...writable(postgres.url), max: 4 });
   pool.on('error', () => undefined);
   const tokens = {
@@ -153,18 +151,18 @@ interface Order extends ManageOptions {
 }
 
 async function startReplica(
-  urls: { postgres: string; redis: string },
+  to: { postgresUrl: string; redis: SomeRedis },
   env: Record<string, string>,
 ): Promise<Replica> {
-  const isOne = serversIn(urls.postgres).length === 1;
+  const isOne = serversIn(to.postgresUrl).length === 1;
   const [postgres, redis] = await Promise.all([
-    isOne ? startProxy(urls.postgres) : NO_LINK,
-    urls.redis.startsWith('redis://') ? startProxy(urls.redis) : NO_LINK,
+    isOne ? startProxy(to.postgresUrl) : NO_LINK,
+    startRedisLinks(to.redis),
   ]);
   const shared = {
     ...env,
-    KEY_SERVICE_DATABASE_URL: postgres.through(urls.postgres),
-    REDIS_URL: redis.through(urls.redis),
+    KEY_SERVICE_DATABASE_URL: postgres.through(to.postgresUrl),
+    REDIS_URL: redis.through(to.redis.url),
   };
   let app: AppProcess = await startAppProcess(MAIN, 'KEY_SERVICE_PORT', shared);
   const { url } = app;
@@ -197,10 +195,8 @@ async function startReplica(
   };
 }
 
-/** Where a store is several servers, which name each other: there is nothing to be put between. */
-const NO_LINK: Proxy = {
-  host: '',
-  port: 0,
+/** To several servers of PostgreSQL. */
+const NO_LINK: Link = {
   through: (url) => url,
   cut: () => undefined,
   refuse: () => undefined,

@@ -295,14 +295,18 @@ function toldOf({ body, headers }: { body: object; headers: Record<string, unkno
   return { bound, secret };
 }
 
-/** Everything that may happen to one PostgreSQL and one Redis, to the links to them, and to the replicas. */
+/** Everything that may happen to PostgreSQL and Redis, to the links to them, and to the replicas. */
 export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
+  const allow = (rights: string) =>
+    redis.each((admin) => admin.call('ACL', 'SETUSER', 'default', rights));
   return {
-    FLUSHALL: once(() => redis.admin.flushall()),
-    'evict everything of the keys': once(async () => {
-      const names = await redis.admin.keys('kw:{*}:rec');
-      if (names.length > 0) await redis.admin.del(...names);
-    }),
+    FLUSHALL: once(() => redis.each((admin) => admin.flushall())),
+    'evict everything of the keys': once(() =>
+      redis.each(async (admin) => {
+        const names = await admin.keys('kw:{*}:rec');
+        await Promise.all(names.map((name) => admin.del(name)));
+      }),
+    ),
     dump: once(() => redis.dump()),
     'restart Redis with the last dump': {
       longestMs: 600,
@@ -316,10 +320,8 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
       longestMs: 1_500,
       takes: 'Redis',
       make: async () => {
-        await redis.admin.call('ACL', 'SETUSER', 'default', '-@write');
-        return async () => {
-          await redis.admin.call('ACL', 'SETUSER', 'default', '+@all');
-        };
+        await allow('-@write');
+        return () => allow('+@all');
       },
     },
     'cut Redis': linkFault(replicas, ['redis', 'refuse'], 1_500),
@@ -333,13 +335,6 @@ export function faultsOf({ replicas, redis }: Cluster): Record<string, Fault> {
         return () => replicas[replica]!.start();
       },
     },
-    ...postgresFaults(replicas),
-  };
-}
-
-/** What may happen to the links to one PostgreSQL. */
-export function postgresFaults(replicas: readonly Replica[]): Record<string, Fault> {
-  return {
     'cut PostgreSQL': linkFault(replicas, ['postgres', 'refuse'], 2_500),
     'silence PostgreSQL': linkFault(replicas, ['postgres', 'blackhole'], 1_500),
     'hold answers of PostgreSQL': linkFault(replicas, ['postgres', 'hold'], 800),
@@ -354,7 +349,7 @@ export function postgresFaults(replicas: readonly Replica[]): Record<string, Fau
 }
 
 /** A fault of Redis itself that is over at once. */
-export function once(work: () => Promise<unknown>): Fault {
+function once(work: () => Promise<unknown>): Fault {
   return {
     longestMs: 1,
     takes: 'Redis',

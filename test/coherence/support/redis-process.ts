@@ -28,7 +28,7 @@ export async function launchRedis(options: RedisProcessOptions): Promise<Part> {
     ...{ bind: '127.0.0.1', port, dir },
     ...(password !== undefined && {
       ...{ requirepass: password, masterauth: password },
-      ...{ dbfilename: 'now.rdb', save: '', appendonly: 'no' },
+      ...{ dbfilename: 'now.rdb', save: '', appendonly: 'no', 'repl-diskless-sync-delay': 0 },
     }),
     ...settings,
   };

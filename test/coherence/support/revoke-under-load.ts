@@ -38,6 +38,10 @@ export interface RevokeLoad {
   validators: number;
   /** How many keys are revoked at a time; one if it is left out. */
   revokers?: number;
+  /** Whether it may end when so many are confirmed; without it, it may. */
+  isOver?: () => boolean;
+  /** Is told of each confirmed one. */
+  onConfirmed?: () => void;
   /** Is told every ten seconds how far it is. */
   onProgress?: (line: string) => void;
 }
@@ -108,7 +112,8 @@ class RevokeRun {
   }
 
   private async revokeAll(): Promise<void> {
-    while (this.figures.confirmed < this.load.revokes) {
+    const { revokes, isOver = () => true } = this.load;
+    while (this.figures.confirmed < revokes || !isOver()) {
       const place = this.next;
       this.next += 1;
       while (place >= this.subjects.length) await this.make();
@@ -132,6 +137,7 @@ class RevokeRun {
       if (answer.body.propagation?.confirmed !== true) return;
       subject.deadMs = answer.endedMs;
       this.figures.confirmed += 1;
+      this.load.onConfirmed?.();
       return;
     }
   }
