@@ -17,6 +17,8 @@ export interface UsageParts {
 }
 
 const FLUSH_EVERY_MS = 1_000;
+/** However slow PostgreSQL is, it is left alone for so long. */
+const LEAST_REST_MS = 250;
 /** How often a process that counts nothing says so. */
 const QUIET_MS = 15_000;
 const MAX_ROWS = 5_000;
@@ -103,9 +105,14 @@ export class Usage {
     await this.tryFold();
   }
 
-  private schedule(): void {
+  /** From one beginning to the next it is a second: what writing takes is not lost besides. */
+  private schedule(restMs = FLUSH_EVERY_MS): void {
     if (this.isStopped) return;
-    this.timer = setTimeout(() => void this.tryFlush().then(() => this.schedule()), FLUSH_EVERY_MS);
+    this.timer = setTimeout(() => {
+      const dueMs = performance.now() + FLUSH_EVERY_MS;
+      const rest = () => Math.max(LEAST_REST_MS, dueMs - performance.now());
+      void this.tryFlush().then(() => this.schedule(rest()));
+    }, restMs);
   }
 
   private async tryFlush(): Promise<boolean> {
