@@ -1,11 +1,11 @@
 import type { IssuedKey, RotatedKey } from '#contracts';
-import { disagreements } from './support/agreement.js';
+import { disagreements, usesByCode } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { wrongCodes } from './support/expected-codes.js';
 import type { Answer } from './support/http.js';
 import { readRows } from './support/key-rows.js';
 import { revokeUnderLoad } from './support/revoke-under-load.js';
-import { codeOf, createWorld, keyBody, sleep, type World } from './support/world.js';
+import { codeOf, createWorld, keyBody, sleep, until, type World } from './support/world.js';
 
 /** Far more than 10,000 revocations have ever taken; what hangs ends all the same. */
 const REVOKES_WITHIN_MS = 3_600_000;
@@ -39,7 +39,7 @@ test(
   REVOKES_WITHIN_MS,
 );
 
-test('after 200 creations, rotations, revocations, changes and verifications at once, log, rows and cache agree', async () => {
+test('after 200 creations, rotations, revocations, changes and verifications at once, log, rows, cache and counts of usage agree', async () => {
   const keys: IssuedKey[] = [];
   for (let i = 0; i < 20; i += 1) keys.push(await world.issue({}, i % 3));
   const secrets = keys.map(({ secret }) => secret);
@@ -96,6 +96,11 @@ test('after 200 creations, rotations, revocations, changes and verifications at 
   expect(done.filter((one) => one === 'create 201')).toHaveLength(30);
   expect(await countKeys()).toBe(madeBefore + 30);
   expect(await disagreements(cluster)).toEqual([]);
+  // and every answered verification is counted, once, as what it was
+  await allCounted();
+  const ids = keys.map(({ key }) => key.id);
+  const answered = done.flatMap((one) => /^verify (.*)$/.exec(one)?.[1] ?? []);
+  expect(await usesByCode(cluster, ids)).toEqual(tallied(answered));
   // the same once more with every key in the cache as it is now
   expect(await wrongCodes(cluster, world, secrets)).toEqual([]);
   expect(await disagreements(cluster)).toEqual([]);
@@ -114,6 +119,20 @@ test('of rotations of one key at once, through all replicas, one is done and the
   expect(row).toMatchObject({ version: 2, secrets: [{ number: 1 }, { number: 2 }] });
   expect(await disagreements(cluster)).toEqual([]);
 });
+
+/** All replicas have written what they have counted up to now: each writes in turn, and this comes last. */
+async function allCounted(): Promise<void> {
+  const { key, secret } = await world.issue();
+  expect(await world.codes(secret)).toEqual(['VALID', 'VALID', 'VALID']);
+  const isWritten = async () => (await usesByCode(cluster, [key.id]))['VALID'] === 3;
+  await until('the last to be counted', isWritten);
+}
+
+function tallied(codes: readonly string[]): Record<string, number> {
+  const tally: Record<string, number> = {};
+  for (const code of codes) tally[code] = (tally[code] ?? 0) + 1;
+  return tally;
+}
 
 async function countKeys(): Promise<number> {
   const [row] = await cluster.sql<{ count: number }>('SELECT count(*)::int AS count FROM keys.key');

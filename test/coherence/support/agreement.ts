@@ -38,6 +38,18 @@ export async function disagreements(cluster: Cluster<Stores>): Promise<string[]>
   ];
 }
 
+/** How often some keys were asked about, by what was answered, as far as the replicas have written it. */
+export async function usesByCode(
+  { sql }: Cluster<Stores>,
+  ids: readonly string[],
+): Promise<Record<string, number>> {
+  const rows = await sql<{ code: string; count: number }>(
+    'SELECT code, sum(count)::int AS count FROM keys.usage_by_minute WHERE key_id = ANY ($1) GROUP BY code',
+    [ids],
+  );
+  return Object.fromEntries(rows.map(({ code, count }) => [code, count]));
+}
+
 function gapsIn(log: readonly LogRow[], head: number): string[] {
   const gaps = log.flatMap(({ seq }, index) =>
     Number(seq) === index + 1 ? [] : [`number ${seq} stands at place ${index + 1} of the log`],
