@@ -10,6 +10,8 @@ import { build, checkNode, ensureInstalled, ROOT, run } from './setup.mjs';
 const ALONE = String.raw`/test/coherence/(races|revocation|rolling)|/test/(demo-rotation|migrate-demo)\.e2e`;
 /** What takes servers away and waits for what comes of it. It leaves the machine to another of its kind, not to one that keeps it busy. */
 const WAITING = String.raw`/test/(coherence/(?!races|revocation|rolling)|guard/(?!examples))|/test/(outages|demo)\.e2e`;
+/** What waits for time to pass nearly all of its own, and needs no more of the machine than a server or two: beside any of those. */
+const IDLE = String.raw`/key-guard/src/core/cached-verifier|/key-service/src/changes/(slow-database|feed)\.`;
 const results = mkdtempSync(join(tmpdir(), 'keyward-test-'));
 const count = { passed: 0, failed: 0 };
 /** What failed, said once more at the end: what jest said of it stands far above, among much else. */
@@ -28,10 +30,13 @@ try {
   ]);
   if (isBuilt) {
     await jest('tests side by side', [
-      ...['--testPathIgnorePatterns', ALONE, WAITING],
+      ...['--testPathIgnorePatterns', ALONE, WAITING, IDLE],
       '--maxWorkers=2',
     ]);
-    await jest('tests that wait', ['--testPathPatterns', WAITING, '--maxWorkers=2']);
+    await Promise.all([
+      jest('tests that wait', ['--testPathPatterns', WAITING, '--maxWorkers=2']),
+      jest('tests that only wait', ['--testPathPatterns', IDLE, '--runInBand']),
+    ]);
     await jest('tests alone', ['--testPathPatterns', ALONE, '--runInBand']);
   }
 } catch (error) {
