@@ -51,6 +51,25 @@ describe.each(['/ask-it', '/%61sk-it', '/ask%2dit', 'http://127.0.0.1/ask-it', '
   },
 );
 
+it.each([
+  ['post /other HTTP/1.1', 'a method that it knows, in capitals'],
+  ['GET /a b HTTP/1.1', 'Percent-encode spaces'],
+  ['GET /\u00e9 HTTP/1.1', 'Percent-encode what is not ASCII'],
+  ['GET / HTTP/3.0', 'as HTTP/1.1'],
+  ['GET / HTTP/1.1\r\na: \x7f', 'headers of visible characters'],
+  ['POST /other HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 4', 'not beside'],
+  ['POST /other HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2', 'content-length once'],
+])('a request that Node cannot read is told what would be right: %j', async (head, detail) => {
+  const socket = dial().setEncoding('utf8');
+  socket.write(`${head}\r\nhost: x\r\n\r\n`);
+  const answer = (await socket.toArray()).join('');
+  expect(answer).toMatch(/^HTTP\/1.1 400 /);
+  expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({
+    code: 'INVALID_REQUEST',
+    detail: expect.stringContaining(detail),
+  });
+});
+
 it('a problem is logged once, with what led to it', async () => {
   logged.length = 0;
   await send('/refused', 'application/json', '{}');

@@ -7,6 +7,7 @@ import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { leavesNoRoom, repeatedMember } from './repeated-member.js';
+import { faultOfEncoded } from './text-fault.js';
 import { unreadBody, type ReadsBody } from './unread-body.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
@@ -118,13 +119,24 @@ function refuseRepeated(json: string): void {
 }
 
 function readForm(text: string, mayHoldKeys: boolean): Record<string, string> {
+  refuseBadEncoding(text);
   const form: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const [name, value] of new URLSearchParams(text)) {
-    if (name in form) throw new ProblemException('INVALID_REQUEST', 'Send each form field once');
+    if (name in form) throw invalidField(pointerOf([name]), 'Send each form field once');
     form[name] = value;
   }
   checkBody(form, { mayHoldKeys });
   return { ...form };
+}
+
+/** What is badly encoded would be read as something else. */
+function refuseBadEncoding(text: string): void {
+  if (!text.includes('%')) return;
+  for (const part of text.split('&')) {
+    const detail = faultOfEncoded(part);
+    const [name] = new URLSearchParams(part).keys();
+    if (detail !== null) throw invalidField(pointerOf([name ?? '']), detail);
+  }
 }
 
 function unsupported(formPaths: ReadonlySet<string>, request: FastifyRequest): ProblemException {

@@ -46,6 +46,9 @@ export class ProblemFilter implements ExceptionFilter {
     const isNotFound = request.is404 && !(error instanceof ProblemException);
     const told = isNotFound ? this.notFound(request) : toldOf(error);
     if (told.code === 'BODY_TOO_LARGE') told.detail = mostOf(request);
+    // of what Keyward itself refuses the code is known, of what the framework does not
+    const isOurs = (error as Partial<HttpException>).errorCode !== undefined;
+    if (told.code === 'UNSUPPORTED_MEDIA_TYPE' && !isOurs) told.detail = ONE_TYPE;
     sendProblem(request, reply, told, error);
   }
 
@@ -170,6 +173,8 @@ function toldOfFastify(error: Error, status: number): Told {
   const code = BY_STATUS[status] ?? 'INVALID_REQUEST';
   return { code, detail: FASTIFY_DETAILS[code] ?? problemOf(code).title };
 }
+
+const ONE_TYPE = 'Name one media type as content-type, such as application/json';
 
 /** Routes differ in what they take. */
 function mostOf({ routeOptions }: FastifyRequest): string {

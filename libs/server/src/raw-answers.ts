@@ -54,7 +54,8 @@ export function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void
   const refuse = (): void => {
     if (line.open > (isOfLast ? 1 : 0) || !socket.writable) return;
     delete line.onAnswer;
-    socket.end(textOf(refusalOf(codeOf(error), requestIdOf({ headers: {} } as never))));
+    const requestId = requestIdOf({ headers: {} } as never);
+    socket.end(textOf(refusalOf(codeOf(error), requestId, UNREADABLE[error.code ?? ''])));
   };
   line.onAnswer = refuse;
   refuse();
@@ -92,9 +93,22 @@ const DETAILS: Partial<Record<ErrorCode, string>> = {
   METHOD_NOT_ALLOWED: 'There are no tunnels here; send the request itself',
 };
 
-function refusalOf(code: ErrorCode, requestId: string) {
+/** The same of what Node's parser cannot read, by its codes. */
+const UNREADABLE: Record<string, string> = {
+  HPE_INVALID_METHOD: 'Send the request over HTTP, with a method that it knows, in capitals',
+  HPE_INVALID_URL: 'Percent-encode what is not ASCII in the address',
+  HPE_INVALID_CONSTANT: 'Percent-encode spaces in the address',
+  HPE_INVALID_VERSION: 'Send the request as HTTP/1.1',
+  HPE_INVALID_HEADER_TOKEN: 'Send headers of visible characters, each on one line',
+  HPE_INVALID_TRANSFER_ENCODING: 'Use no transfer coding but chunked',
+  HPE_INVALID_CONTENT_LENGTH: 'Send content-length as one number, and not beside a transfer coding',
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'Send content-length once, and not beside a transfer coding',
+  HPE_INVALID_CHUNK_SIZE: 'Send the body in the chunks that transfer-encoding says, or whole',
+};
+
+function refusalOf(code: ErrorCode, requestId: string, told = DETAILS[code]) {
   const fixed = problemOf(code);
-  const detail = DETAILS[code] ?? fixed.title;
+  const detail = told ?? fixed.title;
   const body = JSON.stringify({ ...fixed, detail, instance: '', requestId });
   const headers = {
     ...commonHeaders(requestId),

@@ -8,7 +8,9 @@ export type ReadsBody = (request: FastifyRequest) => boolean;
 
 /** The refusal of a body that nobody reads. */
 export function unreadBody(): ProblemException {
-  return new ProblemException('INVALID_REQUEST', 'Leave out the body here');
+  const detail = 'Leave out the body here';
+  const errors = [{ pointer: '', code: 'INVALID_REQUEST', detail }];
+  return new ProblemException('INVALID_REQUEST', detail, { errors });
 }
 
 /** As the OpenAPI document of an app says, which is read when it is first needed. A route that it does not describe may read one. */

@@ -240,6 +240,16 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     ]);
   });
 
+  it('a content-type that names no media type, or two', async () => {
+    for (const type of ['json', 'application/json, text/plain']) {
+      const call = management.call('post', '/v1/keys', world.admin).set('content-type', type);
+      expect((await call.send('{}')).body).toMatchObject({
+        code: 'UNSUPPORTED_MEDIA_TYPE',
+        detail: 'Name one media type as content-type, such as application/json',
+      });
+    }
+  });
+
   it('a revocation without a body', async () => {
     const { key } = await world.issue();
     const answer = await management.call('post', `/v1/keys/${key.id}/revoke`, world.admin);
@@ -269,6 +279,7 @@ describe('clumsy input is refused by its name, with what would be right', () => 
       expect((await call.send(body)).body).toMatchObject({
         code: 'INVALID_REQUEST',
         detail: 'Leave out the body here',
+        errors: [{ pointer: '' }],
       });
     }
   });
