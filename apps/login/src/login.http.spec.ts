@@ -658,13 +658,28 @@ describe('service accounts', () => {
     expect(await told('keys:verify keys:usage nonsense')).toMatchObject({
       error_description: `The client was not given keys:usage nonsense; ${may}`,
     });
+    expect(await told('\u20ac"')).toMatchObject({
+      error_description: `The client was not given what it asks for; ${may}`,
+    });
     expect(JSON.stringify(await told(clientSecret))).not.toContain(clientSecret);
+    const { body } = await tokenOf({ ...grant, audience: 'login' }, basic);
+    expect(body).toMatchObject({
+      error_description: 'The client was not given login; it may ask for key-service or service-b',
+    });
   });
 
   test.each([
     ['JSON', 415, { body: grant }],
     ['a body that is too long', 413, { body: new URLSearchParams({ x: 'x'.repeat(65_536) }) }],
     ['a field twice', 400, { body: new URLSearchParams('grant_type=a&grant_type=b') }],
+    [
+      'bad percent-encoding',
+      400,
+      {
+        body: 'grant_type=client_credentials&scope=%ff',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      },
+    ],
     ['NUL', 400, { body: new URLSearchParams('grant_type=%00') }],
     ['a compressed body', 415, { headers: { 'content-encoding': 'gzip' } }],
   ])('%s is refused in the shape of RFC 6749, too', async (_, status, sent) => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { newPassword, role, tokenScope, username } from './claims.js';
 import { clientKeys } from './client-keys.js';
+import { unlessAtHome } from './messages.js';
 import { displayName, instantOut, page, pageOf, slug } from './primitives.js';
 
 /** `POST /v1/login`. The password is only bounded here: rules of new passwords do not apply to one that is tried. */
@@ -79,11 +80,19 @@ export type CreateUserBody = z.infer<typeof createUserBody>;
 
 /** `PATCH /v1/users/{id}`. */
 export const patchUserBody = z
-  .strictObject({
-    roles: roles.optional(),
-    services: services.optional(),
-    enabled: z.boolean().optional(),
-  })
+  .strictObject(
+    {
+      roles: roles.optional(),
+      services: services.optional(),
+      enabled: z.boolean().optional(),
+    },
+    {
+      error: unlessAtHome({
+        password: 'a password is set by POST /v1/users/{id}/password',
+        username: 'a person keeps the name: create another one by POST /v1/users',
+      }),
+    },
+  )
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .meta({ id: 'PatchUserBody' });
 export type PatchUserBody = z.infer<typeof patchUserBody>;
@@ -136,15 +145,26 @@ export const createClientBody = z
   .meta({ id: 'CreateClientBody' });
 export type CreateClientBody = z.infer<typeof createClientBody>;
 
+const NEW_SECRET = 'a new secret is made by POST /v1/clients/{id}/secret';
+
 /** `PATCH /v1/clients/{id}`. */
 export const patchClientBody = z
-  .strictObject({
-    name: displayName.optional(),
-    scopes: z.array(tokenScope).max(10).optional(),
-    audiences: audiences.optional(),
-    jwks: clientKeys.nullable().optional(),
-    enabled: z.boolean().optional(),
-  })
+  .strictObject(
+    {
+      name: displayName.optional(),
+      scopes: z.array(tokenScope).max(10).optional(),
+      audiences: audiences.optional(),
+      jwks: clientKeys.nullable().optional(),
+      enabled: z.boolean().optional(),
+    },
+    {
+      error: unlessAtHome({
+        secret: NEW_SECRET,
+        clientSecret: NEW_SECRET,
+        clientId: 'an account keeps its id: create another one by POST /v1/clients',
+      }),
+    },
+  )
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .meta({ id: 'PatchClientBody' });
 export type PatchClientBody = z.infer<typeof patchClientBody>;

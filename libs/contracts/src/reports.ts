@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { rateLimits, MAX_LIFETIME_SECONDS } from './catalog.js';
 import { deliverTo } from './delivery.js';
+import { unlessAtHome } from './messages.js';
 import { displayName, instantOut, page, pageOf, scopes, slug } from './primitives.js';
 
 /** A report of service-a: the resource that API keys protect. */
@@ -21,14 +22,22 @@ export type ReportPage = z.infer<typeof reportPage>;
 
 /** `POST /v1/api-keys` at service-a: a key for this service only. */
 export const provisionKeyBody = z
-  .strictObject({
-    name: displayName,
-    consumer: slug,
-    scopes: scopes.min(1),
-    expiresInSeconds: z.int().min(1).max(MAX_LIFETIME_SECONDS).optional(),
-    rateLimits: rateLimits.optional(),
-    deliverTo: deliverTo.optional(),
-  })
+  .strictObject(
+    {
+      name: displayName,
+      consumer: slug,
+      scopes: scopes.min(1),
+      expiresInSeconds: z.int().min(1).max(MAX_LIFETIME_SECONDS).optional(),
+      rateLimits: rateLimits.optional(),
+      deliverTo: deliverTo.optional(),
+    },
+    {
+      error: unlessAtHome({
+        grants: 'keys are for this service only: name its scopes',
+        expiresAt: 'say in expiresInSeconds how long the key lives',
+      }),
+    },
+  )
   .meta({ id: 'ProvisionKeyBody' });
 export type ProvisionKeyBody = z.infer<typeof provisionKeyBody>;
 

@@ -45,7 +45,10 @@ export class ClientTokens {
   ): Promise<string> {
     const audience = asked ?? audiences[0]!;
     if (!audiences.includes(audience))
-      throw new OAuthRefusal('invalid_target', 'The client may not have tokens for this audience');
+      throw new OAuthRefusal(
+        'invalid_target',
+        `The client was not given ${named([audience])}; it may ask for ${audiences.join(' or ')}`,
+      );
     const known = this.tokens.audiencesWith(await enabledAccounts(this.db));
     if (known.includes(audience)) return audience;
     throw new OAuthRefusal('invalid_target', 'There is no such audience, or no longer');
@@ -61,6 +64,12 @@ function scopesOf({ scopes }: ClientEntity, asked: string | undefined): string[]
   const may = scopes.length === 0 ? 'no scope at all' : scopes.join(' ');
   throw new OAuthRefusal(
     'invalid_scope',
-    `The client was not given ${maskSecrets(others.join(' '))}; it may ask for ${may}`,
+    `The client was not given ${named(others)}; it may ask for ${may}`,
   );
+}
+
+/** What an answer may repeat; nothing that could be a secret, or cannot be written there. */
+function named(asked: readonly string[]): string {
+  const texts = asked.filter((one) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(one));
+  return texts.length === 0 ? 'what it asks for' : maskSecrets(texts.join(' '));
 }
