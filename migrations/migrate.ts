@@ -35,6 +35,7 @@ import { PlaceOfSecrets1700000006500 } from './1700000006500-place-of-secrets.js
 import { PlacesOfAllSecrets1700000006510 } from './1700000006510-places-of-all-secrets.js';
 import { PartsInOrder1700000006520 } from './1700000006520-parts-in-order.js';
 import { NamesFoundAtOnce1700000006530 } from './1700000006530-names-found-at-once.js';
+import { StoppedOfConsumers1700000006600 } from './1700000006600-stopped-of-consumers.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -64,6 +65,7 @@ export const MIGRATIONS = [
   PlacesOfAllSecrets1700000006510,
   PartsInOrder1700000006520,
   NamesFoundAtOnce1700000006530,
+  StoppedOfConsumers1700000006600,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

@@ -14,6 +14,8 @@ const BEFORE = 4 * 200;
 const MOST_ROWS = 300;
 /** The same of a search, which looks through 500 keys first. */
 const MOST_SEARCHED = 600;
+/** The same where one key in a hundred and forty fits. */
+const MOST_OF_BOTH = 150;
 /** The most pages of the database that a search by trigrams may read: some of the index, a key, and 64 kB of new entries. */
 const MOST_PAGES = 200;
 
@@ -145,6 +147,13 @@ test.each<[string, () => Filters]>([
     cursor = nextCursor!;
   }
   expect(await mostRows({ ...filters, cursor: cursor! })).toBeLessThan(most);
+});
+
+test.each<[string, Filters]>([
+  ['revoked', { status: 'revoked', consumer: 'c-3' }],
+  ['disabled', { status: 'disabled', consumer: 'c-3' }],
+])('a page of %s keys of a consumer looks at no others of it', async (_, filters) => {
+  expect(await mostRows(filters)).toBeLessThan(MOST_OF_BOTH);
 });
 
 test('a search for what few names have looks through few new entries, however many keys were used', async () => {
