@@ -54,7 +54,7 @@ describe.each(['/ask-it', '/%61sk-it', '/ask%2dit', 'http://127.0.0.1/ask-it', '
 it.each([
   ['post /other HTTP/1.1', 'a method that it knows, in capitals'],
   ['GET /a b HTTP/1.1', 'Percent-encode spaces'],
-  ['GET /\u00e9 HTTP/1.1', 'Percent-encode what is not ASCII'],
+  ['GET /\u00e9 HTTP/1.1', 'what is not ASCII in it percent-encoded'],
   ['GET / HTTP/3.0', 'as HTTP/1.1'],
   ['GET / HTTP/1.1\r\na: \x7f', 'headers of visible characters'],
   ['POST /other HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 4', 'not beside'],

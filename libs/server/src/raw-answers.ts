@@ -96,7 +96,8 @@ const DETAILS: Partial<Record<ErrorCode, string>> = {
 /** The same of what Node's parser cannot read, by its codes. */
 const UNREADABLE: Record<string, string> = {
   HPE_INVALID_METHOD: 'Send the request over HTTP, with a method that it knows, in capitals',
-  HPE_INVALID_URL: 'Percent-encode what is not ASCII in the address',
+  HPE_INVALID_URL:
+    'Send a path that begins with a slash, with what is not ASCII in it percent-encoded',
   HPE_INVALID_CONSTANT: 'Percent-encode spaces in the address',
   HPE_INVALID_VERSION: 'Send the request as HTTP/1.1',
   HPE_INVALID_HEADER_TOKEN: 'Send headers of visible characters, each on one line',
