@@ -70,7 +70,10 @@ describe('a service that manages its own keys', () => {
     );
     expect(old.headers.get('deprecation')).toBe(`@${next!.since}`);
     expect((await reports(rotated.secret)).status).toBe(200);
-    expect(told(await post(`/v1/api-keys/${key.id}/rotate`, {}))).toEqual([409, 'CONFLICT']);
+    const again = await post(`/v1/api-keys/${key.id}/rotate`, {});
+    expect(told(again)).toEqual([409, 'CONFLICT']);
+    const { validUntil } = rotated.previous;
+    expect(again.body['detail']).toContain(`goes on until ${validUntil}; rotate after it`);
     const { data } = (await service.call('/v1/api-keys?limit=1', { token: service.admin }))
       .body as unknown as { data: Key[] };
     expect(data.map((one) => one.id)).toEqual([key.id]);

@@ -189,9 +189,10 @@ const END_SECRET = `
 function mayRotate(row: LocalRow, nowMs: number): void {
   const status = statusOf(row, nowMs);
   if (status !== 'active') throw conflict(`The key is ${status}; only an active one is rotated`);
-  const [, previous] = row.secrets;
-  if (previous !== undefined && (previous.until_ms ?? 0) > nowMs)
-    throw conflict('The secret before the present one still goes on');
+  const untilMs = row.secrets[1]?.until_ms ?? 0;
+  if (untilMs <= nowMs) return;
+  const until = new Date(untilMs).toISOString();
+  throw conflict(`The secret before the present one goes on until ${until}; rotate after it`);
 }
 
 async function lockRow(client: PoolClient, id: string): Promise<LocalRow> {
