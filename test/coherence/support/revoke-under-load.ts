@@ -40,6 +40,8 @@ export interface RevokeLoad {
   revokers?: number;
   /** Whether it may end when so many are confirmed; without it, it may. */
   isOver?: () => boolean;
+  /** Each revoke waits for it, while nothing else that changes anything is under way. */
+  mayRevoke?: () => Promise<void>;
   /** Is told of each confirmed one. */
   onConfirmed?: () => void;
   /** Is told every ten seconds how far it is. */
@@ -114,6 +116,8 @@ class RevokeRun {
   private async revokeAll(): Promise<void> {
     const { revokes, isOver = () => true } = this.load;
     while (this.figures.confirmed < revokes || !isOver()) {
+      await this.making;
+      await this.load.mayRevoke?.();
       const place = this.next;
       this.next += 1;
       while (place >= this.subjects.length) await this.make();
