@@ -12,6 +12,14 @@ describe('Patience', () => {
     await expect(patience.for(Promise.reject(new Error('no')))).rejects.toThrow('no');
   });
 
+  it('gives up on each for itself, whatever becomes of the others', async () => {
+    const patience = new Patience(20);
+    const never = () => patience.for(new Promise<string>(() => undefined)).catch(() => 'gave up');
+    const [first, second, third] = [never(), patience.for(Promise.resolve('answer')), never()];
+    expect(await Promise.all([first, second, third])).toEqual(['gave up', 'answer', 'gave up']);
+    expect(await Promise.all([never(), never()])).toEqual(['gave up', 'gave up']);
+  });
+
   it('does not count the time in which this process reads nothing', async () => {
     const soon = new Promise<string>((resolve) => {
       setTimeout(() => setTimeout(() => resolve('read'), 1), 1);
