@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto';
 import { Cluster, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { MAX_RATE_LIMITS } from '#contracts';
 import { createRedisClient, type RedisClient } from '#redis-client';
 import { Patience } from './patience.js';
+import { answerTo, Misdirected, numberedScript, type Numbered } from './redis-answers.js';
 import { tellWhereAway } from './redis-away.js';
-import { ScriptCommand, wireOf, type Wire } from './redis-wire.js';
+import { serversOf, type Servers } from './redis-servers.js';
+import { callerOf, type Wire } from './redis-wire.js';
 
 const COMMAND_TIMEOUT_MS = 50;
 /** When the client itself gives a command up; whoever waits has long gone on. */
@@ -15,14 +16,6 @@ const FAILURES_TO_OPEN = 5;
 const MAX_KEYS = MAX_RATE_LIMITS + 3;
 /** Commands go out together, so that one moment of silence fails many: it has to last. */
 const SILENCE_TO_OPEN_MS = 150;
-
-/** The servers that answer now: their run ids, which change with every start, and, of a cluster, their node ids. */
-export interface Servers {
-  runs: readonly string[];
-  nodes: readonly string[];
-  /** Number of the connection that they answered on. */
-  connection: number;
-}
 
 /** What a command answered, and the run ids of the servers that were admitted when it did. */
 export interface Answered<T> {
@@ -42,15 +35,11 @@ export type Script = <T>(
  */
 export type Bundle = <T>(compose: () => Wire) => Promise<Answered<T> | null>;
 
-type Call = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
-type Scripted = Record<string, (...args: (string | number)[]) => Promise<unknown>>;
-
-/** A cluster may promote a node behind our back: a script runs only on nodes that were admitted. Its last argument names them. */
-const ONLY_ADMITTED = `
-if ARGV[#ARGV] ~= '' and not string.find(ARGV[#ARGV], redis.call('CLUSTER', 'MYID'), 1, true) then
-  return redis.error_reply('FOREIGN this node was not admitted')
-end
-`;
+type Call = (
+  keys: readonly string[],
+  args: readonly (string | number)[],
+) => Promise<Numbered<unknown>>;
+type Scripted = Record<string, (...args: (string | number)[]) => Promise<Numbered<unknown>>>;
 
 /**
  * The connection to Redis and whether it may be believed. Commands are sent only while the servers are admitted: their run
@@ -64,6 +53,8 @@ export class RedisLink {
   private failures = 0;
   private failingSinceMs = 0;
   private scripts = 0;
+  /** Counts the calls of scripts. */
+  private calls = 0;
   /** Counts the connections. */
   private connection = 0;
   private warnedMs = -Infinity;
@@ -101,7 +92,12 @@ export class RedisLink {
   /** Asks all masters who they are. @throws when one does not answer in time */
   async readServers(): Promise<Servers> {
     const { connection } = this;
-    return { ...(await this.patience.for(serversOf(this.client))), connection };
+    try {
+      return { ...(await this.patience.for(serversOf(this.client))), connection };
+    } catch (error) {
+      if (error instanceof Misdirected) this.connectAnew();
+      throw error;
+    }
   }
 
   /** Not where the connection that they answered on was lost since: other servers may be at the end of the present one. */
@@ -128,19 +124,20 @@ export class RedisLink {
    */
   script(lua: string, { patienceMs = COMMAND_TIMEOUT_MS } = {}): Script {
     const patience = new Patience(patienceMs);
-    const call = this.define(ONLY_ADMITTED + lua);
+    const call = this.define(numberedScript(lua));
     return <T>(keys: readonly string[], args: readonly (string | number)[]) =>
-      this.use(
-        () => call(keys, [...args, this.admitted?.nodes.join() ?? '']) as Promise<T>,
-        patience,
-      );
+      this.useNumbered((number) => {
+        const nodes = this.admitted?.nodes.join() ?? '';
+        return call(keys, [...args, nodes, number]) as Promise<Numbered<T>>;
+      }, patience);
   }
 
   /** The same for a script whose calls go out at once, each many in one already; not on a cluster. */
   bundle(lua: string): Bundle {
     if (this.client instanceof Cluster) throw new Error('A bundle is of keys of several slots');
-    const call = callerOf(this.client, ONLY_ADMITTED + lua);
-    return <T>(compose: () => Wire) => this.use(() => call(compose) as Promise<T>);
+    const call = callerOf(this.client, numberedScript(lua));
+    return <T>(compose: () => Wire) =>
+      this.useNumbered((number) => call(compose, number) as Promise<Numbered<T>>, this.patience);
   }
 
   /**
@@ -161,12 +158,12 @@ export class RedisLink {
 
   /** Reads. Null as in {@link RedisLink.use}. */
   get(name: string): Promise<Answered<string | null> | null> {
-    return this.use(() => this.client.get(name));
+    return this.use(() => this.client.get(name), asItIs, this.patience);
   }
 
   /** Deletes. Null as in {@link RedisLink.use}. */
   delete(name: string): Promise<Answered<number> | null> {
-    return this.use(() => this.client.del(name));
+    return this.use(() => this.client.del(name), asItIs, this.patience);
   }
 
   close(): void {
@@ -178,14 +175,15 @@ export class RedisLink {
    *
    * @returns its answer, or null where Redis is not to be used, did not do it in time, or was lost meanwhile
    */
-  private async use<T>(
-    command: () => Promise<T>,
-    patience = this.patience,
+  private async use<Reply, T>(
+    command: () => Promise<Reply>,
+    read: (reply: Reply) => T,
+    patience: Patience,
   ): Promise<Answered<T> | null> {
     const { admitted } = this;
     if (admitted === null) return null;
     try {
-      const answer = await patience.for(command());
+      const answer = read(await patience.for(command()));
       this.failures = 0;
       return this.admitted === admitted ? { answer, runs: admitted.runs } : null;
     } catch (error) {
@@ -194,7 +192,24 @@ export class RedisLink {
     }
   }
 
+  /** The same with a script, whose answer has to be to this very call. */
+  private useNumbered<T>(
+    command: (number: number) => Promise<Numbered<T>>,
+    patience: Patience,
+  ): Promise<Answered<T> | null> {
+    const number = ++this.calls;
+    return this.use(() => command(number), answerTo<T>(number), patience);
+  }
+
+  /** Nothing that is still to come on this connection can be believed. */
+  private connectAnew(): void {
+    this.log.error('redis answers other questions than it was asked: connecting anew');
+    this.suspend('its answers are not to our questions');
+    this.client.disconnect(true);
+  }
+
   private noteFailure(error: Error): void {
+    if (error instanceof Misdirected) return this.connectAnew();
     if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
     if (error.name === 'ReplyError') return this.noteRefusal(error);
     if (this.failures === 0) this.failingSinceMs = performance.now();
@@ -212,41 +227,6 @@ export class RedisLink {
   }
 }
 
-/** No node to be named, as a single server needs none. */
-const NO_NODES = wireOf(['']);
-
-/** Calls a script by its digest in a command of its own, and sends it where the server does not know it. */
-function callerOf(client: Redis, lua: string): (compose: () => Wire) => Promise<unknown> {
-  const digest = createHash('sha1').update(lua).digest('hex');
-  return (compose) => {
-    const whole = (): Wire => {
-      const { keys, keyCount, args, argCount } = compose();
-      return { keys, keyCount, args: args + NO_NODES, argCount: argCount + 1 };
-    };
-    const sent = client.sendCommand(
-      new ScriptCommand('evalsha', digest, whole),
-    ) as Promise<unknown>;
-    return sent.catch((error: Error) => {
-      if (!error.message.startsWith('NOSCRIPT')) throw error;
-      return client.sendCommand(new ScriptCommand('eval', lua, whole));
-    });
-  };
-}
-
-async function serversOf(client: RedisClient): Promise<Omit<Servers, 'connection'>> {
-  if (!(client instanceof Cluster))
-    return { runs: [runIn(await client.info('server'))], nodes: [] };
-  const masters = client.nodes('master');
-  const [runs, nodes] = await Promise.all([
-    Promise.all(masters.map(async (one) => runIn(await one.info('server')))),
-    Promise.all(masters.map(async (one) => String(await one.call('CLUSTER', 'MYID')))),
-  ]);
-  if (runs.length === 0) throw new Error('The cluster has no master');
-  return { runs: runs.toSorted(), nodes };
-}
-
-function runIn(info: string): string {
-  const run = /run_id:([0-9a-f]+)/.exec(info)?.[1];
-  if (run === undefined) throw new Error('Redis did not tell its run id');
-  return run;
+function asItIs<T>(answer: T): T {
+  return answer;
 }

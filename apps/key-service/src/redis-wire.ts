@@ -1,4 +1,5 @@
-import { Command } from 'ioredis';
+import { createHash } from 'node:crypto';
+import { Command, type Redis } from 'ioredis';
 
 /** Names of keys and arguments for a script, as Redis reads them, and how many they are. */
 export interface Wire {
@@ -37,4 +38,26 @@ export class ScriptCommand extends Command {
     const count = 3 + keyCount + argCount;
     return `*${count}\r\n${wireOf([this.name, this.script, keyCount])}${keys}${args}`;
   }
+}
+
+/** Calls a script by its digest in a command of its own, and sends it where the server does not know it. */
+export function callerOf(
+  client: Redis,
+  lua: string,
+): (compose: () => Wire, number: number) => Promise<unknown> {
+  const digest = createHash('sha1').update(lua).digest('hex');
+  return (compose, number) => {
+    const whole = (): Wire => {
+      const { keys, keyCount, args, argCount } = compose();
+      // no node to be named, as a single server needs none
+      return { keys, keyCount, args: args + wireOf(['', number]), argCount: argCount + 2 };
+    };
+    const sent = client.sendCommand(
+      new ScriptCommand('evalsha', digest, whole),
+    ) as Promise<unknown>;
+    return sent.catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
+      return client.sendCommand(new ScriptCommand('eval', lua, whole));
+    });
+  };
 }
