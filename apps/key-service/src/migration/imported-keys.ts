@@ -17,6 +17,7 @@ import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import { inTime } from './in-time.js';
 import type { SlowGuesses } from './slow-guesses.js';
+import { SlowLocators } from './slow-locators.js';
 import type { SeenSecret } from '../keys/upgrade-secret.js';
 
 export interface ImportedKeysParts {
@@ -67,6 +68,7 @@ export class ImportedKeys implements ForeignKeys {
   private readonly found = new Map<string, Remembered>();
   private readonly refusedUntilMs = new Map<string, number>();
   private readonly underWay = new Map<string, Promise<Found>>();
+  private readonly slow = new SlowLocators();
   private readonly nameKey = randomBytes(32);
 
   constructor(private readonly parts: ImportedKeysParts) {}
@@ -97,7 +99,9 @@ export class ImportedKeys implements ForeignKeys {
     if (this.isHopeless(given, rules)) return 'busy';
     let search = this.underWay.get(name);
     if (search === undefined) {
-      search = this.search(given, rules, name).finally(() => this.underWay.delete(name));
+      const traces = rules.map((rule) => traceOf(rule, given.text)).filter((one) => one !== null);
+      if (this.isTooSlow(traces)) return 'busy';
+      search = this.search(given, traces, name).finally(() => this.underWay.delete(name));
       this.underWay.set(name, search);
     }
     return inTime(search, FOUND_WITHIN_MS);
@@ -106,6 +110,12 @@ export class ImportedKeys implements ForeignKeys {
   /** A source that has guessed too often is not even looked up for, where all that could be found costs a slow hash. */
   private isHopeless(given: ForeignText, rules: readonly ImportRule[]): boolean {
     return !rules.some(({ scheme }) => isFast(scheme)) && this.parts.guesses.isSpent(given);
+  }
+
+  /** What nobody can compare now is not looked up either, where that is known of all that could be found. */
+  private isTooSlow(traces: readonly Trace[]): boolean {
+    if (!this.parts.guesses.areFull || traces.some(({ digest }) => digest !== null)) return false;
+    return this.slow.are(lookupsOf(traces), this.parts.now());
   }
 
   private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
@@ -128,14 +138,8 @@ export class ImportedKeys implements ForeignKeys {
     return createHmac('sha256', this.nameKey).update(`${asked}\0${text}`).digest('base64');
   }
 
-  private async search(
-    given: ForeignText,
-    rules: readonly ImportRule[],
-    name: string,
-  ): Promise<Found> {
-    const traces = rules.map((rule) => traceOf(rule, given.text)).filter((one) => one !== null);
-    const candidates =
-      traces.length === 0 ? [] : await this.parts.candidates.find(lookupsOf(traces));
+  private async search(given: ForeignText, traces: readonly Trace[], name: string): Promise<Found> {
+    const candidates = await this.candidatesOf(traces);
     const found = await this.firstThatIs(given, traces, candidates);
     if (found === 'busy') return found;
     if (found === null) {
@@ -147,6 +151,14 @@ export class ImportedKeys implements ForeignKeys {
     const known: Remembered = { keyId, secretNumber, upgradeAtMs: isRaw ? 0 : null };
     remember(this.found, name, known);
     return this.again(known, given);
+  }
+
+  private async candidatesOf(traces: readonly Trace[]): Promise<Candidate[]> {
+    if (traces.length === 0) return [];
+    const lookups = lookupsOf(traces);
+    const found = await this.parts.candidates.find(lookups);
+    if (this.parts.guesses.areFull) this.slow.note(lookups, found, this.parts.now());
+    return found;
   }
 
   /** Those with a digest of our own first, then by what they cost. */
