@@ -19,7 +19,7 @@ const COST = 10;
 /** What OWASP names for argon2id. */
 const ARGON2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 /** So many that those which wait for a hash hold up no others. */
-const FLOOD_CONNECTIONS = 256;
+const FLOOD_CONNECTIONS = 64;
 /** The flood begins so long before others are measured and ends as long after: to open its connections is not the flood. */
 const AROUND_MS = 1_000;
 const SECRET = 'not guessed';

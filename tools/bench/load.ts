@@ -94,7 +94,10 @@ async function sendAtOnce(options: LoadOptions, lines: Line[], seen: Seen): Prom
   await Promise.all(lines.map(runLine));
 }
 
-/** Once a millisecond, all requests that are due by then; those that find no free connection wait for one, and that counts. */
+/**
+ * Once a millisecond, all requests that are due by then; those that find no free connection wait for one, and that counts. Connections
+ * take turns, so that none is idle for so long that the server ends it.
+ */
 function sendWhenDue(options: LoadOptions, lines: Line[], seen: Seen): Promise<void> {
   const startMs = performance.now();
   const total = Math.max(1, Math.floor((options.forMs * options.perSecond!) / 1_000));
@@ -104,7 +107,7 @@ function sendWhenDue(options: LoadOptions, lines: Line[], seen: Seen): Promise<v
   let sent = 0;
   return new Promise((resolve, reject) => {
     const sendWaiting = (): void => {
-      while (free.length > 0 && sent < waitingSinceMs.length) send(free.pop()!);
+      while (free.length > 0 && sent < waitingSinceMs.length) send(free.shift()!);
     };
     const send = (line: Line): void => {
       const sinceMs = waitingSinceMs[sent]!;

@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util';
 
 const MODES = ['growth', 'replicas', 'guard', 'flood', 'soak'] as const;
 const SLICE_MS = 1_000;
-/** So long that each slice has some collections of the heap: in two seconds there is one or none, and that decides the p99. */
-const FLOOD_SLICE_MS = 8_000;
+/** So long that counts of usage are folded once in each slice: in a shorter one they are or are not, and that decides its p99. */
+const FLOOD_SLICE_MS = 20_000;
 /** What is measured instead of the hot path. */
 export type Mode = (typeof MODES)[number];
 
@@ -33,7 +33,7 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
   --rounds N       interleaved rounds to measure (15)
-  --slice MS       length of one slice of load (1000; 8000 with --flood)
+  --slice MS       length of one slice of load (1000; 20000 with --flood)
   --warm-up MS     load on each target before the first round, thrown away (5000)
   --connections N  keep-alive connections of the load generator (64)
   --keys N         keys that the load is spread over (10000)
