@@ -5,19 +5,20 @@ import type { DataSource } from 'typeorm';
  * How long a migration waits for one lock: whoever comes for the table meanwhile stands behind it, and the hot path has half a second.
  */
 const WAIT_MS = 250;
-/** Every tenth time longer: after a second PostgreSQL stops an autovacuum that others wait for. */
-const LONG_WAIT_MS = 1_500;
+/** Every tenth time longer, and others with it: after a second PostgreSQL stops an autovacuum that others wait for. */
+const LONG_WAIT_MS = 1_100;
 const LONG_EVERY = 10;
 /** Until the next try, in which those who stood behind it are served. */
 const PAUSE_MS = 1_000;
 /** Two minutes and a quarter. */
 const TRIES = 100;
 
-const LOCK_NOT_AVAILABLE = '55P03';
+/** `lock_not_available`, and `deadlock_detected`, which a long wait ends with where both sides wait. */
+const LOCKED: unknown[] = ['55P03', '40P01'];
 
 /**
- * Runs migrations, and again from the one that did not get a lock in time, until they have all they need. Nobody waits longer for a table
- * because a migration waits for somebody who holds it, be it a backup that takes an hour.
+ * Runs migrations, and again from the one that did not get a lock in time, until they have all they need. Who comes for a table waits
+ * no longer because a migration waits for somebody who holds it, be it a backup that takes an hour, than it waits at a time.
  *
  * @param db with one connection, which is told how long to wait
  * @param work does nothing twice that is done
@@ -29,7 +30,7 @@ export async function pastLocks<T>(db: DataSource, work: () => Promise<T>): Prom
     try {
       return await work();
     } catch (error) {
-      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+      if (!LOCKED.includes((error as { code?: string }).code)) throw error;
       if (tries === TRIES) throw new Error(ADVICE, { cause: error });
     }
     await pause(PAUSE_MS);

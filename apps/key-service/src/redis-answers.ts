@@ -26,10 +26,12 @@ export class Misdirected extends Error {
   }
 }
 
-/** Reads the answer to the call with a number. @throws Misdirected where it is another's */
+/** Reads the answer to the call with a number. @throws Misdirected where it is another's, and what Redis refused it with */
 export function answerTo<T>(number: number): (reply: Numbered<T>) => T {
   return (reply) => {
     if (!Array.isArray(reply) || reply[0] !== number) throw new Misdirected();
-    return reply[1];
+    const [, answer] = reply;
+    if (answer instanceof Error) throw answer;
+    return answer;
   };
 }

@@ -12,6 +12,8 @@ let proxy: Proxy;
 let link: RedisLink;
 /** Whether what Redis says next arrives twice. */
 let isRepeating = false;
+/** What is logged as an error. */
+let errors: string[];
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -24,7 +26,9 @@ beforeAll(async () => {
   });
 });
 beforeEach(async () => {
-  link = new RedisLink(proxy.through(redis.url), pino({ level: 'silent' }));
+  errors = [];
+  const log = pino({ level: 'error' }, { write: (line) => void errors.push(line) });
+  link = new RedisLink(proxy.through(redis.url), log);
   link.connect();
   await admitted();
 });
@@ -87,6 +91,15 @@ describe.each(Object.entries(ways))('a %s', (_name, begin) => {
     await admitted();
     expect(await echo('third')).toBe('third');
   });
+});
+
+it('tells of it once, however many answers were to other questions', async () => {
+  const echo = ways.bundle();
+  const all = Array.from({ length: 50 }, (_, i) => String(i));
+  expect(new Set(await askedBehind(() => Promise.all(all.map(echo))))).toEqual(new Set([null]));
+  expect(errors).toHaveLength(1);
+  await admitted();
+  expect(await echo('after')).toBe('after');
 });
 
 it('admits nobody whose answer is to another question than who it is, and connects anew', async () => {

@@ -58,6 +58,8 @@ export class RedisLink {
   /** Counts the connections. */
   private connection = 0;
   private warnedMs = -Infinity;
+  /** Whether it connects anew because it was answered wrongly: all that was under way tells the same. */
+  private isLeaving = false;
 
   constructor(
     url: string,
@@ -72,6 +74,9 @@ export class RedisLink {
         this.suspend('a connection was lost or made anew');
       });
     }
+    this.client.on('ready', () => {
+      this.isLeaving = false;
+    });
     tellWhereAway(this.client, log);
   }
 
@@ -203,6 +208,9 @@ export class RedisLink {
 
   /** Nothing that is still to come on this connection can be believed. */
   private connectAnew(): void {
+    // a cluster that is told so while it connects would not get on
+    if (this.isLeaving || !this.isConnected) return;
+    this.isLeaving = true;
     this.log.error('redis answers other questions than it was asked: connecting anew');
     this.suspend('its answers are not to our questions');
     this.client.disconnect(true);

@@ -24,8 +24,9 @@ export async function serversOf(client: RedisClient): Promise<Omit<Servers, 'con
 }
 
 function runIn(info: unknown): string {
-  const run = /run_id:([0-9a-f]+)/.exec(String(info))?.[1];
-  if (run === undefined) throw new Misdirected();
+  if (typeof info !== 'string' || !info.includes('redis_version:')) throw new Misdirected();
+  const run = /run_id:([0-9a-f]+)/.exec(info)?.[1];
+  if (run === undefined) throw new Error('Redis did not tell its run id');
   return run;
 }
 

@@ -47,3 +47,8 @@ test('another role takes the place of the one that is named, whatever characters
   expect(credentialsOf(url)).toEqual({ name: 'me@home', password: 'a:b/c' });
   expect(asRole('postgresql://a/db', 'me', 'p')).toBe('postgresql://me:p@a/db');
 });
+
+test('the credentials are read where a socket is named in place of a host', () => {
+  const url = 'postgresql://me:p%40@/db?host=/run/postgresql';
+  expect(credentialsOf(url)).toEqual({ name: 'me', password: 'p@' });
+});

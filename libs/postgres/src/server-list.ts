@@ -32,7 +32,9 @@ export function serversIn(url: string): readonly [Server, ...Server[]] {
 
 /** User and password of a connection string; empty where it has none. @throws Error as {@link serversIn} */
 export function credentialsOf(url: string): { name: string; password: string } {
-  const { username, password } = new URL(serversIn(url)[0].url);
+  const [server] = serversIn(url);
+  // a URL takes nobody's name where there is no host, as where a socket is named in the query
+  const { username, password } = new URL(server.url.replace(/@(?=[/?]|$)/, '@localhost'));
   return { name: decodeURIComponent(username), password: decodeURIComponent(password) };
 }
 

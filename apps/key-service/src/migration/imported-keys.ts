@@ -115,7 +115,7 @@ export class ImportedKeys implements ForeignKeys {
   /** What nobody can compare now is not looked up either, where that is known of all that could be found. */
   private isTooSlow(traces: readonly Trace[]): boolean {
     if (!this.parts.guesses.areFull || traces.some(({ digest }) => digest !== null)) return false;
-    return this.slow.are(lookupsOf(traces), this.parts.now());
+    return this.slow.are(lookupsOf(traces), performance.now());
   }
 
   private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
@@ -157,7 +157,10 @@ export class ImportedKeys implements ForeignKeys {
     if (traces.length === 0) return [];
     const lookups = lookupsOf(traces);
     const found = await this.parts.candidates.find(lookups);
-    if (this.parts.guesses.areFull) this.slow.note(lookups, found, this.parts.now());
+    if (this.parts.guesses.areFull) {
+      const asked = found.filter(({ importId }) => traces.some(({ rule }) => rule.id === importId));
+      this.slow.note(lookups, asked, performance.now());
+    }
     return found;
   }
 

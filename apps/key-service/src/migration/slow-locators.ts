@@ -1,7 +1,7 @@
 import type { Candidate } from './candidates.js';
 
-/** Another process may give such a key a digest of our own meanwhile; then it is busy here for so long, as it was before. */
-const BELIEVED_MS = 5_000;
+/** Another process may give such a key a digest of our own meanwhile, with which it would be found: so much later it is. */
+const BELIEVED_MS = 1_000;
 const MAX_BELIEVED = 10_000;
 
 /**
@@ -11,7 +11,10 @@ const MAX_BELIEVED = 10_000;
 export class SlowLocators {
   private readonly untilMs = new Map<string, number>();
 
-  /** @param found by all of these */
+  /**
+   * @param found by all of these
+   * @param nowMs by a clock that nobody sets
+   */
   note(lookups: readonly Buffer[], found: readonly Candidate[], nowMs: number): void {
     for (const lookup of lookups) {
       const own = found.filter((one) => one.lookup.equals(lookup));
