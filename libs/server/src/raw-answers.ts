@@ -12,10 +12,13 @@ export function commonHeaders(requestId: string): Record<string, string> {
   };
 }
 
-/** A connection: its requests that are not answered yet, and the last one. */
+/**
+ * A connection: its requests that are not answered yet, and the answer to the last one until both are whole. Kept for as long as the
+ * connection has nothing to do, it would grow old, and with it all that was made for it.
+ */
 interface Line {
   open: number;
-  last?: { request: IncomingMessage; response: ServerResponse };
+  last?: ServerResponse | undefined;
   /** Called after each answer. */
   onAnswer?: () => void;
   isRefused?: true;
@@ -49,8 +52,8 @@ export function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void
   line.isRefused = true;
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   // The body of the last request may be what is wrong. Where that is answered already, nothing is to be said twice.
-  const isOfLast = line.last?.request.complete === false;
-  if (isOfLast && line.last?.response.headersSent) return socket.destroySoon();
+  const isOfLast = line.last?.req.complete === false;
+  if (isOfLast && line.last?.headersSent) return socket.destroySoon();
   const refuse = (): void => {
     if (line.open > (isOfLast ? 1 : 0) || !socket.writable) return;
     delete line.onAnswer;
@@ -64,7 +67,7 @@ export function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void
 function count(request: IncomingMessage, response: ServerResponse): void {
   const line = lineOf(request.socket);
   line.open += 1;
-  line.last = { request, response };
+  line.last = response;
   response.on('close', uncount);
 }
 
@@ -72,7 +75,17 @@ function count(request: IncomingMessage, response: ServerResponse): void {
 function uncount(this: ServerResponse): void {
   const line = lineOf(this.req.socket);
   line.open -= 1;
+  if (line.last === this) {
+    if (this.req.complete) line.last = undefined;
+    else this.req.once('close', forget);
+  }
   line.onAnswer?.();
+}
+
+/** Called on a request that was answered before its end had come. */
+function forget(this: IncomingMessage): void {
+  const line = lineOf(this.socket);
+  if (line.last?.req === this) line.last = undefined;
 }
 
 function lineOf(socket: LinedSocket): Line {
