@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import { startProxy, type Proxy } from '../../../test/support/proxy.js';
 import { startRedis, type TestRedis } from '../../../test/support/redis.js';
@@ -101,6 +102,18 @@ it('tells of it once, however many answers were to other questions', async () =>
   await admitted();
   expect(await echo('after')).toBe('after');
 });
+
+it('connects anew where the end of a connection was lost on its way', async () => {
+  const admin = new Redis(redis.url);
+  proxy.blackhole(true);
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  admin.disconnect();
+  await delay(50);
+  proxy.blackhole(false);
+  link.suspend('asked anew');
+  await admitted();
+  expect(errors).toHaveLength(1);
+}, 20_000);
 
 it('admits nobody whose answer is to another question than who it is, and connects anew', async () => {
   await expect(askedBehind(() => link.readServers())).rejects.toThrow('another question');

@@ -16,6 +16,8 @@ const FAILURES_TO_OPEN = 5;
 const MAX_KEYS = MAX_RATE_LIMITS + 3;
 /** Commands go out together, so that one moment of silence fails many: it has to last. */
 const SILENCE_TO_OPEN_MS = 150;
+/** A connection on which nobody answered for so long is one whose end was lost on its way: the system would tell after minutes. */
+const SILENCE_TO_LEAVE_MS = 3_000;
 
 /** What a command answered, and the run ids of the servers that were admitted when it did. */
 export interface Answered<T> {
@@ -41,6 +43,8 @@ type Call = (
 ) => Promise<Numbered<unknown>>;
 type Scripted = Record<string, (...args: (string | number)[]) => Promise<Numbered<unknown>>>;
 
+const ANSWERS_OTHERS = 'redis answers other questions than it was asked: connecting anew';
+
 /**
  * The connection to Redis and whether it may be believed. Commands are sent only while the servers are admitted: their run
  * ids are listed in PostgreSQL (the fence admits). A lost connection, a changed cluster, or nothing but commands that fail or
@@ -60,6 +64,8 @@ export class RedisLink {
   private warnedMs = -Infinity;
   /** Whether it connects anew because it was answered wrongly: all that was under way tells the same. */
   private isLeaving = false;
+  /** Since when nobody says who they are, by `performance.now()`. */
+  private silentSinceMs: number | null = null;
 
   constructor(
     url: string,
@@ -98,9 +104,12 @@ export class RedisLink {
   async readServers(): Promise<Servers> {
     const { connection } = this;
     try {
-      return { ...(await this.patience.for(serversOf(this.client))), connection };
+      const servers = { ...(await this.patience.for(serversOf(this.client))), connection };
+      this.silentSinceMs = null;
+      return servers;
     } catch (error) {
-      if (error instanceof Misdirected) this.connectAnew();
+      if (error instanceof Misdirected) this.connectAnew(ANSWERS_OTHERS);
+      else this.noteSilence();
       throw error;
     }
   }
@@ -206,18 +215,25 @@ export class RedisLink {
     return this.use(() => command(number), answerTo<T>(number), patience);
   }
 
-  /** Nothing that is still to come on this connection can be believed. */
-  private connectAnew(): void {
+  private noteSilence(): void {
+    this.silentSinceMs ??= performance.now();
+    if (performance.now() - this.silentSinceMs < SILENCE_TO_LEAVE_MS) return;
+    this.silentSinceMs = null;
+    this.connectAnew('redis does not answer: connecting anew');
+  }
+
+  /** Nothing that is still to come on this connection can be believed, or nothing is to come. */
+  private connectAnew(why: string): void {
     // a cluster that is told so while it connects would not get on
     if (this.isLeaving || !this.isConnected) return;
     this.isLeaving = true;
-    this.log.error('redis answers other questions than it was asked: connecting anew');
-    this.suspend('its answers are not to our questions');
+    this.log.error(why);
+    this.suspend('it is connected to anew');
     this.client.disconnect(true);
   }
 
   private noteFailure(error: Error): void {
-    if (error instanceof Misdirected) return this.connectAnew();
+    if (error instanceof Misdirected) return this.connectAnew(ANSWERS_OTHERS);
     if (error.message.startsWith('FOREIGN')) return this.suspend('the cluster has another master');
     if (error.name === 'ReplyError') return this.noteRefusal(error);
     if (this.failures === 0) this.failingSinceMs = performance.now();

@@ -2,11 +2,11 @@ import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 
 /** Of what lives. V8's own choice for small heaps is up to 300. */
-const GROWTH_PERCENT = 50;
+const GROWTH_PERCENT = 30;
 
 /*
- * Imported before anything else by the main file of each app: V8 collects the old generation when it has grown by half of
- * what lives, instead of several times that, so that a service at full load stays near the memory that it needs. At a fifth, a
+ * Imported before anything else by the main file of each app: V8 collects the old generation when it has grown by three
+ * tenths of what lives, instead of several times that, so that a service at full load stays near the memory that it needs. At a fifth, a
  * collection stopped the main thread too often, and cold start and p99 were worse; see docs/performance.md before changing it. V8
  * reads the flag anew for each collection, and the first ones, while everything else is loaded, decide when the next comes.
  *

@@ -17,15 +17,17 @@ export function setFaultsOf(redis: RedisSet): Record<string, Fault> {
   return {
     'FLUSHALL on a master': {
       longestMs: 1,
+      takes: 'Redis',
       make: async (replica) => {
         await (await anyMaster(replica))?.admin.flushall();
         return () => undefined;
       },
     },
-    'kill a master': { longestMs: 3_000, make: kill },
-    'kill a master and start it at once': { longestMs: 50, make: kill },
+    'kill a master': { longestMs: 3_000, takes: 'Redis', make: kill },
+    'kill a master and start it at once': { longestMs: 50, takes: 'Redis', make: kill },
     'promote a replica that has fallen behind': {
       longestMs: 3_000,
+      takes: 'Redis',
       make: async (replica) => {
         const master = await anyMaster(replica);
         const heir = master && (await redis.heirOf(master));
