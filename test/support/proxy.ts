@@ -6,7 +6,7 @@ import {
   type Socket,
 } from 'node:net';
 
-/** A TCP proxy whose faults a test decides. Whatever it holds back or delays arrives whole and in order later on. */
+/** A TCP proxy whose faults a test decides. Whatever it holds back or delays arrives whole and in order later on, but for the end of a connection that the other side ended meanwhile: that is lost, as on a network. */
 export interface Proxy {
   host: string;
   port: number;

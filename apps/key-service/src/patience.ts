@@ -1,5 +1,12 @@
 const TICK_MS = 10;
 
+/** No answer came in time. */
+export class OutOfPatience extends Error {
+  constructor() {
+    super('Command timed out');
+  }
+}
+
 /** One who waits, in a ring of all that do, so that who goes leaves nothing behind: a set that is old makes its tables anew among what is old. */
 class Wait {
   next: Wait = this;
@@ -45,10 +52,10 @@ export class Patience {
     this.ticks = Math.ceil(limitMs / TICK_MS);
   }
 
-  /** @throws what `answer` rejects with, or Error `Command timed out` */
+  /** @throws what `answer` rejects with, or OutOfPatience */
   for<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const giveUp = () => reject(new Error('Command timed out'));
+      const giveUp = () => reject(new OutOfPatience());
       const wait = new Wait(this.ticks + 1, giveUp);
       this.waits.add(wait);
       this.timer ??= setInterval(() => this.tick(), TICK_MS).unref();

@@ -115,6 +115,23 @@ it('connects anew where the end of a connection was lost on its way', async () =
   expect(errors).toHaveLength(1);
 }, 20_000);
 
+it('stays with one that answers, though it does not say who it is', async () => {
+  const admin = new Redis(redis.url);
+  let refusals = 0;
+  await admin.call('ACL', 'SETUSER', 'default', '-info');
+  link.suspend('asked anew');
+  const endMs = performance.now() + 3_500;
+  while (performance.now() < endMs) {
+    await link.readServers().catch(() => (refusals += 1));
+    await delay(100);
+  }
+  await admin.call('ACL', 'SETUSER', 'default', '+info');
+  admin.disconnect();
+  expect([errors, link.isConnected]).toEqual([[], true]);
+  expect(refusals).toBeGreaterThan(20);
+  await admitted();
+}, 20_000);
+
 it('admits nobody whose answer is to another question than who it is, and connects anew', async () => {
   await expect(askedBehind(() => link.readServers())).rejects.toThrow('another question');
   expect(link.runs).toBeNull();

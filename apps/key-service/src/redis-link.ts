@@ -2,7 +2,7 @@ import { Cluster, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { MAX_RATE_LIMITS } from '#contracts';
 import { createRedisClient, type RedisClient } from '#redis-client';
-import { Patience } from './patience.js';
+import { OutOfPatience, Patience } from './patience.js';
 import { answerTo, Misdirected, numberedScript, type Numbered } from './redis-answers.js';
 import { tellWhereAway } from './redis-away.js';
 import { serversOf, type Servers } from './redis-servers.js';
@@ -82,6 +82,7 @@ export class RedisLink {
     }
     this.client.on('ready', () => {
       this.isLeaving = false;
+      this.silentSinceMs = null;
     });
     tellWhereAway(this.client, log);
   }
@@ -109,7 +110,9 @@ export class RedisLink {
       return servers;
     } catch (error) {
       if (error instanceof Misdirected) this.connectAnew(ANSWERS_OTHERS);
-      else this.noteSilence();
+      else if (error instanceof OutOfPatience) this.noteSilence();
+      // who refuses to say, as while it reads its dump, is not silent
+      else this.silentSinceMs = null;
       throw error;
     }
   }
