@@ -242,6 +242,26 @@ describe('a guard whose feed is proven', () => {
     expect(guard.state()).toMatchObject({ isProven: true, known: 1 });
   });
 
+  it('still tells of a quota after an answer that did not come to it', async () => {
+    const quota = { limit: 1_000, remaining: 900, resetsAt: null };
+    const lease = { ...valid.lease!, hasQuota: true };
+    keyService.answer(({ path, body }, response) => {
+      if (path === '/v1/changes') return json(response, 503, {});
+      const isRead = body.includes('reports:read');
+      const passed = { ...valid, quota, lease: { ...lease, permits: 5 } };
+      const notSo = { ...valid, valid: false, code: 'INSUFFICIENT_SCOPE', lease };
+      json(response, 200, isRead ? passed : notSo);
+    });
+    guard = make();
+    const told = { code: 'VALID', quota: { limit: 1_000, remaining: 905 } };
+    expect(await tell()).toMatchObject(told);
+    const refused = await guard.verify({ ...question, scopes: ['reports:delete'] });
+    expect(refused.code).toBe('INSUFFICIENT_SCOPE');
+    answer(503, {});
+    const next = { ...told.quota, remaining: 904 };
+    expect(await tell()).toMatchObject({ ...told, quota: next, decision: { stale: true } });
+  });
+
   it('follows the feed although the source of its token has hung once', async () => {
     let calls = 0;
     const hung = new Promise<string>(() => undefined);

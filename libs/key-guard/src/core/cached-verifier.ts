@@ -278,8 +278,13 @@ function isOutage(error: unknown): boolean {
   return !(error.cause instanceof Contradiction);
 }
 
-/** What is left of the permits before goes on beside the new ones, unless the key was changed. */
+/**
+ * What is left of the permits before goes on beside the new ones, unless the key was changed. An answer that did not come to
+ * limits says nothing of them: what was told before stands.
+ */
 function moveUnits(before: KnownKey | undefined, now: KnownKey, nowMs: number): void {
   if (now.permits === null || before?.record.version !== now.record.version) return;
-  before.permits?.moveTo(now.permits, nowMs);
+  if (before.permits === null) return;
+  if (now.permits.isTold) before.permits.moveTo(now.permits, nowMs);
+  else now.permits = before.permits;
 }

@@ -63,6 +63,11 @@ export class Permits {
     return this.refusal;
   }
 
+  /** Whether the answer said anything of the limits: it does not where the key was refused before they were looked at. */
+  get isTold(): boolean {
+    return this.states.length > 0 || this.quota !== null;
+  }
+
   /** How many to lease beside the next question, for requests to come. */
   ahead(nowMs: number): number {
     const hasRate = this.states.length > 0;
