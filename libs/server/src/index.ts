@@ -19,7 +19,7 @@ export { sendProblem, toldOf, type Told } from './problem.filter.js';
 export { askedIn, canonicalJson, idempotencyKeyOf, Repeatable, reusedKey } from './repeatable.js';
 export { ReadApart, ReadsOnly } from './read-bounds.interceptor.js';
 export { SchemaPipe, parserOf } from './schema.pipe.js';
-export { toldAsMissing } from './told-as-missing.js';
+export { toldIssues } from './told-issues.js';
 export { createApp, startApp, type AppOptions } from './start-app.js';
 export {
   checkTokenEnv,

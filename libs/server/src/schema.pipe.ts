@@ -4,7 +4,7 @@ import type { FieldError } from '#contracts';
 import './plain-messages.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
-import { toldAsMissing } from './told-as-missing.js';
+import { toldIssues } from './told-issues.js';
 
 /**
  * Validates every parameter that names a zod schema (`@Body({ schema })`) and refuses with INVALID_REQUEST, with the first
@@ -19,7 +19,7 @@ export class SchemaPipe implements PipeTransform {
     const given = type === 'body' && value === undefined ? {} : value;
     const result = (schema as unknown as ZodType).safeParse(given);
     if (result.success) return result.data;
-    const told = result.error.issues.map(toldAsMissing(given));
+    const told = toldIssues(schema as unknown as ZodType, given);
     throw invalidRequest(told, data === undefined ? [] : [data]);
   }
 }
@@ -33,7 +33,7 @@ export function parserOf<S extends ZodType>(schema: S): (body: unknown) => z.out
   return (body) => {
     const result = schema.safeParse(body);
     if (result.success) return result.data;
-    throw invalidRequest(result.error.issues.map(toldAsMissing(body)), []);
+    throw invalidRequest(toldIssues(schema, body), []);
   };
 }
 

@@ -59,6 +59,32 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     expect(faults(await patch({ color: 1 }))).toEqual([400, `/color: ${unknown}`]);
   });
 
+  it('what is not known, with the one that was likely meant where that is one', async () => {
+    const { key } = await world.issue();
+    const rotate = (body: object) =>
+      management.call('post', `/v1/keys/${key.id}/rotate`, world.admin).send(body);
+    const unknown = 'This property is not known here; leave it out';
+    const overlap = `/overlap: ${unknown}, or did you mean overlapSeconds?`;
+    expect(faults(await rotate({ overlap: 60 }))).toEqual([400, overlap]);
+    const both = [400, overlap, `/colour: ${unknown}`];
+    expect(faults(await rotate({ overlap: 60, colour: 'red' }))).toEqual(both);
+    const grants = [{ service: 'service-a', scopes: ['reports:read'], scope: 'reports:read' }];
+    const scope = `/grants/0/scope: ${unknown}, or did you mean scopes?`;
+    expect(faults(await create({ ...keyBody(), grants }))).toEqual([400, scope]);
+    const query = `/expires_before: ${unknown}, or did you mean expiresBefore?`;
+    expect(faults(await list('expires_before=2030-01-01'))).toEqual([400, query]);
+    const item = { item: '1', hash: '0', consumer: 'one', scopes: ['reports:read'] };
+    const answer = await management
+      .call('post', '/v1/imports', world.admin)
+      .send({
+        service: 'service-a',
+        scheme: { algorithm: 'sha256' },
+        items: [{ ...item, expiresAt: null, tag: 'a' }],
+      });
+    const [result] = (answer.body as ImportedKeys).results;
+    expect(result?.error?.detail).toBe(`${unknown}, or did you mean tags?`);
+  });
+
   it('a query that is well encoded is none', async () => {
     expect(await list('q=100%25+%E2%82%AC')).toMatchObject({ status: 200 });
   });

@@ -1,6 +1,6 @@
 import { importItem, type ImportItem, type ImportResult, type LegacyScheme } from '#contracts';
 import { isFast, isWeak, readFastDigest, readSlowHash, type SlowAlgorithm } from '#key-core/legacy';
-import { toldAsMissing } from '#server';
+import { toldIssues } from '#server';
 import type { Trace } from './import-secrets.js';
 
 /** What is wrong with an item: where in it, and what would be right. */
@@ -34,7 +34,7 @@ export function readItem(value: object, index: number, scheme: LegacyScheme): Re
   const parsed = importItem.safeParse(value);
   if (!parsed.success) {
     const { item } = value as { item?: unknown };
-    const issue = toldAsMissing(value)(parsed.error.issues[0]!);
+    const issue = toldIssues(importItem, value)[0]!;
     const pointer = issue.path.map((step) => `/${String(step)}`).join('');
     const known = typeof item === 'string' && importItem.shape.item.safeParse(item).success;
     return { index, item: known ? item : null, fault: invalid(pointer, issue.message) };
