@@ -54,19 +54,22 @@ describe('resolveLifetime', () => {
     ]);
     const fault = {
       pointer: '/expiresAt',
-      detail: 'Use a time after now, at the latest 2027-03-02T12:00:00.000Z',
+      detail:
+        'Use a time after now, 2027-01-31T12:00:00.000Z, at the latest 2027-03-02T12:00:00.000Z',
     };
     const late = new Date(NOW_MS + 30 * DAY * 1_000 + 1).toISOString();
     expect(resolveLifetime({ expiresAt: late }, policies, NOW_MS)).toEqual([fault]);
   });
 
   it.each(['2027-01-31T12:00:00Z', '2027-01-31T11:59:59.999Z', '2000-01-01T00:00:00Z', 'junk'])(
-    'refuses the expiry %s, which is not after now',
+    'refuses the expiry %s, which is not after now, as none under any policy',
     (expiresAt) => {
       expect(resolveLifetime({ expiresAt }, [DEFAULT_POLICY], NOW_MS)).toEqual([
         {
           pointer: '/expiresAt',
-          detail: 'Use a time after now, at the latest 2037-01-28T12:00:00.000Z',
+          code: 'INVALID_REQUEST',
+          detail:
+            'Use a time after now, 2027-01-31T12:00:00.000Z, at the latest 2037-01-28T12:00:00.000Z',
         },
       ]);
     },
@@ -176,7 +179,11 @@ describe('grantFaults', () => {
     expect(grantFaults(grants, services)).toEqual([
       { pointer: '/grants/0/scopes/1', detail: `service-a has no scope reports:delete; ${has}` },
       { pointer: '/grants/0/scopes/2', detail: `service-a has no scope orders:*; ${has}` },
-      { pointer: '/grants/1/service', detail: 'There is no service service-y' },
+      {
+        pointer: '/grants/1/service',
+        detail: 'There is no service service-y',
+        code: 'INVALID_REQUEST',
+      },
       { pointer: '/grants/2/scopes/0', detail: 'service-x has no scopes yet' },
     ]);
   });

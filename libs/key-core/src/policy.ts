@@ -7,6 +7,8 @@ const SCOPES_NAMED = 10;
 export interface PolicyFault {
   pointer: string;
   detail: string;
+  /** Where it is no policy that forbids this. */
+  code?: 'INVALID_REQUEST';
 }
 
 /** The expiry a request names: a time, null for none, or how long from now. At most one of the two. */
@@ -45,7 +47,9 @@ export function resolveLifetime(
   if (expiresAt === null) return resolveNever(policies, latestMs);
   const expiresAtMs = Date.parse(expiresAt);
   if (expiresAtMs > nowMs && expiresAtMs <= latestMs) return { expiresAtMs };
-  return [{ pointer: '/expiresAt', detail: `Use a time after now, ${untilText(latestMs)}` }];
+  const detail = `Use a time after now, ${new Date(nowMs).toISOString()}, ${untilText(latestMs)}`;
+  const fault = { pointer: '/expiresAt', detail };
+  return [expiresAtMs > latestMs ? fault : { ...fault, code: 'INVALID_REQUEST' }];
 }
 
 /**
@@ -78,7 +82,8 @@ export function grantFaults(
     const pointer = `/grants/${index}`;
     const service = services.find((one) => one.slug === grant.service);
     if (service === undefined) {
-      return [{ pointer: `${pointer}/service`, detail: `There is no service ${grant.service}` }];
+      const detail = `There is no service ${grant.service}`;
+      return [{ pointer: `${pointer}/service`, detail, code: 'INVALID_REQUEST' }];
     }
     return grant.scopes.flatMap((scope, place) =>
       isGrantable(scope, service.scopes)

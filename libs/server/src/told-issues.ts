@@ -11,8 +11,7 @@ export function toldIssues(schema: ZodType, given: unknown): core.$ZodIssue[] {
   const knownBeside = new Map<readonly string[], string[]>();
   const { error } = schema.safeParse(given, {
     error: (issue) => {
-      if (issue.code === 'unrecognized_keys')
-        knownBeside.set(issue.keys, membersOf(issue.inst));
+      if (issue.code === 'unrecognized_keys') knownBeside.set(issue.keys, membersOf(issue.inst));
       return undefined;
     },
   });

@@ -74,13 +74,11 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     const query = `/expires_before: ${unknown}, or did you mean expiresBefore?`;
     expect(faults(await list('expires_before=2030-01-01'))).toEqual([400, query]);
     const item = { item: '1', hash: '0', consumer: 'one', scopes: ['reports:read'] };
-    const answer = await management
-      .call('post', '/v1/imports', world.admin)
-      .send({
-        service: 'service-a',
-        scheme: { algorithm: 'sha256' },
-        items: [{ ...item, expiresAt: null, tag: 'a' }],
-      });
+    const answer = await management.call('post', '/v1/imports', world.admin).send({
+      service: 'service-a',
+      scheme: { algorithm: 'sha256' },
+      items: [{ ...item, expiresAt: null, tag: 'a' }],
+    });
     const [result] = (answer.body as ImportedKeys).results;
     expect(result?.error?.detail).toBe(`${unknown}, or did you mean tags?`);
   });

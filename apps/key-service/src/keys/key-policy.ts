@@ -99,18 +99,14 @@ export function refuseFaults(faults: readonly PolicyFault[]): void {
   if (faults.length > 0) throw refusal(faults);
 }
 
-/** Faults as they are answered. What names something that does not exist is an invalid request; all else breaks a policy. */
+/** Faults as they are answered: as an invalid request where one of them is that under any policy. */
 export function refusal(faults: readonly PolicyFault[]): ProblemException {
-  const errors = faults.map(({ pointer, detail }) => ({
-    pointer,
-    code: pointer.endsWith('/service') ? 'INVALID_REQUEST' : 'POLICY_VIOLATION',
-    detail,
+  const errors = faults.map(({ pointer, code = 'POLICY_VIOLATION' as const, detail }) => ({
+    ...{ pointer, code, detail },
   }));
-  const isUnknown = errors.some((one) => one.code === 'INVALID_REQUEST');
+  const { code } = errors.find((one) => one.code === 'INVALID_REQUEST') ?? errors[0]!;
   const detail = errors.map((one) => `${one.pointer}: ${one.detail}`).join('; ');
-  return new ProblemException(isUnknown ? 'INVALID_REQUEST' : 'POLICY_VIOLATION', detail, {
-    errors: errors.slice(0, 20),
-  });
+  return new ProblemException(code, detail, { errors: errors.slice(0, 20) });
 }
 
 /** A time in milliseconds since 1970; null stays null. */

@@ -1,4 +1,4 @@
-import type { Key, IssuedKey } from '#contracts';
+import type { IssuedKey, Key, Problem } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 import { MAX_KEYS_PER_CONSUMER } from './issue-key.js';
@@ -159,6 +159,18 @@ describe('issuing', () => {
   ])('an expiry %s is refused', async (_, expiresAt) => {
     const answer = await create({ ...keyBody(), expiresAt });
     expect(problemIn(answer)).toMatchObject({ status: 400, pointers: ['/expiresAt'] });
+  });
+
+  test('an expiry in the past is no matter of policy, and the answer says what time it is', async () => {
+    const answer = await create({ ...keyBody(), expiresAt: '2020-01-01T00:00:00Z' });
+    expect(problemIn(answer)).toEqual({
+      status: 400,
+      code: 'INVALID_REQUEST',
+      pointers: ['/expiresAt'],
+    });
+    const { detail, errors } = answer.body as Problem;
+    expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_REQUEST' })]);
+    expect(detail).toMatch(/^\/expiresAt: Use a time after now, 2\S+Z, at the latest 2\S+Z$/);
   });
 
   test('never without an expiry by accident: leaving it out takes the default, only null asks for none', async () => {
@@ -405,7 +417,7 @@ describe('changing', () => {
   test('a change stays within the policies and the catalogue', async () => {
     const { key } = await world.issue();
     const past = await patch(key.id, 1, { expiresAt: '2026-01-01T00:00:00Z' });
-    expect(problemIn(past)).toMatchObject({ code: 'POLICY_VIOLATION', pointers: ['/expiresAt'] });
+    expect(problemIn(past)).toMatchObject({ code: 'INVALID_REQUEST', pointers: ['/expiresAt'] });
     const grants = [{ service: 'service-a', scopes: ['reports:burn'] }];
     const scope = await patch(key.id, 1, { grants });
     expect(problemIn(scope)).toMatchObject({ pointers: ['/grants/0/scopes/0'] });

@@ -323,7 +323,7 @@ describe('an import', () => {
       ],
       [
         { ...good, item: 'b6', hash: sha256('b6'), expiresAt: '2001-01-01T00:00:00Z' },
-        { code: 'POLICY_VIOLATION', pointer: '/expiresAt' },
+        { code: 'INVALID_REQUEST', pointer: '/expiresAt' },
       ],
       [
         { ...good, item: 'b7' },
