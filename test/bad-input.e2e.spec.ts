@@ -446,6 +446,29 @@ describe('a body', () => {
     ).toEqual([]);
   });
 
+  it('is judged when it is known who sends it: whatever is wrong with it, without a token or key it is 401', async () => {
+    const bad: [string | null, string][] = [
+      ['application/json', '{"a":'],
+      ['application/json', '{"a":1,"a":2}'],
+      ['application/json', '{"__proto__":1}'],
+      ['application/json', deep(21)],
+      ['application/json', '"\\ud800"'],
+      ['text/plain', '{}'],
+      ['application/x-www-form-urlencoded', 'a=%zz'],
+      [null, '{}'],
+    ];
+    const cases = guarded()
+      .filter(({ method }) => method !== 'GET')
+      .flatMap((route) =>
+        bad.map(([type, body]): Case => {
+          const headers = type === null ? [] : [['content-type', type] as const];
+          return { route, what: `${type} ${body}`, sent: { headers, body }, want: [401] };
+        }),
+      );
+    expect(cases.length).toBeGreaterThan(200);
+    expect(await faultsIn(cases)).toEqual([]);
+  });
+
   it('of the token endpoint is a form, each field once', async () => {
     const route = routes.find(({ template }) => template === '/oauth2/token')!;
     const form = (
@@ -756,6 +779,30 @@ describe('an address', () => {
         ),
       ),
     ).toEqual([]);
+  });
+
+  it('that is not there is 404, and one that knows other methods 405, whatever body is sent to it', async () => {
+    const bodies = [
+      ['application/x-www-form-urlencoded', 'a=b'],
+      ['text/plain', 'a'],
+      ['application/json', '{"a":'],
+      ['application/json', '{"__proto__":1}'],
+    ];
+    const targets = [
+      ['/v2/keys', 'POST', 404],
+      ['/openapi.json', 'POST', 405],
+    ] as const;
+    const cases = SERVICE_NAMES.flatMap((service) =>
+      targets.flatMap(([template, method, status]) =>
+        bodies.map(([type, body]): Case => ({
+          route: { service, method, template },
+          what: `${type} ${body}`,
+          sent: { headers: [['content-type', type!]], body: body! },
+          want: [status],
+        })),
+      ),
+    );
+    expect(await faultsIn(cases)).toEqual([]);
   });
 
   it('with an id that cannot be one is 400 or 404, and finds nothing', async () => {

@@ -1,6 +1,7 @@
 import Fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { maskUrl } from '#contracts';
+import type { TraitsOf } from './described-routes.js';
 import { registerBodies, type BodyPaths } from './json-body.js';
 import { faultOfPath } from './path-fault.js';
 import { pathOf } from './path-of.js';
@@ -10,7 +11,6 @@ import { checkRequest, requestIdOf } from './request-checks.js';
 import { RequestLog } from './request-log.js';
 import { collectRoutes, type Routes } from './routes.js';
 import type { ServerEnv } from './server-env.js';
-import type { ReadsBody } from './unread-body.js';
 
 const KIB = 1024;
 
@@ -29,8 +29,8 @@ export interface HttpOptions {
   formPaths?: readonly string[];
   /** Paths whose bodies may hold keys; elsewhere a key in the body is refused. */
   keyPaths?: readonly string[];
-  /** Whether a route reads a body; any may by default. */
-  readsBody?: ReadsBody;
+  /** What is known of routes beforehand. */
+  traitsOf?: TraitsOf;
   /** Paths that take larger bodies than others, in bytes. */
   bodyLimits?: Readonly<Record<string, number>>;
   /** Paths whose good answers are not logged one by one. */
@@ -96,8 +96,8 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
   };
 }
 
-function bodyPathsOf({ formPaths, keyPaths, readsBody }: HttpOptions): BodyPaths {
-  return { formPaths: new Set(formPaths), keyPaths: new Set(keyPaths), readsBody };
+function bodyPathsOf({ formPaths, keyPaths, traitsOf }: HttpOptions): BodyPaths {
+  return { formPaths: new Set(formPaths), keyPaths: new Set(keyPaths), traitsOf };
 }
 
 function widenBodies(

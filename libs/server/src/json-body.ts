@@ -2,13 +2,14 @@ import { isAscii } from 'node:buffer';
 import { parse as parseSafely } from 'secure-json-parse';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { checkBody } from './body-rules.js';
+import { UNDESCRIBED, type TraitsOf } from './described-routes.js';
 import { forbiddenMember } from './forbidden-member.js';
 import { jsonFault } from './json-fault.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { leavesNoRoom, repeatedMember } from './repeated-member.js';
 import { faultOfEncoded } from './text-fault.js';
-import { unreadBody, type ReadsBody } from './unread-body.js';
+import { unreadBody } from './unread-body.js';
 
 /** RFC 8259, section 8.1: nobody adds one. */
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -21,19 +22,21 @@ export interface BodyPaths {
   formPaths: ReadonlySet<string>;
   /** Their bodies may hold keys, as they ask about them. */
   keyPaths: ReadonlySet<string>;
-  /** Where none is read, what is wrong with one does not matter; everywhere by default. */
-  readsBody?: ReadsBody | undefined;
+  /** What is known of the route of a request. */
+  traitsOf?: TraitsOf | undefined;
 }
 
 /**
  * Reads bodies: `application/json` in UTF-8 everywhere, `application/x-www-form-urlencoded` on `formPaths` only, anything
  * else, or compressed, is 415. What {@link checkBody} refuses, and JSON that names `__proto__` or `constructor.prototype`, is
- * refused before any schema sees it.
+ * refused before any schema sees it. Where a guard asks first who sends it, and where there is nothing, what is wrong with a body is left
+ * in its place, as {@link ProblemException}, for who would read it: but for a key that does not belong there, which is told at once.
  */
 export function registerBodies(
   fastify: FastifyInstance,
-  { formPaths, keyPaths, readsBody = () => true }: BodyPaths,
+  { formPaths, keyPaths, traitsOf = () => UNDESCRIBED }: BodyPaths,
 ): void {
+  const refuse = refuser(traitsOf);
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
@@ -46,26 +49,38 @@ export function registerBodies(
       const isNone = body.length === 0;
       done(null, isNone ? undefined : readJson(body as Buffer, keyPaths.has(routeOf(request))));
     } catch (error) {
-      const isUnread = isAboutJson(error) && !readsBody(request);
-      done(isUnread ? unreadBody() : (error as Error));
+      refuse(request, error, done);
     }
   });
   fastify.addContentTypeParser('*', (request, _body, done) =>
-    done(unsupported(formPaths, request)),
+    refuse(request, unsupported(formPaths, request), done),
   );
   if (formPaths.size === 0) return;
   fastify.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },
     (request, body, done) => {
-      if (!formPaths.has(routeOf(request))) return done(unsupported(formPaths, request));
       try {
+        if (!formPaths.has(routeOf(request))) throw unsupported(formPaths, request);
         done(null, readForm(body as string, keyPaths.has(routeOf(request))));
       } catch (error) {
-        done(error as Error);
+        refuse(request, error, done);
       }
     },
   );
+}
+
+type Done = (error: Error | null, body?: unknown) => void;
+
+/** Refuses a body at once, or leaves the refusal in its place. */
+function refuser(traitsOf: TraitsOf) {
+  return (request: FastifyRequest, error: unknown, done: Done): void => {
+    const { readsBody, isGuarded } = traitsOf(request);
+    const fault = isAboutJson(error) && !readsBody ? unreadBody() : (error as Error);
+    const isJudged = fault instanceof ProblemException && fault.errorCode !== 'KEY_IN_WRONG_PLACE';
+    if (isJudged && (request.is404 || isGuarded)) done(null, fault);
+    else done(fault);
+  };
 }
 
 function isAboutJson(error: unknown): boolean {

@@ -27,10 +27,11 @@ export class SchemaPipe implements PipeTransform {
 /**
  * The same for a plain Fastify route, which calls it when it knows who asks.
  *
- * @returns what makes of a body what the schema says, or throws INVALID_REQUEST
+ * @returns what makes of a body what the schema says, or throws INVALID_REQUEST, or why the body could not be read
  */
 export function parserOf<S extends ZodType>(schema: S): (body: unknown) => z.output<S> {
   return (body) => {
+    if (body instanceof ProblemException) throw body;
     const result = schema.safeParse(body);
     if (result.success) return result.data;
     throw invalidRequest(toldIssues(schema, body), []);

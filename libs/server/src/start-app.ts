@@ -4,6 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { traitsIn } from './described-routes.js';
 import { serveDocuments } from './documents.js';
 import { createHttp, type HttpOptions } from './http.js';
 import { ConfigError } from './load-config.js';
@@ -13,7 +14,6 @@ import { ProblemFilter } from './problem.filter.js';
 import { ReadBoundsInterceptor, type ReadBounds } from './read-bounds.interceptor.js';
 import { SchemaPipe } from './schema.pipe.js';
 import type { ServerEnv } from './server-env.js';
-import { readersOf } from './unread-body.js';
 import { UnreadPartsInterceptor } from './unread-parts.interceptor.js';
 import { withoutQueries } from './unread-query.js';
 
@@ -62,7 +62,7 @@ export interface AppOptions {
 export async function createApp(options: AppOptions): Promise<NestFastifyApplication> {
   const http = createHttp({
     ...options.http,
-    readsBody: readersOf(options.openApi.name),
+    traitsOf: traitsIn(options.openApi.name),
     env: options.env,
     log: options.log,
   });

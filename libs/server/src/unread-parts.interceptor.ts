@@ -8,12 +8,13 @@ import { ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { FastifyRequest } from 'fastify';
 import { throwError, type Observable } from 'rxjs';
+import { ProblemException } from './problem-exception.js';
 import { unreadBody } from './unread-body.js';
 import { unreadQuery } from './unread-query.js';
 
 /**
- * Refuses a body, or a query, where a controller reads none: what is sent is checked or refused, never left out in silence. An
- * empty object passes, as many clients send one.
+ * Refuses a body that could not be read, now that the guards know who asks, and a body, or a query, where a controller reads none: what is
+ * sent is checked or refused, never left out in silence. An empty object passes, as many clients send one.
  */
 @Injectable()
 export class UnreadPartsInterceptor implements NestInterceptor {
@@ -22,6 +23,7 @@ export class UnreadPartsInterceptor implements NestInterceptor {
     const fault = unreadQuery(request);
     if (fault !== null && !reads(context, RouteParamtypes.QUERY)) return throwError(() => fault);
     const { body } = request;
+    if (body instanceof ProblemException) return throwError(() => body);
     const isSaying = body !== undefined && JSON.stringify(body) !== '{}';
     if (!isSaying || reads(context, RouteParamtypes.BODY)) return next.handle();
     return throwError(unreadBody);
