@@ -70,6 +70,23 @@ it.each([
   });
 });
 
+it.each([
+  ['content-length: 500', '{"secret":"sesame'],
+  ['transfer-encoding: chunked', '10\r\n{"secret":"sesam\r\n'],
+])('a body that is cut short is told as that, and nothing of it: %s', async (length, body) => {
+  const socket = dial().setEncoding('utf8');
+  const head = 'POST /other HTTP/1.1\r\nhost: x\r\ncontent-type: application/json';
+  socket.end(`${head}\r\n${length}\r\n\r\n${body}`);
+  const answer = (await socket.toArray()).join('');
+  expect(answer).toMatch(/^HTTP\/1.1 400 /);
+  expect(answer).not.toContain('sesam');
+  expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({
+    code: 'INVALID_REQUEST',
+    detail:
+      'Send the whole request: it ended within its headers, or before as many bytes of a body as they name',
+  });
+});
+
 it('a problem is logged once, with what led to it', async () => {
   logged.length = 0;
   await send('/refused', 'application/json', '{}');

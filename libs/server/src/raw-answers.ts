@@ -101,7 +101,8 @@ function codeOf({ code }: NodeJS.ErrnoException): ErrorCode {
 /** What would be right. */
 const DETAILS: Partial<Record<ErrorCode, string>> = {
   HEADERS_TOO_LARGE: 'Send at most 16 KiB of address and headers',
-  REQUEST_TIMEOUT: 'Send the whole request within the time that it is given',
+  REQUEST_TIMEOUT:
+    'Send the whole request within the time that it is given, and as many bytes of a body as its headers name',
   EXPECTATION_FAILED: 'Send the request without Expect, or with 100-continue',
   METHOD_NOT_ALLOWED: 'There are no tunnels here; send the request itself',
 };
@@ -117,6 +118,8 @@ const UNREADABLE: Record<string, string> = {
   HPE_INVALID_TRANSFER_ENCODING: 'Use no transfer coding but chunked',
   HPE_INVALID_CONTENT_LENGTH: 'Send content-length as one number, and not beside a transfer coding',
   HPE_UNEXPECTED_CONTENT_LENGTH: 'Send content-length once, and not beside a transfer coding',
+  HPE_INVALID_EOF_STATE:
+    'Send the whole request: it ended within its headers, or before as many bytes of a body as they name',
   HPE_INVALID_CHUNK_SIZE: 'Send the body in the chunks that transfer-encoding says, or whole',
 };
 
