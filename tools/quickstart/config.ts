@@ -1,14 +1,12 @@
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { newPassword, username } from '#contracts';
-import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { databaseUrl } from '#postgres';
 import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 // Past the library's door, which would bring the whole of Nest into a process that only starts others.
 import { parseConfig } from '../../libs/server/src/load-config.js';
 import { port } from '../../libs/server/src/server-env.js';
 import { tokenEnv } from '../../libs/server/src/token-env.js';
-
-const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** What may be set for `npm start`, in the process environment. */
 const quickstartEnv = z.object({

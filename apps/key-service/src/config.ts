@@ -1,9 +1,7 @@
 import { z } from 'zod';
-import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { databaseUrl } from '#postgres';
 import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
-
-const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** Settings of the key service. */
 export const keyServiceEnv = serverEnv

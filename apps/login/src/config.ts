@@ -1,10 +1,8 @@
 import { z } from 'zod';
 import { AUDIENCES, slug } from '#contracts';
-import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { databaseUrl } from '#postgres';
 import { isRedisUrl, NO_REDIS_URL } from '#redis-client';
 import { checkTokenEnv, loadConfig, port, secretBytes, serverEnv, tokenEnv } from '#server';
-
-const databaseUrl = z.string().refine(isConnectionString, NO_CONNECTION_STRING);
 
 /** What login needs of its database and secret, for its server and for {@link file://./bootstrap.ts}. */
 export const storeEnv = z.object({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DEFAULT_POLICY, environment, policy, slug, type Policy } from '#contracts';
-import { isConnectionString, NO_CONNECTION_STRING } from '#postgres';
+import { databaseUrl } from '#postgres';
 import { checkTokenEnv, port, secretBytes, serverEnv, tokenEnv } from '#server';
 
 const CENTRAL_NEEDS = [
@@ -50,7 +50,7 @@ export const serviceAEnv = serverEnv
     /** Who manages this service's keys: the key service, this service itself, or both while one takes over from the other. */
     SERVICE_A_KEYS: z.enum(['central', 'local', 'dual']).default('central'),
     /** PostgreSQL with the schema `service_a`, as its runtime role; for local and dual. */
-    SERVICE_A_DATABASE_URL: z.string().refine(isConnectionString, NO_CONNECTION_STRING).optional(),
+    SERVICE_A_DATABASE_URL: databaseUrl.optional(),
     /** Root of the pepper of this service's own keys; for local and dual. */
     SERVICE_A_KEY_SECRET: secretBytes.optional(),
     /** In mode dual: how long keys that the key service has go on by its last word while it does not answer. */

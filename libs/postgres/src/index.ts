@@ -1,4 +1,4 @@
-export { isConnectionString, namedDatabase, NO_CONNECTION_STRING } from './named-database.js';
+export { databaseUrl, namedDatabase } from './named-database.js';
 export { saysNoWrites } from './primary.js';
 export { asRole, credentialsOf, serversIn } from './server-list.js';
 export { writable, type Writable } from './writable-client.js';
