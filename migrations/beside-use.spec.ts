@@ -49,6 +49,9 @@ test('keys that were there before a migration are listed after it as they were',
   expect(await list('tag=old&q=old%20119&limit=200')).toHaveLength(111);
   const misplaced = `SELECT count(*)::int AS count FROM keys.secret s JOIN keys.key k ON k.id = s.key_id WHERE s.key_seq IS DISTINCT FROM k.seq`;
   expect(await owner(misplaced)).toEqual([{ count: 0 }]);
+  const bare =
+    'SELECT count(*)::int AS count FROM keys.key WHERE grants IS NULL OR hint_last4 IS NULL';
+  expect(await owner(bare)).toEqual([{ count: 0 }]);
 });
 
 /** As the versions before made them: with a secret and the grants of another key each. */

@@ -36,6 +36,8 @@ import { PlacesOfAllSecrets1700000006510 } from './1700000006510-places-of-all-s
 import { PartsInOrder1700000006520 } from './1700000006520-parts-in-order.js';
 import { NamesFoundAtOnce1700000006530 } from './1700000006530-names-found-at-once.js';
 import { StoppedOfConsumers1700000006600 } from './1700000006600-stopped-of-consumers.js';
+import { PartsBesideKeys1700000006700 } from './1700000006700-parts-beside-keys.js';
+import { PartsOfAllKeys1700000006710 } from './1700000006710-parts-of-all-keys.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -66,6 +68,8 @@ export const MIGRATIONS = [
   PartsInOrder1700000006520,
   NamesFoundAtOnce1700000006530,
   StoppedOfConsumers1700000006600,
+  PartsBesideKeys1700000006700,
+  PartsOfAllKeys1700000006710,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

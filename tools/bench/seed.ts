@@ -80,11 +80,7 @@ function fillingRow(): Row {
 
 async function insertRows(db: Client, rows: Row[]): Promise<void> {
   const ids = rows.map(({ id }) => id);
-  await insertKeys(
-    db,
-    ids,
-    rows.map(({ digest }) => digest === null),
-  );
+  await insertKeys(db, rows);
   await db.query(
     'INSERT INTO keys.key_grant (key_id, service, scopes) SELECT id, $2, $3 FROM unnest($1::text[]) AS id',
     [ids, SERVICE, SCOPES],
@@ -97,18 +93,26 @@ async function insertRows(db: Client, rows: Row[]): Promise<void> {
   );
 }
 
-/** Keys that fill are of all states, made and ending over some months, some with tags; those that are known are alike and valid. */
-async function insertKeys(db: Client, ids: string[], isFilling: boolean[]): Promise<void> {
+/** With what the key service says of their parts too. Keys that fill are of all states, made and ending over some months, some with tags; those that are known are alike and valid. */
+async function insertKeys(db: Client, rows: Row[]): Promise<void> {
   await db.query(
     `INSERT INTO keys.key (id, name, consumer, environment, rate_limits, created_by, created_at, expires_at, state,
-         revoked_at, revocation_reason, tags)
+         revoked_at, revocation_reason, tags, grants, hint_prefix, hint_last4)
        SELECT id, 'bench', 'consumer-' || (n % $3), 'live', $2, 'bench',
          now() - CASE WHEN fills THEN (n % 2000) * interval '1 hour' ELSE interval '0' END,
          now() + CASE WHEN fills THEN (n % 3000 - 600) * interval '1 hour' ELSE interval '90 days' END,
          CASE WHEN fills AND n % 33 = 0 THEN 'revoked' WHEN fills AND n % 101 = 0 THEN 'disabled' ELSE 'active' END,
          CASE WHEN fills AND n % 33 = 0 THEN now() END, CASE WHEN fills AND n % 33 = 0 THEN 'retired' END,
-         CASE WHEN fills AND n % 20011 = 0 THEN '{rare}' WHEN fills AND n % 50 = 0 THEN '{common}' ELSE '{}' END::text[]
-       FROM unnest($1::text[], $4::boolean[]) WITH ORDINALITY AS t (id, fills, n)`,
-    [ids, JSON.stringify(RATE_LIMITS), CONSUMERS, isFilling],
+         CASE WHEN fills AND n % 20011 = 0 THEN '{rare}' WHEN fills AND n % 50 = 0 THEN '{common}' ELSE '{}' END::text[],
+         $6, 'kw', last4
+       FROM unnest($1::text[], $4::boolean[], $5::text[]) WITH ORDINALITY AS t (id, fills, last4, n)`,
+    [
+      rows.map(({ id }) => id),
+      JSON.stringify(RATE_LIMITS),
+      CONSUMERS,
+      rows.map(({ digest }) => digest === null),
+      rows.map(({ last4 }) => last4),
+      JSON.stringify([{ service: SERVICE, scopes: SCOPES }]),
+    ],
   );
 }

@@ -24,7 +24,7 @@ export async function confirmIssue(work: Work, arrival: Arrival): Promise<Mutati
     before: null,
     after: { secret: 1, ...onRecord(arrival) },
   });
-  const shown = await showKey(work.manager, key, work.material.now());
+  const shown = await showKey(work.manager, key.id, work.material.now());
   return {
     result: { key: shown, delivered: deliveredBy(arrival) },
     changes: [change],
@@ -61,7 +61,7 @@ export async function confirmRotation(
   });
   return {
     result: {
-      key: await showKey(manager, confirmed, nowMs),
+      key: await showKey(manager, confirmed.id, nowMs),
       delivered: deliveredBy(arrival),
       previous: { validUntil: validUntil.toISOString() },
     },

@@ -47,7 +47,7 @@ export async function extendRotation(
     before: { secret: number, previousValidUntil: before },
     after: { secret: number, previousValidUntil: validUntil, reason: body.reason ?? null },
   });
-  const result = await showKey(manager, extended, nowMs);
+  const result = await showKey(manager, extended.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(extended)] };
 }
 

@@ -42,7 +42,7 @@ export async function finishRotation(
     before: { secret: number, previousValidUntil: before },
     after: { secret: number + 1, previousValidUntil: validUntil, reason: body.reason ?? null },
   });
-  const result = await showKey(manager, finished, nowMs);
+  const result = await showKey(manager, finished.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(finished)] };
 }
 

@@ -1,11 +1,12 @@
 import { ConflictException } from '@nestjs/common';
 import type { CreateKeyBody, IssuedKey } from '#contracts';
-import { makeKeyText } from '#key-core';
+import { makeKeyText, type KeyText } from '#key-core';
 import { invalidField } from '#server';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import type { ServiceEntity } from '../catalog/service.entity.js';
 import type { Mutation } from '../changes/mutations.js';
 import { servicesOf } from './find-key.js';
+import { repeatedParts } from './repeated-parts.js';
 import { keyChange, quotaSetBy, settingsOf, touchedOf } from './key-change.js';
 import { KeyEntity, type KeyRow } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
@@ -39,7 +40,7 @@ export async function issueKey(work: Work, body: CreateKeyBody): Promise<Mutatio
   const { environment, grants, consumer } = body;
   const { keyPrefix: prefix } = services[0]!.policy;
   const text = makeKeyText({ prefix, environment }, material.random);
-  const key = newRow(work, body, { id: text.keyId, services, nowMs });
+  const key = newRow(work, body, { text, services, nowMs });
   await manager.insert(KeyEntity, key as object);
   await manager.insert(
     KeyGrantEntity,
@@ -56,7 +57,7 @@ export async function issueKey(work: Work, body: CreateKeyBody): Promise<Mutatio
     },
   });
   return {
-    result: { key: await showKey(manager, key, nowMs), secret: text.text },
+    result: { key: await showKey(manager, key.id, nowMs), secret: text.text },
     changes: [change],
     touched: [touchedOf(key)],
   };
@@ -78,7 +79,7 @@ const COUNT_KEYS = `SELECT count(*)::integer AS count FROM keys.key WHERE consum
 function newRow(
   { by }: Work,
   body: CreateKeyBody,
-  { id, services, nowMs }: { id: string; services: ServiceEntity[]; nowMs: number },
+  { text, services, nowMs }: { text: KeyText; services: ServiceEntity[]; nowMs: number },
 ): KeyRow {
   const policies = services.map((one) => one.policy);
   const notBefore = body.notBefore === undefined ? null : new Date(body.notBefore);
@@ -90,7 +91,9 @@ function newRow(
   refuseSettings({ expiresAtMs: msOf(expiresAt), rateLimits, ipAllowlist }, ruled, nowMs);
   const createdAt = new Date(nowMs);
   return {
-    ...{ id, name, consumer, environment, ipAllowlist, tags, metadata, notBefore, expiresAt },
+    ...{ name, consumer, environment, ipAllowlist, tags, metadata, notBefore, expiresAt },
+    id: text.keyId,
+    ...repeatedParts(body.grants, text),
     rateLimits,
     quota: quotaSetBy(body.quota, 1),
     state: 'active',

@@ -1,8 +1,11 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { Environment, RateLimit } from '#contracts';
+import type { Environment, Grant, RateLimit } from '#contracts';
 import type { QuotaRecord } from '#key-core';
 
-/** A key: everything about it but its grants and secrets. `version` rises with every change. */
+/**
+ * A key: everything about it that is shown. `version` rises with every change. What the row repeats of its grants and secrets is said
+ * when it is made; the database keeps it in step with their rows from then on, so that what was read before a change of these is old.
+ */
 @Entity({ schema: 'keys', name: 'key' })
 export class KeyEntity {
   @PrimaryColumn('text')
@@ -68,6 +71,25 @@ export class KeyEntity {
 
   @Column('text', { name: 'revocation_reason', nullable: true })
   revocationReason!: string | null;
+
+  /** By service. */
+  @Column({ type: 'jsonb', update: false })
+  grants!: Grant[];
+
+  /** Of the current secret, as is `hintLast4`. */
+  @Column({ type: 'text', name: 'hint_prefix', update: false })
+  hintPrefix!: string;
+
+  @Column({ type: 'text', name: 'hint_last4', update: false })
+  hintLast4!: string;
+
+  /** `validUntil` of the secret before the current one; null where there is none. */
+  @Column({ type: 'timestamptz', name: 'previous_until', nullable: true, update: false })
+  previousUntil!: Date | null;
+
+  /** `ended` of that secret. */
+  @Column({ type: 'boolean', name: 'previous_ended', nullable: true, update: false })
+  previousEnded!: boolean | null;
 }
 
 /** A key before the database gave it its place. */

@@ -28,7 +28,7 @@ import { patchKey, type PatchOrder } from './patch-key.js';
 import { revokeKey } from './revoke-key.js';
 import { revokeKeys } from './revoke-keys.js';
 import { rotateKey, type RotateOrder } from './rotate-key.js';
-import { showKey } from './show-key.js';
+import { showKeys } from './show-key.js';
 import { switchKey } from './switch-key.js';
 import type { Work } from './work.js';
 
@@ -63,7 +63,9 @@ export class Keys {
   /** See {@link findKey}. */
   async read(id: string, by: Principal): Promise<Key> {
     const key = await findKey(this.stores.db.manager, id, by);
-    return showKey(this.stores.db.manager, key, this.material.now(), this.stores.link);
+    const { db, link } = this.stores;
+    const [shown] = await showKeys(db.manager, [key], this.material.now(), link);
+    return shown!;
   }
 
   /** See {@link patchKey}. */

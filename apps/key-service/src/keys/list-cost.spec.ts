@@ -19,6 +19,9 @@ const MOST_OF_BOTH = 150;
 /** The most pages of the database that a search by trigrams may read: some of the index, a key, and 64 kB of new entries. */
 const MOST_PAGES = 200;
 
+/** The most pages of the database that all statements of a page of 50 may read: one for each of 51 keys, and the way to them. */
+const MOST_APART = 65;
+
 interface Statement {
   sql: string;
   values: unknown[] | undefined;
@@ -115,6 +118,10 @@ function rowsOf(node: Node): number {
   return (node.Plans ?? []).reduce((total, one) => total + rowsOf(one), own);
 }
 
+function pagesOf(plan: Node): number {
+  return plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];
+}
+
 async function mostRows(filters: Filters): Promise<number> {
   const rows = [0];
   for (const statement of await statementsOf(filters)) rows.push(rowsOf(await planOf(statement)));
@@ -156,9 +163,22 @@ test.each<[string, Filters]>([
   expect(await mostRows(filters)).toBeLessThan(MOST_OF_BOTH);
 });
 
+test.each<[string, () => Filters]>([
+  ['expired ones', () => ({ status: 'expired' })],
+  ['those that end soon', () => ({ expiresBefore: inHours(900) })],
+  ['unused ones', () => ({ unusedSince: inHours(-1) })],
+])(
+  'a page of %s, which lie apart, reads nothing beside the rows of its keys',
+  async (_, filtersOf) => {
+    let pages = 0;
+    for (const statement of await statementsOf(filtersOf()))
+      pages += pagesOf(await planOf(statement));
+    expect(pages).toBeLessThan(MOST_APART);
+  },
+);
+
 test('a search for what few names have looks through few new entries, however many keys were used', async () => {
   await postgres.owner.query('UPDATE keys.key SET last_used_at = now()');
   const plan = await planOf({ sql: `SELECT keys.seqs_named('%name 12345%', 100)`, values: [] });
-  const pages = plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];
-  expect(pages).toBeLessThan(MOST_PAGES);
+  expect(pagesOf(plan)).toBeLessThan(MOST_PAGES);
 });

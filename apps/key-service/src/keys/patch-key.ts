@@ -53,7 +53,7 @@ export async function patchKey(
       { ...settingsOf(patched), grants: nextGrants },
     ),
   });
-  const result = await showKey(manager, patched, nowMs);
+  const result = await showKey(manager, patched.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(patched)] };
 }
 

@@ -18,7 +18,7 @@ export async function revokeKey(
   const { key, grants } = await lockKey(work, id);
   const nowMs = material.now();
   if (key.state === 'revoked') {
-    const result = await showKey(manager, key, nowMs);
+    const result = await showKey(manager, key.id, nowMs);
     return { result, changes: [], touched: [touchedOf(key)] };
   }
   const revoked = await updateKey(work, key, {
@@ -32,6 +32,6 @@ export async function revokeKey(
     before: { state: key.state },
     after: { state: 'revoked', reason, comment: comment ?? null },
   });
-  const result = await showKey(manager, revoked, nowMs);
+  const result = await showKey(manager, revoked.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(revoked)] };
 }

@@ -71,7 +71,7 @@ export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder):
   });
   return {
     result: {
-      key: await showKey(manager, rotated, nowMs),
+      key: await showKey(manager, rotated.id, nowMs),
       secret: text.text,
       previous: { validUntil: validUntil.toISOString() },
     },

@@ -4,8 +4,7 @@ import type { QuotaRecord } from '#key-core';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import { remainingOf } from '../quota/remaining.js';
 import type { RedisLink } from '../redis-link.js';
-import type { KeyEntity, KeyRow } from './key.entity.js';
-import { partsOf, type KeyParts, type ShownSecret } from './key-parts.js';
+import { KeyEntity } from './key.entity.js';
 import { hasEnded } from './secrets.js';
 
 /**
@@ -15,18 +14,16 @@ import { hasEnded } from './secrets.js';
  */
 export async function showKeys(
   manager: EntityManager,
-  rows: readonly KeyRow[],
+  rows: readonly KeyEntity[],
   nowMs: number,
   link: RedisLink | null = null,
 ): Promise<Key[]> {
   if (rows.length === 0) return [];
-  const parts = await partsOf(manager, rows);
   const slug = In([...new Set(rows.map((row) => row.consumer))]);
   const disabled = await manager.find(ConsumerEntity, { where: { slug, enabled: false } });
   const remaining = await remainingOf(manager, rows, link);
   return rows.map((row) =>
     toKey(row, {
-      ...parts(row),
       isConsumerEnabled: disabled.every((one) => one.slug !== row.consumer),
       remaining: remaining.get(row.id) ?? 0,
       nowMs,
@@ -34,14 +31,9 @@ export async function showKeys(
   );
 }
 
-/** One key as it is answered. */
-export async function showKey(
-  manager: EntityManager,
-  row: KeyRow,
-  nowMs: number,
-  link: RedisLink | null = null,
-): Promise<Key> {
-  const [key] = await showKeys(manager, [row], nowMs, link);
+/** One key as it is answered, after what was changed of it in this transaction. */
+export async function showKey(manager: EntityManager, id: string, nowMs: number): Promise<Key> {
+  const [key] = await showKeys(manager, [await manager.findOneByOrFail(KeyEntity, { id })], nowMs);
   return key!;
 }
 
@@ -56,21 +48,20 @@ export function statusOf(
   return isConsumerEnabled ? state : 'disabled';
 }
 
-interface Parts extends KeyParts {
+interface Surroundings {
   isConsumerEnabled: boolean;
   /** Of the quota. */
   remaining: number;
   nowMs: number;
 }
 
-function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, remaining, nowMs }: Parts): Key {
-  const [current, previous] = secrets;
+function toKey(row: KeyEntity, { isConsumerEnabled, remaining, nowMs }: Surroundings): Key {
   return {
     id: row.id,
     name: row.name,
     consumer: row.consumer,
     environment: row.environment,
-    grants: grants.map(({ service, scopes }) => ({ service, scopes })),
+    grants: row.grants.map(({ service, scopes }) => ({ service, scopes })),
     status: statusOf(row, isConsumerEnabled, nowMs),
     notBefore: instantOf(row.notBefore),
     expiresAt: instantOf(row.expiresAt),
@@ -79,8 +70,8 @@ function toKey(row: KeyRow, { grants, secrets, isConsumerEnabled, remaining, now
     ipAllowlist: row.ipAllowlist,
     tags: row.tags,
     metadata: row.metadata as Key['metadata'],
-    hint: { prefix: current!.prefix, last4: current!.last4 },
-    rotation: rotationOf(previous, nowMs),
+    hint: { prefix: row.hintPrefix, last4: row.hintLast4 },
+    rotation: rotationOf(row, nowMs),
     origin: row.origin,
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,
@@ -96,10 +87,14 @@ function quotaOf({ limit, refill }: QuotaRecord, remaining: number): Key['quota'
   return { limit, remaining, refill: refill ?? null };
 }
 
-function rotationOf(previous: ShownSecret | undefined, nowMs: number): Key['rotation'] {
-  if (!previous?.validUntil) return null;
-  const state = hasEnded(previous, nowMs) ? 'finished' : 'overlapping';
-  return { state, previousValidUntil: previous.validUntil.toISOString() };
+function rotationOf(
+  { previousUntil: validUntil, previousEnded }: KeyEntity,
+  nowMs: number,
+): Key['rotation'] {
+  if (validUntil === null) return null;
+  const isOver = hasEnded({ validUntil, ended: previousEnded === true }, nowMs);
+  const previousValidUntil = validUntil.toISOString();
+  return { state: isOver ? 'finished' : 'overlapping', previousValidUntil };
 }
 
 function instantOf(date: Date | null): string | null {

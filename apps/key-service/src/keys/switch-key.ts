@@ -20,7 +20,7 @@ export async function switchKey(
   refuseRevoked(key);
   const nowMs = material.now();
   if (key.state === state) {
-    const result = await showKey(manager, key, nowMs);
+    const result = await showKey(manager, key.id, nowMs);
     return { result, changes: [], touched: [touchedOf(key)] };
   }
   const switched = await updateKey(work, key, { state });
@@ -30,6 +30,6 @@ export async function switchKey(
     before: { state: key.state },
     after: { state },
   });
-  const result = await showKey(manager, switched, nowMs);
+  const result = await showKey(manager, switched.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(switched)] };
 }

@@ -32,6 +32,6 @@ export async function takeBack(
     before: { secret: number },
     after: { secret: isPossible ? previous.number : (current?.number ?? null), deliverTo },
   });
-  const result = await showKey(manager, restored, nowMs);
+  const result = await showKey(manager, restored.id, nowMs);
   return { result, changes: [change], touched: [touchedOf(restored)] };
 }

@@ -8,7 +8,7 @@ import { SecretEntity } from '../keys/secret.entity.js';
 import { lastSecrets } from '../keys/secrets.js';
 import type { Work } from '../keys/work.js';
 import { invalid, type BadItem, type ItemFault, type KnownItem } from './import-item.js';
-import { insertHashes, NO_DIGEST, type NewKey } from './import-rows.js';
+import { hintOf, insertHashes, NO_DIGEST, type NewKey } from './import-rows.js';
 import type { OpenImport } from './import-store.js';
 
 /** An item that gave a key a new secret. */
@@ -53,10 +53,9 @@ async function rotate(
   const end = { validUntil, ended: validUntil <= at };
   await manager.update(SecretEntity, { keyId, number: replaced }, end);
   await manager.delete(SecretEntity, { keyId, number: Not(replaced) });
-  const { prefix = '', last4 = '' } = given.hint ?? {};
   await manager.insert(SecretEntity, {
     ...{ keyId, number, digest: NO_DIGEST, pepperVersion: 0, portable: null },
-    ...{ prefix, last4, createdAt: at, validUntil: null, ended: false },
+    ...{ ...hintOf(given), createdAt: at, validUntil: null, ended: false },
   });
   await insertHashes(work, open, [{ ...item, number }]);
   const touched = touchedOf(await updateKey(work, key, {}));

@@ -1,4 +1,5 @@
 import type { ServiceEntity } from '../catalog/service.entity.js';
+import { repeatedParts } from '../keys/repeated-parts.js';
 import { quotaSetBy } from '../keys/key-change.js';
 import { KeyEntity, type KeyRow } from '../keys/key.entity.js';
 import { KeyGrantEntity } from '../keys/key-grant.entity.js';
@@ -94,6 +95,7 @@ function keyRow({ by, material }: Work, { keyId, given }: NewKey, service: Servi
     id: keyId,
     name: given.name ?? given.item,
     ...{ consumer, environment, ipAllowlist, tags, metadata },
+    ...repeatedParts([{ service: service.slug, scopes: given.scopes }], hintOf(given)),
     state: given.enabled ? 'active' : 'disabled',
     notBefore: notBefore === undefined ? null : new Date(notBefore),
     expiresAt: expiresAt === null ? null : new Date(expiresAt),
@@ -111,9 +113,13 @@ function keyRow({ by, material }: Work, { keyId, given }: NewKey, service: Servi
 }
 
 function secretRow({ material }: Work, { keyId, given }: NewKey) {
-  const { prefix = '', last4 = '' } = given.hint ?? {};
   return {
     ...{ keyId, number: 1, digest: NO_DIGEST, pepperVersion: 0, portable: null },
-    ...{ prefix, last4, createdAt: new Date(material.now()), validUntil: null, ended: false },
+    ...{ ...hintOf(given), createdAt: new Date(material.now()), validUntil: null, ended: false },
   };
+}
+
+/** What people tell the secret apart by; empty where the source did not say. */
+export function hintOf({ hint }: NewKey['given']) {
+  return { prefix: hint?.prefix ?? '', last4: hint?.last4 ?? '' };
 }
