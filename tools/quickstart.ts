@@ -18,6 +18,10 @@ async function main(): Promise<number> {
   try {
     const config = readConfig(process.env);
     const home = openHome(config.KEYWARD_HOME);
+    await checkPorts(portsOf(config), config.HOST).catch((error: unknown) => {
+      home.abandon();
+      throw error;
+    });
     try {
       return await runPlatform(config, home, { asked, startedAtMs });
     } finally {
@@ -29,13 +33,16 @@ async function main(): Promise<number> {
   }
 }
 
+function portsOf(config: QuickstartConfig): Record<string, number> {
+  const { LOGIN_PORT, KEY_SERVICE_PORT, SERVICE_A_PORT, SERVICE_B_PORT } = config;
+  return { LOGIN_PORT, KEY_SERVICE_PORT, SERVICE_A_PORT, SERVICE_B_PORT };
+}
+
 async function runPlatform(
   config: QuickstartConfig,
   home: Home,
   { asked, startedAtMs }: { asked: Promise<string>; startedAtMs: number },
 ): Promise<number> {
-  const { LOGIN_PORT, KEY_SERVICE_PORT, SERVICE_A_PORT, SERVICE_B_PORT, HOST } = config;
-  await checkPorts({ LOGIN_PORT, KEY_SERVICE_PORT, SERVICE_A_PORT, SERVICE_B_PORT }, HOST);
   const parts = createParts();
   try {
     const up = startPlatform({ config, home, parts, say: (line) => console.log(line) });

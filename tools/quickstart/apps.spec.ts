@@ -7,6 +7,7 @@ const home = {
   path: '/home/keyward',
   at: (name: string) => `/home/keyward/${name}`,
   unlock: () => 0,
+  abandon: () => 0,
 };
 const stores = {
   ownerUrl: 'postgresql://owner:pw@db/keyward',

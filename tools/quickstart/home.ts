@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { lockFile } from './lock.js';
@@ -10,6 +10,8 @@ export interface Home {
   at: (...names: string[]) => string;
   /** Gives the folder free for another start. */
   unlock: () => void;
+  /** The same where nothing has begun in it: folders that were made for it just now are taken away. */
+  abandon: () => void;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface Home {
  */
 export function openHome(path: string): Home {
   const home = resolve(path);
-  mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
+  const made = mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
   chmodSync(home, 0o700);
   // Its secrets belong in no repository, whatever the folder is called.
   writeFileSync(join(home, '.gitignore'), '*\n');
@@ -30,7 +32,11 @@ export function openHome(path: string): Home {
       `Keyward already runs in ${home} (process ${heldBy}); stop it first, or set KEYWARD_HOME to another folder`,
     );
   }
-  return { path: home, at, unlock: release };
+  const abandon = () => {
+    release();
+    if (made !== undefined) rmSync(made, { recursive: true });
+  };
+  return { path: home, at, unlock: release, abandon };
 }
 
 /** Writes a file that only its owner can read (mode 0600), whole or not at all. */

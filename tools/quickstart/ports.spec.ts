@@ -20,6 +20,19 @@ describe('ports', () => {
     );
   });
 
+  it('of several that are taken each is named', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => {
+      other.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = other.address() as AddressInfo;
+    const ports = { LOGIN_PORT: taken, KEY_SERVICE_PORT: await freePort(), SERVICE_A_PORT: port };
+    await expect(checkPorts(ports, '127.0.0.1')).rejects.toThrow(
+      `Ports ${taken}, ${port} on 127.0.0.1 are taken; set LOGIN_PORT, SERVICE_A_PORT to free ones`,
+    );
+    await new Promise((resolve) => other.close(resolve));
+  });
+
   it('two apps do not get one port', async () => {
     const port = await freePort();
     await expect(

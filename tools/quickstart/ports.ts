@@ -45,10 +45,11 @@ export async function portNear(wanted: number | undefined): Promise<number> {
  * Makes sure that the apps will get their ports, which {@link freePort} gives to nobody else then.
  *
  * @param ports by the variable that sets each
- * @throws Error in one line that names port and variable
+ * @throws Error in one line that names all that are taken, and their variables
  */
 export async function checkPorts(ports: Record<string, number>, host: string): Promise<void> {
   const seen = new Map<number, string>();
+  const taken: [string, number][] = [];
   for (const [variable, port] of Object.entries(ports)) {
     const other = seen.get(port);
     if (other !== undefined) {
@@ -56,8 +57,15 @@ export async function checkPorts(ports: Record<string, number>, host: string): P
     }
     seen.set(port, variable);
     given.add(port);
-    if (!(await isFree(port, host))) {
-      throw new Error(`Port ${port} on ${host} is taken; set ${variable} to a free one`);
-    }
+    if (!(await isFree(port, host))) taken.push([variable, port]);
   }
+  if (taken.length > 0) throw new Error(takenText(taken, host));
+}
+
+function takenText(taken: readonly [string, number][], host: string): string {
+  const ports = taken.map(([, port]) => port).join(', ');
+  const variables = taken.map(([variable]) => variable).join(', ');
+  return taken.length === 1
+    ? `Port ${ports} on ${host} is taken; set ${variables} to a free one`
+    : `Ports ${ports} on ${host} are taken; set ${variables} to free ones`;
 }
