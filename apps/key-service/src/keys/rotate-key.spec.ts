@@ -1,4 +1,4 @@
-import type { Key, RotatedKey } from '#contracts';
+import type { Key, Problem, RotatedKey } from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -127,7 +127,11 @@ test('a key that is revoked, expired, disabled or amid a rotation is not rotated
   expect(problemIn(await rotate(overlapping.key.id, {}))).toEqual(conflict);
   const disabled = await world.issue();
   await act(disabled.key.id, 'disable');
-  expect(problemIn(await rotate(disabled.key.id, {}))).toEqual(conflict);
+  const refused = await rotate(disabled.key.id, {});
+  expect(problemIn(refused)).toEqual(conflict);
+  expect((refused.body as Problem).detail).toBe(
+    'The key is disabled; enable it, or its consumer, first',
+  );
   const revoked = await world.issue();
   await act(revoked.key.id, 'revoke', { reason: 'retired' });
   expect(problemIn(await rotate(revoked.key.id, {}))).toEqual(conflict);
@@ -144,7 +148,13 @@ test('of 50 rotations at the same time one wins', async () => {
   const won = answers.filter((one) => one.status === 200);
   const lost = answers.filter((one) => one.status !== 200);
   expect(won).toHaveLength(1);
-  for (const answer of lost) expect(problemIn(answer)).toEqual({ status: 409, code: 'CONFLICT' });
+  for (const answer of lost) {
+    expect(problemIn(answer)).toEqual({ status: 409, code: 'CONFLICT' });
+    // each says what to do next
+    expect((answer.body as Problem).detail).toMatch(
+      /; (?:read it, and rotate it again unless|rotate after it, or finish that rotation)/,
+    );
+  }
   expect(await world.count('secret', `key_id = '${key.id}'`)).toBe(2);
   expect(await world.codeOf(secret)).toBe('VALID');
   expect(await world.codeOf((won[0]!.body as RotatedKey).secret)).toBe('VALID');

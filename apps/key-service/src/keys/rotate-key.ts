@@ -46,7 +46,7 @@ export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder):
   const { manager, by, material } = work;
   const asFound = await findKey(manager, id, by);
   const { key, grants } = await lockKey(work, id);
-  if (key.version !== asFound.version) throw conflict('The key was changed at the same time');
+  if (key.version !== asFound.version) throw conflict(BEATEN);
   checkVersion(ifMatch, key.version);
   const nowMs = material.now();
   await refuseInactive(work, key, nowMs);
@@ -81,6 +81,14 @@ export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder):
   };
 }
 
+const BEATEN =
+  'The key was changed at the same time; read it, and rotate it again unless somebody else has';
+const NEXT = {
+  disabled: 'enable it, or its consumer, first',
+  expired: 'set a later expiresAt first',
+  revoked: 'issue another one',
+};
+
 /** The same as before while one of the key's services still uses it; else, and where the key was imported, its service's. */
 async function prefixOf(
   work: Work,
@@ -105,7 +113,7 @@ async function retire(
 async function refuseInactive({ manager }: Work, key: KeyEntity, nowMs: number): Promise<void> {
   const consumer = await manager.findOneByOrFail(ConsumerEntity, { slug: key.consumer });
   const status = statusOf(key, consumer.enabled, nowMs);
-  if (status !== 'active') throw conflict(`The key is ${status}; only an active one is rotated`);
+  if (status !== 'active') throw conflict(`The key is ${status}; ${NEXT[status]}`);
 }
 
 /** @returns the current secret, and the highest number that was given to one */
