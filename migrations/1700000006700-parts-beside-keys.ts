@@ -32,7 +32,7 @@ export class PartsBesideKeys1700000006700 implements MigrationInterface {
             LEFT JOIN LATERAL (
               SELECT valid_until, ended FROM keys.secret WHERE key_id = f.id ORDER BY number DESC LIMIT 1 OFFSET 1
             ) o ON true
-          WHERE f.id = ANY (ids)
+          WHERE f.id = ANY (ids) ORDER BY f.seq -- what is written together then lies in this order
         ) p
         WHERE k.id = p.id AND (k.grants, k.hint_prefix, k.hint_last4, k.previous_until, k.previous_ended)
           IS DISTINCT FROM (p.grants, p.prefix, p.last4, p.until, p.ended);
