@@ -1,4 +1,4 @@
-import type { EntityManager, SelectQueryBuilder } from 'typeorm';
+import type { DataSource, SelectQueryBuilder } from 'typeorm';
 import { KeyEntity } from './key.entity.js';
 
 /** A key of a list, and the place in the list's order that a page goes on after. */
@@ -12,22 +12,21 @@ export async function firstOf(
   select: SelectQueryBuilder<KeyEntity>,
   wanted: number,
 ): Promise<ListedKey[]> {
-  const { entities, raw } = await select.limit(wanted).getRawAndEntities<{ place: string }>();
-  return entities.map((key, index) => ({ key, place: raw[index]!.place }));
+  return listedOf(select.dataSource, await select.limit(wanted).getRawMany());
 }
 
-/** The same of rows that came another way, with the columns that such a selection names. */
+/** The keys of rows with the columns that such a selection names. */
 export function listedOf(
-  { dataSource }: EntityManager,
+  dataSource: DataSource,
   rows: readonly Record<string, unknown>[],
 ): ListedKey[] {
-  const { columns } = dataSource.getMetadata(KeyEntity);
+  const columns = dataSource
+    .getMetadata(KeyEntity)
+    .columns.map((column) => ({ column, name: `key_${column.databaseName}` }));
   return rows.map((row) => {
     const key = new KeyEntity();
-    for (const column of columns) {
-      const value: unknown = row[`key_${column.databaseName}`];
-      column.setEntityValue(key, dataSource.driver.prepareHydratedValue(value, column));
-    }
+    for (const { column, name } of columns)
+      column.setEntityValue(key, dataSource.driver.prepareHydratedValue(row[name], column));
     return { key, place: row['place'] as string };
   });
 }

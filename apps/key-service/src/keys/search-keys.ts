@@ -34,7 +34,8 @@ export async function searchKeys(manager: EntityManager, search: Search): Promis
   const found = await findAll(manager, select, text);
   if (found === null) return near;
   if (found.length === 0) return [];
-  if (found.length > MOST) select.andWhere(`(${fits('key.', [':part', ':hint'])})`, text);
+  if (found.length > MOST)
+    select.andWhere(`(${fits('key.', ':part', text.hint && ':hint')})`, text);
   else select.andWhere('key.seq = ANY (:found)', { found });
   return firstOf(select, wanted);
 }
@@ -50,9 +51,14 @@ function hintIn(q: string): string | null {
   return /^[0-9A-Za-z]{4}$/.test(q) ? q : null;
 }
 
-/** @param columns what the name and the id of a key begin with */
-function fits(columns: string, [part, hint]: [string, string]): string {
-  return `${columns}name ILIKE ${part} OR ${columns}id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = ${hint}))`;
+/**
+ * @param columns what the name and the id of a key begin with
+ * @param hint null where it can be none: then nothing is planned for it either
+ */
+function fits(columns: string, part: string, hint: string | null): string {
+  const isNamed = `${columns}name ILIKE ${part}`;
+  if (hint === null) return isNamed;
+  return `${isNamed} OR ${columns}id = ANY (ARRAY(SELECT s.key_id FROM keys.secret s WHERE s.last4 = ${hint}))`;
 }
 
 /** Those that are found among the first of a list. What is not asked for is not read: a page of names that are common ends after its own rows. */
@@ -62,12 +68,12 @@ async function findNear(
   { part, hint }: Text,
 ): Promise<ListedKey[]> {
   const { list, values, next } = startOf(select);
-  const [$part, $hint, $wanted] = next;
+  const [$part, $wanted, $hint] = next;
   const rows = await manager.query<Record<string, unknown>[]>(
-    `SELECT * FROM (${list}) AS listed WHERE ${fits('key_', [$part, $hint])} LIMIT ${$wanted}`,
-    [...values, part, hint, wanted],
+    `SELECT * FROM (${list}) AS listed WHERE ${fits('key_', $part, hint && $hint)} LIMIT ${$wanted}`,
+    [...values, part, wanted, ...(hint === null ? [] : [hint])],
   );
-  return listedOf(manager, rows);
+  return listedOf(manager.dataSource, rows);
 }
 
 /** Numbers of all that fit, of any list; null where a list has no more than was looked at, before anything is looked up. */
