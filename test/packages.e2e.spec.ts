@@ -177,6 +177,24 @@ test('a package names every import, and holds no test and no map', () => {
   }
 });
 
+test('what an admin pastes from the README of key-guard once more says what is there, and keeps its secret', () => {
+  const { login, keyService } = scene.platform.quickstart;
+  const pasted = exampleOf(readmeOf('key-guard'), 1, 'sh')
+    .replaceAll('localhost:4001', login)
+    .replaceAll('localhost:4002', keyService)
+    .replace('../keyward/.keyward/quickstart.json', scene.platform.at('quickstart.json'));
+  const { stdout, stderr } = spawnSync('bash', ['-c', `${pasted}\nprintf %s "$CLIENT_SECRET"`], {
+    env: { ...process.env, CLIENT_SECRET: clientSecret },
+    encoding: 'utf8',
+  });
+  expect(stdout).toBe(clientSecret);
+  expect(stderr.match(/ALREADY_EXISTS: .+/g)).toEqual([
+    'ALREADY_EXISTS: The slug warehouse is taken',
+    'ALREADY_EXISTS: The client id warehouse is taken',
+    'ALREADY_EXISTS: The slug stocktaking is taken',
+  ]);
+});
+
 test('a package brings along no framework, and needs nothing that its README does not install', () => {
   const besides = (name: Name) => readdirSync(join(projects.get(name)!.folder, 'node_modules'));
   const foreign = /^(@nestjs|@aws-sdk|passport|express|fastify)/;

@@ -63,7 +63,7 @@ export async function createOutsideProject(
 }
 
 /** The nth block of code of a README, from 1. */
-export function exampleOf(readme: string, nth = 1, language: 'ts' | 'js' = 'ts'): string {
+export function exampleOf(readme: string, nth = 1, language: 'ts' | 'js' | 'sh' = 'ts'): string {
   const blocks = [...readFileSync(readme, 'utf8').matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
   const block = blocks.filter(([, name]) => name === language)[nth - 1]?.[2];
   if (block === undefined) throw new Error(`${readme} has no example ${nth}`);

@@ -31,8 +31,8 @@ Keyward is ready (${(tookMs / 1000).toFixed(1)} s). Ctrl-C stops it; logs are in
 Three lines to try, in another terminal:
 
   TOKEN=$(node -p 'JSON.stringify(JSON.parse(fs.readFileSync("${folder}/quickstart.json")).admin)' | curl -s ${urls.serviceA}/v1/login -H 'content-type: application/json' -d @- | node -p 'JSON.parse(fs.readFileSync(0)).accessToken')
-  curl -s ${urls.serviceB}/v1/summary -H "authorization: Bearer $TOKEN"
-  curl -s ${urls.serviceA}/v1/reports -H "x-api-key: $(cat ${folder}/service-b.key)"
+  curl -s -w '\\n' ${urls.serviceB}/v1/summary -H "authorization: Bearer $TOKEN"
+  curl -s -w '\\n' ${urls.serviceA}/v1/reports -H "x-api-key: $(cat ${folder}/service-b.key)"
 `;
 }
 
