@@ -18,15 +18,12 @@ import { lookupOf, openHash } from './import-secrets.js';
 import { inTime } from './in-time.js';
 import type { SlowGuesses } from './slow-guesses.js';
 import { SlowLocators } from './slow-locators.js';
-import type { SeenSecret } from '../keys/upgrade-secret.js';
 
 export interface ImportedKeysParts {
   rules: ImportRules;
   candidates: Candidates;
   guesses: SlowGuesses;
   peppers: Peppers;
-  /** Gives a secret a digest of our own; may fail. */
-  upgrade: (seen: SeenSecret) => Promise<unknown>;
   now: () => number;
   log: Logger;
 }
@@ -46,14 +43,11 @@ type Found = PresentedKey | null | 'busy';
 interface Remembered {
   keyId: string;
   secretNumber: number;
-  /** From when on an upgrade is to be tried; null where there is none to do. */
-  upgradeAtMs: number | null;
 }
 
 /** Who asks has an answer, or none, by then: slow hashes take long where much else goes on. */
 const FOUND_WITHIN_MS = 10_000;
 const REFUSED_MS = 1_000;
-const UPGRADE_AGAIN_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
 
 /**
@@ -94,7 +88,7 @@ export class ImportedKeys implements ForeignKeys {
     if (rules.length === 0) return null;
     const name = this.nameOf(given, rules);
     const known = this.found.get(name);
-    if (known !== undefined) return this.again(known, given);
+    if (known !== undefined) return { ...known, text: given.text };
     if ((this.refusedUntilMs.get(name) ?? 0) > this.parts.now()) return null;
     if (this.isHopeless(given, rules)) return 'busy';
     let search = this.underWay.get(name);
@@ -118,14 +112,6 @@ export class ImportedKeys implements ForeignKeys {
     return this.slow.are(lookupsOf(traces), performance.now());
   }
 
-  private async again(known: Remembered, { text, isDry }: ForeignText): Promise<PresentedKey> {
-    const { keyId, secretNumber, upgradeAtMs } = known;
-    const key = { keyId, secretNumber, text };
-    const isDue = !isDry && upgradeAtMs !== null && this.parts.now() >= upgradeAtMs;
-    if (isDue) await this.upgrade({ ...key, pepperVersion: 0 }, known);
-    return key;
-  }
-
   /** While only the old side counts, the platform knows an imported key in dry runs only. */
   private rulesFor({ text, service, isDry }: ForeignText): ImportRule[] {
     return this.parts.rules
@@ -147,10 +133,8 @@ export class ImportedKeys implements ForeignKeys {
       return null;
     }
     const { keyId, secretNumber } = found;
-    const isRaw = found.pepperVersion === 0;
-    const known: Remembered = { keyId, secretNumber, upgradeAtMs: isRaw ? 0 : null };
-    remember(this.found, name, known);
-    return this.again(known, given);
+    remember(this.found, name, { keyId, secretNumber });
+    return { keyId, secretNumber, text: given.text };
   }
 
   private async candidatesOf(traces: readonly Trace[]): Promise<Candidate[]> {
@@ -211,15 +195,6 @@ export class ImportedKeys implements ForeignKeys {
     }
     const kept = isFast(scheme) ? readFastDigest(scheme, hash) : null;
     return kept !== null && sameDigest(kept, digest);
-  }
-
-  private async upgrade(seen: SeenSecret, known: Remembered): Promise<void> {
-    const { upgrade, now, log } = this.parts;
-    known.upgradeAtMs = null;
-    await upgrade(seen).catch((error: unknown) => {
-      known.upgradeAtMs = now() + UPGRADE_AGAIN_MS;
-      log.warn({ err: error, keyId: seen.keyId }, 'an imported hash could not be upgraded');
-    });
   }
 }
 

@@ -46,6 +46,11 @@ const codeOf = async (key: string, replica = 0): Promise<string> =>
   (await verdictOn({ key }, replica)).code;
 const upgradesOf = (keyId: string) =>
   seeded.count('change_log', `target_id = '${keyId}' AND action = 'key.hash_upgraded'`);
+/** The upgrade is made behind the answer. */
+const upgraded = async (keyId: string, times = 1): Promise<void> => {
+  while ((await upgradesOf(keyId)) < times) await new Promise((go) => setTimeout(go, 20));
+  await expect(upgradesOf(keyId)).resolves.toBe(times);
+};
 /** The other replica learns of an import by the change log. */
 const known = async (key: string, replica: number): Promise<void> => {
   while ((await codeOf(key, replica)) !== 'VALID') await new Promise((go) => setTimeout(go, 20));
@@ -137,6 +142,7 @@ describe('an imported key', () => {
           consumer: 'service-b',
         }),
       );
+      await upgraded(keyId!);
       await expect(
         seeded.count('secret', `key_id = '${keyId}' AND pepper_version = 1`),
       ).resolves.toBe(1);
@@ -159,6 +165,14 @@ describe('an imported key', () => {
       items: [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_crowd' }],
     });
     await expect(replicas.flood(20, { key: text })).resolves.toEqual({ VALID: 20 });
+    await upgraded(results[0]!.keyId!);
+    const witness = foreignText('after-the-crowd');
+    const { results: others } = await importKeys({ items: [itemOf(witness)] });
+    for (const replica of [0, 1]) {
+      await known(text, replica);
+      await known(witness, replica);
+    }
+    await upgraded(others[0]!.keyId!);
     await expect(upgradesOf(results[0]!.keyId!)).resolves.toBe(1);
   });
 
@@ -187,6 +201,41 @@ describe('an imported key', () => {
       await sql('GRANT INSERT ON keys.change_log TO keyward_key_service');
     }
     while ((await upgradesOf(keyId)) === 0) await expect(codeOf(text)).resolves.toBe('VALID');
+  });
+
+  describe('whose upgrade nobody can write', () => {
+    /** A key of a slow hash and what comes of its verifications while its row is locked. @returns whether that took less than a change waits */
+    async function verifyLocked(id: string): Promise<{ keyId: string; isSoon: boolean }> {
+      const text = foreignText(id);
+      const { results } = await importKeys({
+        ...{ source: 'unwritten', scheme: { algorithm: 'bcrypt', ...SALTED } },
+        items: [{ ...itemOf(text, hashSync(text, 8)), locator: `old_${id}` }],
+      });
+      const keyId = results[0]!.keyId!;
+      const pool = replicas.apps[0]!.get(SlowPool);
+      const runner = replicas.postgres.owner.createQueryRunner();
+      await runner.startTransaction();
+      await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [keyId]);
+      const begunMs = performance.now();
+      await expect(codeOf(text)).resolves.toBe('VALID');
+      const kill = () => pool.pids.forEach((pid) => process.kill(pid, 'SIGKILL'));
+      const killing = setInterval(kill, 2);
+      const again = await Promise.all([1, 2, 3].map(() => replicas.ask(0, { key: text })));
+      clearInterval(killing);
+      const isSoon = performance.now() - begunMs < 2_000;
+      await runner.rollbackTransaction();
+      await runner.release();
+      expect(again.map(({ body }) => body.code)).toEqual(['VALID', 'VALID', 'VALID']);
+      return { keyId, isSoon };
+    }
+
+    it('is answered all the same, then without its slow hash, and upgraded when it can be', async () => {
+      let tried = await verifyLocked('late0');
+      for (let n = 1; !tried.isSoon && n < 5; n += 1) tried = await verifyLocked(`late${n}`);
+      // one answer that waited for the upgrade would have been later than that was given up: nothing would come of it
+      expect(tried.isSoon).toBe(true);
+      await upgraded(tried.keyId);
+    });
   });
 
   it('is disabled, rotated and revoked as any other', async () => {
@@ -467,7 +516,7 @@ describe('an import', () => {
     await expect(verdictOn({ key: second })).resolves.toMatchObject({
       ...{ code: 'VALID', secretNumber: 2, keyId: id },
     });
-    await expect(upgradesOf(id)).resolves.toBe(2);
+    await upgraded(id, 2);
     expect(await turn(second, inAnHour)).toMatchObject({ unchanged: 1, rotated: 0 });
     expect(await turn(foreignText('turn3'), Date.now() - 1_000)).toMatchObject({ rotated: 1 });
     await expect(codeOf(first)).resolves.toBe('NOT_FOUND');
@@ -590,7 +639,7 @@ describe('the side that counts', () => {
 
     await expect(move(made.id, 'dual')).resolves.toMatchObject({ mode: 'dual', version: 3 });
     await expect(codeOf(text)).resolves.toBe('VALID');
-    await expect(upgradesOf(keyId)).resolves.toBe(1);
+    await upgraded(keyId);
     await move(made.id, 'shadow');
     await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
     await move(made.id, 'cutover');
@@ -616,7 +665,8 @@ describe('the side that counts', () => {
     const grants = [{ service: 'service-back', scopes: ['things:read'] }];
     const issued = await seeded.issue({ grants });
     for (let i = 0; i < 3; i += 1) expect((await ask(text)).code).toBe('VALID');
-    expect([await upgradesOf(id), await selfOf(text)]).toEqual([1, 200]);
+    await upgraded(id);
+    expect(await selfOf(text)).toBe(200);
 
     await move(made.id, 'shadow');
     for (let i = 0; i < 3; i += 1) {

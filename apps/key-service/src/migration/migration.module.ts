@@ -8,7 +8,6 @@ import {
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { AccessModule } from '../access/access.module.js';
-import { Mutations } from '../changes/mutations.js';
 import type { KeyServiceEnv } from '../config.js';
 import { createPool, databaseUrlOf } from '../database.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
@@ -27,7 +26,6 @@ import { ImportsController } from './imports.controller.js';
 import { LOOKUP_POOL } from './lookup-pool.js';
 import { SlowGuesses } from './slow-guesses.js';
 import { SlowPool } from './slow-pool.js';
-import { upgradeSecret } from '../keys/upgrade-secret.js';
 
 const CONNECTIONS = 2;
 
@@ -57,7 +55,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     };
     const foreign = {
       provide: FOREIGN_KEYS,
-      inject: [ImportRules, SlowPool, LOOKUP_POOL, Mutations, KEY_MATERIAL, LOG],
+      inject: [ImportRules, SlowPool, LOOKUP_POOL, KEY_MATERIAL, LOG],
       useFactory: (...parts: Parameters<typeof importedKeysOf>) => importedKeysOf(...parts),
     };
     return {
@@ -89,7 +87,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
 function importedKeysOf(
   rules: ImportRules,
   slowPool: SlowPool,
-  ...[pool, mutations, material, log]: [Pool, Mutations, KeyMaterial, Logger]
+  ...[pool, material, log]: [Pool, KeyMaterial, Logger]
 ): ImportedKeys {
   return new ImportedKeys({
     rules,
@@ -100,7 +98,6 @@ function importedKeysOf(
       now: () => material.now(),
     }),
     peppers: material.peppers,
-    upgrade: (seen) => upgradeSecret({ mutations, material }, seen),
     now: () => material.now(),
     log,
   });

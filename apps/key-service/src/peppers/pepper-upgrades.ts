@@ -5,7 +5,7 @@ import type { SecretUpgrades, UsedSecret } from '../verify/secret-upgrades.js';
 
 export interface PepperUpgradesParts {
   peppers: Peppers;
-  /** Gives a secret a digest of the current pepper, if it still has that of the one named. */
+  /** Gives a secret a digest of the current pepper, if it still has that of the one named, or none where that is 0. */
   upgrade: (seen: UsedSecret) => Promise<unknown>;
   log: Logger;
 }
@@ -16,8 +16,8 @@ const PAUSE_MS = 20;
 const AFTER_FAILURE_MS = 1_000;
 
 /**
- * Upgrades secrets whose digest was made with an earlier pepper than the current one, one after the other, behind the verification that
- * saw their text. What does not find room, or fails, is left to a later use. Never to an earlier pepper: while replicas differ in the
+ * Upgrades secrets whose digest was made with an earlier pepper than the current one, or that were imported and have none of ours, one
+ * after the other, behind the verification that saw their text. What does not find room, or fails, is left to a later use. Never to an earlier pepper: while replicas differ in the
  * current one they would undo each other's work.
  */
 export class PepperUpgrades implements SecretUpgrades {
@@ -29,8 +29,7 @@ export class PepperUpgrades implements SecretUpgrades {
 
   used(secret: UsedSecret): void {
     const { keyId, secretNumber, pepperVersion } = secret;
-    // 0: one that was imported, and has a first use of its own
-    if (pepperVersion === 0 || pepperVersion >= this.parts.peppers.current.version) return;
+    if (pepperVersion >= this.parts.peppers.current.version) return;
     if (this.waiting.size >= MAX_WAITING || this.stopping.signal.aborted) return;
     this.waiting.set(`${keyId}:${secretNumber}`, secret);
     this.working ??= this.work().finally(() => (this.working = null));
@@ -59,8 +58,9 @@ export class PepperUpgrades implements SecretUpgrades {
       await upgrade(secret);
       return true;
     } catch (error) {
-      const { keyId } = secret;
-      log.warn({ err: error, keyId }, 'a digest could not be brought to the current pepper');
+      const { keyId, pepperVersion } = secret;
+      const what = pepperVersion === 0 ? 'an imported hash' : 'a digest';
+      log.warn({ err: error, keyId }, `${what} could not be brought to the current pepper`);
       return false;
     }
   }

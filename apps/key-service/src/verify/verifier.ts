@@ -115,7 +115,10 @@ export class Verifier {
     const answer = await this.answerTo({ ...question, cost: 0, isDry: true }, false);
     this.parts.usage.count({ ...question, isDry: false }, this.told(answer, 0).verdict);
     if (answer === 'busy') throw new Error('Too many imported keys are being looked at');
-    return answer?.opened?.decision.code === 'VALID' ? answer.opened : null;
+    const opened = answer?.opened;
+    if (opened?.decision.code !== 'VALID') return null;
+    this.noteUse({ keyId: opened.record.keyId, text: question.text }, opened.secret);
+    return opened;
   }
 
   /**
@@ -132,8 +135,11 @@ export class Verifier {
 
   /** A key that is held back is none: nothing is taken from its limits, and it is not used. */
   private async unlessHeld(key: PresentedKey, question: Question): Promise<Answer | 'busy' | null> {
-    const { opened, origin } = await this.answer(key, { ...question, cost: 0, isDry: true });
-    const isHeld = opened !== null && this.parts.foreign.isHeld(opened.record, question.service);
+    const own = await this.answer(key, { ...question, cost: 0, isDry: true });
+    const { opened, origin } = own;
+    // asked again it may have a digest of ours by now, and be held back
+    if (opened === null) return this.asForeign(question, false, own);
+    const isHeld = this.parts.foreign.isHeld(opened.record, question.service);
     return isHeld ? { opened: null, spent: null, origin } : this.asOurs(key, question, false);
   }
 
