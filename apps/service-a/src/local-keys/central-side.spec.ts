@@ -3,6 +3,7 @@ import {
   sendJson,
   type StubServer,
 } from '../../../../test/support/stub-server.js';
+import { OddAnswer } from '#key-guard';
 import { createUpstream } from '../upstream.js';
 import { CentralSide } from './central-side.js';
 
@@ -45,7 +46,30 @@ it('waits longer for a verdict that nobody else can give', async () => {
     'POST /v1/keys/verify': (_seen, response) =>
       void setTimeout(() => sendJson(response, 200, verdict), 300),
   });
-  const question = { key: 'any', scopes: [] };
+  const question = { key: 'any', environment: 'live' } as const;
   await expect(side.verify(question)).rejects.toThrow('cannot answer');
   await expect(side.verify(question, true)).resolves.toMatchObject({ code: 'NOT_FOUND' });
+});
+
+const valid = {
+  ...{ valid: true, code: 'VALID', keyId: 'key_3kTMd7QpXvB2nYcF', secretNumber: 1 },
+  ...{ consumer: 'service-b', environment: 'live', scopes: ['reports:read'], expiresAt: null },
+  decision: { source: 'store', asOf: '2027-01-31T12:00:00Z', ttlSeconds: 0, version: 1 },
+};
+
+it.each<[string, unknown]>([
+  ['no verdict', { ok: true }],
+  ['no JSON', 'VALID'],
+  ['of two minds', { ...valid, valid: false }],
+  ['without the scope', { ...valid, scopes: [] }],
+  ['of the other environment', { ...valid, environment: 'test' }],
+  ['about nobody', { ...valid, consumer: undefined }],
+])('takes nothing for a verdict that is %s', async (_what, answer) => {
+  let said: unknown = valid;
+  keyService.routes({ 'POST /v1/keys/verify': (_seen, response) => sendJson(response, 200, said) });
+  const ask = () =>
+    side.verify({ key: 'any', scopes: ['reports:read'], environment: 'live' }, true);
+  await expect(ask()).resolves.toMatchObject({ code: 'VALID' });
+  said = answer;
+  await expect(ask()).rejects.toBeInstanceOf(OddAnswer);
 });

@@ -3,14 +3,14 @@ import {
   migrationState,
   takenParity,
   traceHeaders,
-  verdict,
+  type Environment,
   type ImportMode,
   type Verdict,
 } from '#contracts';
-import type { KeyQuestion, ServiceToken } from '#key-guard';
+import { readVerdict, type KeyQuestion, type ServiceToken } from '#key-guard';
 import { ProblemException } from '#server';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Upstream, UpstreamCall } from '../upstream.js';
 import { againAndAgain, type Repetition } from './again-and-again.js';
 import { Outage } from './outage.js';
@@ -28,6 +28,11 @@ const MAX_DRY = 64;
 
 /** Which side counts; `unknown` where the key service has not said so, or said it too long ago. */
 export type Side = ImportMode | null | 'unknown';
+
+/** What the key service is asked about a key of the environment that this service is of. */
+export interface CentralQuestion extends KeyQuestion {
+  environment: Environment;
+}
 
 /** What the key service is asked with. */
 export interface CentralParts {
@@ -93,12 +98,12 @@ export class CentralSide {
   }
 
   /**
-   * What the key service decides.
+   * What the key service decides, read as strictly as a guard reads it.
    *
    * @param isAlone whether nobody else can decide, so that waiting for a slow answer is better than none
-   * @throws ProblemException where it does not
+   * @throws ProblemException where it does not, OddAnswer where what it says cannot be a decision
    */
-  async verify(question: KeyQuestion, isAlone = false): Promise<Verdict> {
+  async verify(question: CentralQuestion, isAlone = false): Promise<Verdict> {
     const begunMs = this.parts.now();
     const { keyService, alone } = this.parts;
     try {
@@ -112,7 +117,7 @@ export class CentralSide {
   }
 
   /** Asks for a dry run, for which nobody waits, and counts what both sides said. */
-  compareLater(old: Verdict, question: KeyQuestion): void {
+  compareLater(old: Verdict, question: CentralQuestion): void {
     if (this.dryRuns >= MAX_DRY) return;
     this.dryRuns += 1;
     this.ask({ ...question, dryRun: true })
@@ -138,12 +143,15 @@ export class CentralSide {
     this.heard = { mode, atMs };
   }
 
-  private ask(
-    { from, ...body }: KeyQuestion & { dryRun?: boolean },
+  private async ask(
+    question: CentralQuestion & { dryRun?: boolean },
     whom = this.parts.keyService,
   ): Promise<Verdict> {
+    const { from, ...body } = question;
     const headers = from === undefined ? {} : traceHeaders(from);
-    return this.call({ method: 'POST', path: '/v1/keys/verify', headers, body }, verdict, whom);
+    const call = { method: 'POST', path: '/v1/keys/verify', headers, body } as const;
+    const answer = await this.call(call, z.unknown(), whom);
+    return readVerdict(answer, { question, permits: null, environment: question.environment });
   }
 
   /** A token that is refused is replaced once. */

@@ -1,6 +1,6 @@
 import type { Verdict } from '#contracts';
-import { VerificationUnavailable, type KeyQuestion } from '#key-guard';
-import type { CentralSide } from './central-side.js';
+import { OddAnswer, VerificationUnavailable } from '#key-guard';
+import type { CentralQuestion, CentralSide } from './central-side.js';
 import type { LocalVerifier, OwnVerdict } from './local-verifier.js';
 
 /**
@@ -12,6 +12,7 @@ import type { LocalVerifier, OwnVerdict } from './local-verifier.js';
  * - `cutover`: the key service alone
  *
  * While the key service is away its last word goes on for the grace; after that only keys which it never had are decided on.
+ * Where it answers with what cannot be a decision, nobody decides.
  */
 export class DualVerifier {
   constructor(
@@ -20,7 +21,7 @@ export class DualVerifier {
   ) {}
 
   /** @throws VerificationUnavailable where nobody can decide */
-  async verify(question: KeyQuestion): Promise<Verdict> {
+  async verify(question: CentralQuestion): Promise<Verdict> {
     switch (this.central.mode) {
       case 'unknown':
         return this.alone(question);
@@ -34,41 +35,41 @@ export class DualVerifier {
   }
 
   /** Nobody knows which side counts: that does not matter for keys that the key service never had. */
-  private async alone(question: KeyQuestion): Promise<Verdict> {
+  private async alone(question: CentralQuestion): Promise<Verdict> {
     const { verdict, standing } = await this.askLocal(question);
     if (standing === null && isKnown(verdict)) return verdict;
     throw new VerificationUnavailable('The key service does not say which side counts');
   }
 
-  private async shadow(question: KeyQuestion): Promise<Verdict> {
+  private async shadow(question: CentralQuestion): Promise<Verdict> {
     const { verdict } = await this.askLocal(question);
     if (this.central.mode !== null) this.central.compareLater(verdict, question);
     return verdict;
   }
 
-  private async both(question: KeyQuestion): Promise<Verdict> {
+  private async both(question: CentralQuestion): Promise<Verdict> {
     const [own, central] = await Promise.allSettled([this.askLocal(question), this.ask(question)]);
-    if (central.status === 'rejected') return this.withoutCentral(own, central.reason);
+    if (central.status === 'rejected') return this.withoutCentral(own, central.reason as Error);
     if (own.status === 'rejected') return orThrow(central.value, own.reason);
     this.central.compare(own.value.verdict, central.value);
     return combined(own.value, central.value, this.central.isSettled);
   }
 
   /** What the key service alone has refused is not known here: that is borne for the grace. */
-  private withoutCentral(own: PromiseSettledResult<OwnVerdict>, reason: unknown): Verdict {
-    if (own.status === 'rejected') throw reason;
+  private withoutCentral(own: PromiseSettledResult<OwnVerdict>, reason: Error): Verdict {
+    if (own.status === 'rejected' || reason.cause instanceof OddAnswer) throw reason;
     const { verdict, standing } = own.value;
     if (verdict.valid && standing !== null && !this.central.isWithinGrace) throw reason;
     return orThrow(verdict, reason);
   }
 
-  private ask(question: KeyQuestion, isAlone = false): Promise<Verdict> {
+  private ask(question: CentralQuestion, isAlone = false): Promise<Verdict> {
     return this.central.verify(question, isAlone).catch((cause: unknown) => {
       throw new VerificationUnavailable('The key service gives no verdict', { cause });
     });
   }
 
-  private askLocal(question: KeyQuestion): Promise<OwnVerdict> {
+  private askLocal(question: CentralQuestion): Promise<OwnVerdict> {
     return this.local.judge(question).catch((cause: unknown) => {
       throw new VerificationUnavailable('The own store does not answer', { cause });
     });

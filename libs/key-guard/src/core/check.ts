@@ -90,8 +90,12 @@ function isSeveral(key: string | string[] | undefined): boolean {
 }
 
 function answerOf(verdict: Verdict): GuardAnswer {
+  const { valid, code } = verdict;
+  if (valid !== (code === 'VALID'))
+    return unavailable(
+      new VerificationUnavailable(`A verdict has valid ${valid} and code ${code}`),
+    );
   const headers = headersOf(verdict);
-  const { code } = verdict;
   if (code === 'VALID') return { allowed: true, verdict, headers };
   return { ...refused(refusalOn({ ...verdict, code }), headers), verdict };
 }
