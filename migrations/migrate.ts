@@ -38,6 +38,7 @@ import { NamesFoundAtOnce1700000006530 } from './1700000006530-names-found-at-on
 import { StoppedOfConsumers1700000006600 } from './1700000006600-stopped-of-consumers.js';
 import { PartsBesideKeys1700000006700 } from './1700000006700-parts-beside-keys.js';
 import { PartsOfAllKeys1700000006710 } from './1700000006710-parts-of-all-keys.js';
+import { RulesOfReplicas1700000006800 } from './1700000006800-rules-of-replicas.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -70,6 +71,7 @@ export const MIGRATIONS = [
   StoppedOfConsumers1700000006600,
   PartsBesideKeys1700000006700,
   PartsOfAllKeys1700000006710,
+  RulesOfReplicas1700000006800,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

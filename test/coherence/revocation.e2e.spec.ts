@@ -469,6 +469,37 @@ describe('every change that a verification can see is seen by all replicas when 
     }
   });
 
+  test('moving an import back to the old side', async () => {
+    for (const replica of REPLICAS) {
+      const { text } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+      const { keyId: id } = parseKeyText(text)!;
+      const item = { item: id, id, hash: sha256(text), consumer: 'service-b', expiresAt: null };
+      const imported = await cluster.manage<ImportedKeys>(replica, 'POST /v1/imports', {
+        body: {
+          ...{ service: 'service-a', source: `moving-${replica}`, mode: 'dual' },
+          scheme: { algorithm: 'sha256', shape: { prefix: 'kw_' } },
+          items: [{ ...item, scopes: ['reports:read'] }],
+        },
+      });
+      expect(imported.body.results).toMatchObject([{ status: 'created' }]);
+      const isUpgraded = async () =>
+        (
+          await cluster.sql('SELECT FROM keys.secret WHERE key_id = $1 AND pepper_version > 0', [
+            id,
+          ])
+        ).length > 0;
+      const codes = () => world.codes(text);
+      await until('VALID', async () => (await codes()).every((code) => code === 'VALID'));
+      await until('upgraded', async () => (await codes()).length > 0 && (await isUpgraded()));
+      await world.warm(text);
+      const moved = await cluster.manage(replica, `PATCH /v1/imports/${imported.body.import.id}`, {
+        body: { mode: 'shadow' },
+      });
+      expect([moved.status, moved.headers['keyward-propagation']]).toEqual([200, 'confirmed']);
+      for (let i = 0; i < 3; i += 1) expect(await codes()).toEqual(all('NOT_FOUND'));
+    }
+  });
+
   /** Waits for the entry that says there is no such key, and sees that it ends by itself, soon. */
   async function answeredByNegativeEntry(id: string, text: string): Promise<void> {
     const NONE = -2;

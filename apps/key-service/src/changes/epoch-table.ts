@@ -6,11 +6,20 @@ const TIMELINE = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)';
 /** For so long a guard may remember what it was told in a history that was lost: its verdicts, and its grace, end sooner. */
 const YOUNG_SECONDS = 300;
 
+/** Number of the newest row of the change log that is of an import, 0 where there is none: which rules count. */
+const IMPORTS = `(SELECT coalesce(max(l.seq), 0) FROM keys.import i CROSS JOIN LATERAL (
+  SELECT seq FROM keys.change_log WHERE target_type = 'import' AND target_id = i.id ORDER BY seq DESC LIMIT 1) l)`;
+
+/** Columns of a statement that reads imports: the history, and how far in it they are. */
+export const PLACE_OF_IMPORTS = `${TIMELINE} AS timeline, ${IMPORTS} AS imports`;
+
 /** What one reading of the fence's tables says. */
 export interface Reading {
   epoch: number;
   timeline: string;
   runs: string[];
+  /** Newest number of the change log that is of an import. */
+  imports: number;
   /** Newest number of the change log. */
   head: number;
   /** What the database's clock showed, in milliseconds since 1970. */
@@ -21,15 +30,22 @@ export interface Reading {
   replicas: number;
 }
 
+/** What a replica says of itself: the newest epoch of a reading that has arrived, and the newest row that its imports are read by. */
+export interface Report {
+  replica: string;
+  epoch: number;
+  imports: number;
+}
+
 /**
- * Reads epoch, run ids and head of the change log, and reports for this replica the newest epoch of a reading that has
- * arrived before (never the one under way: its answer may be lost after PostgreSQL has done it).
+ * Reads epoch, run ids and head of the change log, and reports for this replica what has arrived before (never the one under way: its answer may be lost after PostgreSQL has done it).
  */
-export async function readFence(pool: Pool, replica: string, arrived: number): Promise<Reading> {
+export async function readFence(pool: Pool, { replica, epoch, imports }: Report): Promise<Reading> {
   const { rows } = await pool.query<{
     epoch: string;
     timeline: string;
     runs: string[];
+    imports: string;
     head: string;
     clock: number;
     young: boolean;
@@ -37,22 +53,23 @@ export async function readFence(pool: Pool, replica: string, arrived: number): P
   }>({
     name: 'fence',
     text: `WITH report AS (
-             INSERT INTO keys.replica AS r (id, epoch) VALUES ($1, $2)
-             ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), seen_at = clock_timestamp()
+             INSERT INTO keys.replica AS r (id, epoch, imports) VALUES ($1, $2, $3)
+             ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), imports = excluded.imports, seen_at = clock_timestamp()
            )
-           SELECT e.epoch, ${TIMELINE} AS timeline, e.run_ids AS runs, h.seq AS head,
+           SELECT e.epoch, ${PLACE_OF_IMPORTS}, e.run_ids AS runs, h.seq AS head,
                   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS clock,
                   coalesce(e.timeline_since > clock_timestamp() - interval '${YOUNG_SECONDS} seconds', false) AS young,
                   1 + (SELECT count(*)::int FROM keys.replica o
                        WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas
            FROM keys.cache_epoch e, keys.change_head h`,
-    values: [replica, arrived],
+    values: [replica, epoch, imports],
   });
   const row = rows[0]!;
   return {
     epoch: Number(row.epoch),
     timeline: row.timeline,
     runs: row.runs,
+    imports: Number(row.imports),
     head: Number(row.head),
     clockMs: row.clock,
     isYoung: row.young,
@@ -66,7 +83,7 @@ export interface Standing {
   runs: string[];
   /** Whether the epoch was raised since PostgreSQL began the history that it writes now. */
   isOfThisHistory: boolean;
-  /** Whether some other replica may still go by an epoch before the one asked about. */
+  /** Whether some other replica may still go by an epoch, or by imports, before those asked about. */
   mayLag: boolean;
 }
 
@@ -74,6 +91,8 @@ export interface Standing {
 export interface StandingQuestion {
   replica: string;
   epoch: number | null;
+  /** Number of the row of the change log that they are to know their imports by. */
+  imports: number;
   /** Replicas that were not heard of for so long go by no epoch any more. */
   withinSeconds: number;
 }
@@ -81,7 +100,7 @@ export interface StandingQuestion {
 /** Reads the epoch, and whether all other replicas have reported a reading of the one asked about, or of a later one. */
 export async function readStanding(
   pool: Pool,
-  { replica, epoch, withinSeconds }: StandingQuestion,
+  { replica, epoch, imports, withinSeconds }: StandingQuestion,
 ): Promise<Standing> {
   const { rows } = await pool.query<{
     epoch: string;
@@ -91,10 +110,10 @@ export async function readStanding(
   }>({
     name: 'standing',
     text: `SELECT e.epoch, e.run_ids AS runs, e.timeline IS NOT DISTINCT FROM ${TIMELINE} AS known,
-             EXISTS (SELECT FROM keys.replica r WHERE r.id <> $1 AND r.epoch < coalesce($2::bigint, e.epoch)
+             EXISTS (SELECT FROM keys.replica r WHERE r.id <> $1 AND (r.epoch < coalesce($2::bigint, e.epoch) OR r.imports < $4)
                      AND r.seen_at > clock_timestamp() - make_interval(secs => $3)) AS lag
            FROM keys.cache_epoch e`,
-    values: [replica, epoch, withinSeconds],
+    values: [replica, epoch, withinSeconds, imports],
   });
   const row = rows[0]!;
   return { epoch: Number(row.epoch), runs: row.runs, isOfThisHistory: row.known, mayLag: row.lag };

@@ -6,6 +6,7 @@ import type { DatabaseClock } from './database-clock.js';
 import {
   type Reading,
   type Standing,
+  type StandingQuestion,
   enterHistory,
   leaveFence,
   listRuns,
@@ -44,6 +45,16 @@ export interface FenceOptions {
   onHistory?: (head: number) => void;
 }
 
+/** The rules of imports as this replica knows them. */
+export interface FollowedRules {
+  /** Number of the row of the change log that they are read by, 0 in another history than that. */
+  seqIn(timeline: string | null): number;
+  /** Hears of each reading, that began at `startedMs` of `performance.now()`. */
+  hear(reading: Pick<Reading, 'timeline' | 'imports'>, startedMs: number): void;
+  /** Reads them now. @throws where PostgreSQL does not answer */
+  refresh(): Promise<void>;
+}
+
 /**
  * Says whether this replica may believe the cache. The epoch lives in PostgreSQL; entries carry the epoch they were filled
  * in, and are believed only while this replica has read the epoch within the last second and it is theirs. Raising the
@@ -62,6 +73,7 @@ export class Fence {
   private arrived = 0;
   private isAway = false;
   private isYoung = false;
+  private rules: FollowedRules | null = null;
   private timer: NodeJS.Timeout | undefined;
   private polling: Promise<void> | null = null;
   private nextPoll: Promise<void> | null = null;
@@ -91,9 +103,19 @@ export class Fence {
 
   /** The epoch whose entries may be believed now, or null where nothing in the cache may. */
   trustedEpoch(): number | null {
-    const ageMs = performance.now() - this.readAtMs;
-    if (ageMs <= FENCE_MS) return this.epoch;
-    return this.isAway && ageMs <= this.options.graceSeconds * 1_000 ? this.epoch : null;
+    return this.isCurrent(this.readAtMs) ? this.epoch : null;
+  }
+
+  /** Whether what PostgreSQL said to who asked it then may still be gone by. */
+  isCurrent(readAtMs: number): boolean {
+    const ageMs = performance.now() - readAtMs;
+    if (ageMs <= FENCE_MS) return true;
+    return this.isAway && ageMs <= this.options.graceSeconds * 1_000;
+  }
+
+  /** Tells these rules of each reading from now on, and others how far they are. */
+  attend(rules: FollowedRules): void {
+    this.rules = rules;
   }
 
   /** The same while PostgreSQL was just seen not to answer: the grace begins without waiting for the next reading. */
@@ -135,9 +157,21 @@ export class Fence {
    * @throws where PostgreSQL does not answer
    */
   async vouchFor(runs: readonly string[]): Promise<boolean> {
-    const standing = await this.readStanding(null);
+    const standing = await this.readStanding({ epoch: null, imports: 0 });
     const isListed = runs.every((run) => standing.runs.includes(run));
     return isListed && standing.isOfThisHistory ? this.settle(standing) : this.raise();
+  }
+
+  /**
+   * Whether everybody goes by the imports as they are now; this replica does when it returns.
+   *
+   * @throws where PostgreSQL does not answer
+   */
+  async vouchForRules(): Promise<boolean> {
+    await this.rules?.refresh();
+    const imports = this.importsSeq;
+    const standing = await this.readStanding({ epoch: null, imports });
+    return standing.isOfThisHistory && this.settle(standing, imports);
   }
 
   /**
@@ -157,19 +191,26 @@ export class Fence {
     return epoch;
   }
 
-  /** Waits a while until everybody goes by this epoch or a later one. @returns whether it is so */
-  private async settle({ epoch, mayLag }: Pick<Standing, 'epoch' | 'mayLag'>): Promise<boolean> {
+  /** Waits a while until everybody goes by this epoch and these imports, or later ones. @returns whether it is so */
+  private async settle(
+    { epoch, mayLag }: Pick<Standing, 'epoch' | 'mayLag'>,
+    imports = 0,
+  ): Promise<boolean> {
     for (let tries = 0; mayLag && tries < SETTLE_TRIES; tries += 1) {
       if (tries > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      ({ mayLag } = await this.readStanding(epoch));
+      ({ mayLag } = await this.readStanding({ epoch, imports }));
     }
     return !mayLag;
   }
 
-  private readStanding(epoch: number | null): Promise<Standing> {
+  private get importsSeq(): number {
+    return this.rules?.seqIn(this.timeline) ?? 0;
+  }
+
+  private readStanding(asked: Pick<StandingQuestion, 'epoch' | 'imports'>): Promise<Standing> {
     const { askPool, graceSeconds } = this.options;
     const withinSeconds = graceSeconds + ASK_WITHIN_SECONDS;
-    return readStanding(askPool, { replica: this.replica, epoch, withinSeconds });
+    return readStanding(askPool, { replica: this.replica, ...asked, withinSeconds });
   }
 
   /** A reading that starts after this call; calls that wait for one under way share the next. */
@@ -210,9 +251,12 @@ export class Fence {
     const isForgotten =
       performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
     // who raises the epoch must know of this replica before it goes by a reading
-    if (isForgotten) await readFence(pool, this.replica, 0);
+    const { replica } = this;
+    if (isForgotten) await readFence(pool, { replica, epoch: 0, imports: 0 });
     const startedMs = performance.now();
-    const reading = await readFence(pool, this.replica, this.arrived);
+    const reading = await readFence(pool, {
+      ...{ replica, epoch: this.arrived, imports: this.importsSeq },
+    });
     clock.hear({ theirsMs: reading.clockMs, startedMs, arrivedMs: performance.now() });
     const epoch = await this.enter(reading);
     this.adopt(epoch);
@@ -224,6 +268,7 @@ export class Fence {
     if (link?.runs?.every((run) => reading.runs.includes(run)) === false) {
       link.suspend('its run id is not listed any more');
     }
+    this.rules?.hear(reading, startedMs);
     this.options.onHead?.(reading.head, startedMs);
   }
 

@@ -11,7 +11,11 @@ export interface Mutation<T> {
   result: T;
   changes: NewChange[];
   touched: TouchedKey[];
+  /** Whether it is about which side counts for imported keys: every replica has to know of it, too. */
+  movesImports?: boolean;
 }
+
+type Touching = Pick<Mutation<unknown>, 'touched' | 'movesImports'>;
 
 export interface MutationParts {
   db: DataSource;
@@ -54,7 +58,7 @@ export class Mutations {
   ): Promise<{ result: T; propagation: Propagation }> {
     const endMs = performance.now() + COMMIT_WITHIN_MS[extent];
     const { mutation, epoch } = await this.commit(work, { endMs, attempt: 1 });
-    const propagation = await this.propagate(mutation.touched, { epoch, extent });
+    const propagation = await this.propagate(mutation, { epoch, extent });
     return { result: mutation.result, propagation };
   }
 
@@ -78,18 +82,18 @@ export class Mutations {
     }
   }
 
-  private async propagate(touched: TouchedKey[], reach: Reach): Promise<Propagation> {
+  private async propagate(touching: Touching, reach: Reach): Promise<Propagation> {
     const startedMs = performance.now();
-    const boundSeconds = touched.length === 0 ? 0 : await this.boundOf(touched, reach);
+    const boundSeconds = await this.boundOf(touching, reach);
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
     return { confirmed: boundSeconds === 0, boundSeconds, ms };
   }
 
   /** For how many seconds some replica may still go by the old state; 0 where none does. */
-  private async boundOf(touched: TouchedKey[], { epoch, extent }: Reach): Promise<number> {
+  private async boundOf(touching: Touching, { epoch, extent }: Reach): Promise<number> {
     const { fence, cacheTtlSeconds, log } = this.parts;
     try {
-      if (await within(REACH_WITHIN_MS[extent], this.confirm(touched, epoch))) return 0;
+      if (await within(REACH_WITHIN_MS[extent], this.confirm(touching, epoch))) return 0;
       return fence.boundSeconds;
     } catch (error) {
       log.error(
@@ -101,8 +105,16 @@ export class Mutations {
     }
   }
 
+  private async confirm({ touched, movesImports }: Touching, epoch: number): Promise<boolean> {
+    const reached = await Promise.all([
+      touched.length === 0 || this.confirmKeys(touched, epoch),
+      movesImports !== true || this.parts.fence.vouchForRules(),
+    ]);
+    return !reached.includes(false);
+  }
+
   /** Where there is no Redis here, other replicas may have one all the same: then they have to hear of a new epoch. */
-  private async confirm(touched: TouchedKey[], epoch: number): Promise<boolean> {
+  private async confirmKeys(touched: TouchedKey[], epoch: number): Promise<boolean> {
     const { markers, fence } = this.parts;
     let runs = (await markers?.write(touched, epoch)) ?? null;
     if (runs === null && markers?.isUsable === false) {

@@ -2,6 +2,8 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { legacyScheme, type ImportMode, type LegacyScheme } from '#contracts';
 import type { Peppers } from '#key-core';
+import { PLACE_OF_IMPORTS } from '../changes/epoch-table.js';
+import type { Fence, FollowedRules } from '../changes/fence.js';
 import { unseal } from '../idempotency/seal.js';
 import { importSecretsOf, type ImportSecrets } from './import-secrets.js';
 import { HAS_KEYS } from './present-mode.js';
@@ -16,31 +18,43 @@ export interface ImportRule {
 }
 
 export interface ImportRulesParts {
+  /** Of their own, so that they wait for nobody. */
   pool: Pool;
+  fence: Pick<Fence, 'isCurrent'>;
   peppers: Peppers;
   log: Logger;
 }
 
 interface Row {
-  id: string;
+  /** Null in the one row where there is none. */
+  id: string | null;
   service: string;
   mode: ImportMode;
   sealed_scheme: Buffer;
   pepper_version: number;
+  timeline: string;
+  imports: string;
 }
 
-const AGAIN_MS = 1_000;
 const NONE: readonly ImportRule[] = [];
+
+/** What this replica knows of imports is older than it may go by. */
+export class OutdatedImports extends Error {}
 
 /**
  * The imports of all services, in this process's memory: a service without any costs its verifications nothing. They are read
- * anew after every change of an import.
+ * anew after every change of an import, and only gone by as long as a reading of the fence says that they are those of now.
  */
-export class ImportRules {
+export class ImportRules implements FollowedRules {
   private byService = new Map<string, ImportRule[]>();
+  private place = { timeline: '', seq: 0 };
+  private provenMs = -Infinity;
   private reading: Promise<void> | null = null;
-  private isOutdated = false;
-  private timer: NodeJS.Timeout | undefined;
+  private next: Promise<void> | null = null;
+  private isFailing = false;
+
+  /** Another one after each change of an import. */
+  generation = 0;
 
   constructor(private readonly parts: ImportRulesParts) {}
 
@@ -54,45 +68,78 @@ export class ImportRules {
     return this.byService.keys();
   }
 
-  /** Reads them now; where PostgreSQL does not answer the last ones go on, and it is tried again every second. */
-  async refresh(): Promise<void> {
-    if (this.reading !== null) {
-      this.isOutdated = true;
+  /** Whether they may be gone by. */
+  get areCurrent(): boolean {
+    return this.parts.fence.isCurrent(this.provenMs);
+  }
+
+  /** @throws OutdatedImports where they may not be gone by */
+  requireCurrent(): void {
+    if (!this.areCurrent) throw new OutdatedImports('What is known of imports is too old');
+  }
+
+  seqIn(timeline: string | null): number {
+    return timeline === this.place.timeline ? this.place.seq : 0;
+  }
+
+  hear({ timeline, imports }: Parameters<FollowedRules['hear']>[0], startedMs: number): void {
+    const isOurs = timeline === this.place.timeline && imports <= this.place.seq;
+    if (isOurs) this.provenMs = Math.max(this.provenMs, startedMs);
+    else void this.tryRefresh();
+  }
+
+  /** A reading that begins after this call; calls that wait for one under way share the next. */
+  refresh(): Promise<void> {
+    if (this.reading === null) {
+      this.reading = this.read().finally(() => (this.reading = null));
       return this.reading;
     }
-    this.reading = this.readAll().finally(() => (this.reading = null));
-    return this.reading;
+    this.next ??= this.reading
+      .catch(() => undefined)
+      .then(() => {
+        this.next = null;
+        return this.refresh();
+      });
+    return this.next;
   }
 
-  stop(): void {
-    clearTimeout(this.timer);
+  /** The same for who goes on without: each reading of the fence tries again. What fails is logged once. */
+  async tryRefresh(): Promise<void> {
+    try {
+      await this.refresh();
+      this.isFailing = false;
+    } catch (error) {
+      if (!this.isFailing) this.parts.log.warn({ err: error }, 'imports could not be read');
+      this.isFailing = true;
+    }
   }
 
-  private async readAll(): Promise<void> {
-    clearTimeout(this.timer);
-    do {
-      this.isOutdated = false;
-      try {
-        await this.read();
-      } catch (error) {
-        this.parts.log.warn({ err: error }, 'imports could not be read');
-        this.timer = setTimeout(() => void this.refresh(), AGAIN_MS);
-        this.timer.unref();
-      }
-    } while (this.isOutdated);
+  /** Ends the connection that they are read over. */
+  close(): Promise<void> {
+    return this.parts.pool.end();
   }
 
   private async read(): Promise<void> {
+    const startedMs = performance.now();
     const { rows } = await this.parts.pool.query<Row>(
-      `SELECT id, service, mode, sealed_scheme, pepper_version FROM keys.import i WHERE ${HAS_KEYS}
-       ORDER BY created_at, id`,
+      `SELECT i.*, ${PLACE_OF_IMPORTS} FROM (SELECT) one LEFT JOIN (
+         SELECT id, service, mode, sealed_scheme, pepper_version, created_at FROM keys.import i WHERE ${HAS_KEYS}) i ON true
+       ORDER BY i.created_at, i.id`,
     );
     const byService = new Map<string, ImportRule[]>();
     for (const row of rows) {
-      const rule = this.ruleOf(row);
+      const rule = row.id === null ? null : this.ruleOf(row as Row & { id: string });
       if (rule !== null) byService.set(row.service, [...(byService.get(row.service) ?? []), rule]);
     }
     this.byService = byService;
+    this.goBy({ timeline: rows[0]!.timeline, seq: Number(rows[0]!.imports) }, startedMs);
+  }
+
+  private goBy(place: { timeline: string; seq: number }, startedMs: number): void {
+    const isOther = place.timeline !== this.place.timeline || place.seq !== this.place.seq;
+    if (isOther) this.generation += 1;
+    this.place = place;
+    this.provenMs = Math.max(this.provenMs, startedMs);
   }
 
   /** Null, and an error in the log, for a row that was not sealed here. */
@@ -102,7 +149,7 @@ export class ImportRules {
     mode,
     sealed_scheme: sealed,
     pepper_version,
-  }: Row): ImportRule | null {
+  }: Row & { id: string }): ImportRule | null {
     const { peppers, log } = this.parts;
     const pepper = peppers.get(pepper_version);
     const secrets = pepper && importSecretsOf(pepper);

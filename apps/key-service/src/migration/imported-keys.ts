@@ -52,7 +52,7 @@ const MAX_REMEMBERED = 50_000;
 
 /**
  * Finds imported keys. What a text was found to be is remembered, under a digest that only this process can make: a good one
- * for good, as a secret never changes its text, a bad one for a second. Whether the key may be used is not decided here.
+ * for good, as a secret never changes its text, a bad one for a second, or until an import changes. Whether the key may be used is not decided here.
  *
  * A text that an import's shape excludes costs nothing, one that no row is kept for a look-up that it shares with others, and only
  * the right locator costs a slow hash; of those each source has a few, and all of them share processes of their own. What takes
@@ -76,27 +76,36 @@ export class ImportedKeys implements ForeignKeys {
   }
 
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean {
-    return mayBeHeldBack(given.text, this.parts.rules.of(given.service));
+    const { rules } = this.parts;
+    return !rules.areCurrent || mayBeHeldBack(given.text, rules.of(given.service));
   }
 
   isHeld({ importId }: Pick<KeyRecord, 'importId'>, service: string): boolean {
-    return isHeldBack(importId, this.parts.rules.of(service));
+    const { rules } = this.parts;
+    return importId !== null && (!rules.areCurrent || isHeldBack(importId, rules.of(service)));
+  }
+
+  requireCurrent(): void {
+    this.parts.rules.requireCurrent();
   }
 
   async find(given: ForeignText): Promise<Found> {
     const rules = this.rulesFor(given);
     if (rules.length === 0) return null;
+    if (!given.isDry) this.requireCurrent();
     const name = this.nameOf(given, rules);
     const known = this.found.get(name);
     if (known !== undefined) return { ...known, text: given.text };
-    if ((this.refusedUntilMs.get(name) ?? 0) > this.parts.now()) return null;
+    // what was none before an import changed may be one now
+    const turn = `${this.parts.rules.generation} ${name}`;
+    if ((this.refusedUntilMs.get(turn) ?? 0) > this.parts.now()) return null;
     if (this.isHopeless(given, rules)) return 'busy';
-    let search = this.underWay.get(name);
+    let search = this.underWay.get(turn);
     if (search === undefined) {
       const traces = rules.map((rule) => traceOf(rule, given.text)).filter((one) => one !== null);
       if (this.isTooSlow(traces)) return 'busy';
-      search = this.search(given, traces, name).finally(() => this.underWay.delete(name));
-      this.underWay.set(name, search);
+      search = this.search(given, traces, { name, turn }).finally(() => this.underWay.delete(turn));
+      this.underWay.set(turn, search);
     }
     return inTime(search, FOUND_WITHIN_MS);
   }
@@ -124,15 +133,23 @@ export class ImportedKeys implements ForeignKeys {
     return createHmac('sha256', this.nameKey).update(`${asked}\0${text}`).digest('base64');
   }
 
-  private async search(given: ForeignText, traces: readonly Trace[], name: string): Promise<Found> {
-    const candidates = await this.candidatesOf(traces);
-    const found = await this.firstThatIs(given, traces, candidates);
-    if (found === 'busy') return found;
-    if (found === null) {
-      remember(this.refusedUntilMs, name, this.parts.now() + REFUSED_MS);
+  private async search(
+    given: ForeignText,
+    traces: readonly Trace[],
+    { name, turn }: { name: string; turn: string },
+  ): Promise<Found> {
+    const found = await this.candidatesOf(traces);
+    // another import of the service, whose old side alone counts, may have the same text
+    const candidates = found.filter(({ importId }) =>
+      traces.some((one) => one.rule.id === importId),
+    );
+    const key = await this.firstThatIs(given, traces, candidates);
+    if (key === 'busy') return key;
+    if (key === null) {
+      remember(this.refusedUntilMs, turn, this.parts.now() + REFUSED_MS);
       return null;
     }
-    const { keyId, secretNumber } = found;
+    const { keyId, secretNumber } = key;
     remember(this.found, name, { keyId, secretNumber });
     return { keyId, secretNumber, text: given.text };
   }

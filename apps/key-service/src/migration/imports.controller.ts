@@ -30,6 +30,7 @@ import { By } from '../access/by.js';
 import { Audited, Managed } from '../access/managed.js';
 import type { Principal } from '../access/principal.js';
 import { TaggedInterceptor } from '../catalog/tagged.interceptor.js';
+import { PropagationInterceptor } from '../changes/propagation.interceptor.js';
 import { SentBy, type Sender } from '../idempotency/once.js';
 import { Imports } from './imports.js';
 
@@ -68,6 +69,7 @@ export class ImportsController {
   @Post('move')
   @HttpCode(200)
   @Managed()
+  @UseInterceptors(PropagationInterceptor)
   @ApiOperation({
     summary:
       'Say which side counts for a service: move all its imports on, or back, in one operation; the comparison of both begins anew',
@@ -88,7 +90,7 @@ export class ImportsController {
 
   @Patch(':id')
   @Managed()
-  @UseInterceptors(TaggedInterceptor)
+  @UseInterceptors(TaggedInterceptor, PropagationInterceptor)
   @ApiOperation({
     summary:
       'Say which side counts for the keys of one import: move on, or back; the comparison of both begins anew',

@@ -2,6 +2,7 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes, scryptSync } from 'nod
 import type { AddressInfo } from 'node:net';
 import * as argon2 from 'argon2';
 import { hashSync } from 'bcryptjs';
+import type { Pool } from 'pg';
 import type {
   ImportedKeys,
   Key,
@@ -16,6 +17,7 @@ import { makeKeyText } from '#key-core';
 import { PATIENCE_MS } from '../../../../test/support/patience.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
+import { LOOKUP_POOL, RULES_POOL } from './lookup-pool.js';
 import { SlowPool } from './slow-pool.js';
 import { foreignText, importerOf, itemOf, SALTED, sha256 } from './testing.js';
 
@@ -590,6 +592,15 @@ describe('an import', () => {
     });
   });
 
+  it('is known at once for texts that were none just before', async () => {
+    for (const id of ['just1', 'just2', 'just3']) {
+      const text = foreignText(id);
+      await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+      await importKeys({ items: [itemOf(text)] });
+      await expect(codeOf(text)).resolves.toBe('VALID');
+    }
+  });
+
   it('keeps the scheme that its source was begun with', async () => {
     const items = [itemOf(foreignText('scheme'))];
     const body = { service: 'service-a', scheme: { algorithm: 'sha512' }, items };
@@ -787,6 +798,60 @@ describe('the side that counts', () => {
       ...{ status: 404, code: 'NOT_FOUND' },
     });
     expect(problemIn(await moveAll('back'))).toMatchObject({ status: 400, pointers: ['/mode'] });
+  });
+
+  describe('is moved back,', () => {
+    /** A key of our own form that every replica knows, in `dual`, with a digest of ours. */
+    async function usedKey(source: string): Promise<{ text: string; importId: string }> {
+      const { text, keyId: id } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+      const { import: made } = await importKeys({
+        ...{ source, scheme: { algorithm: 'sha256', shape: { prefix: 'kw_' } } },
+        items: [{ ...itemOf(text), item: id, id }],
+      });
+      for (const replica of [0, 1]) await known(text, replica);
+      await upgraded(id);
+      for (const replica of [0, 1]) await known(text, replica);
+      return { text, importId: made.id };
+    }
+    const moveBack = (id: string) =>
+      replicas.call('patch', `/v1/imports/${id}`, seeded.admin).send({ mode: 'shadow' });
+    /** What the second replica cannot have while it is held: all connections of a pool. */
+    async function holding(token: symbol, work: () => Promise<void>): Promise<void> {
+      const pool = replicas.apps[1]!.get<Pool>(token, { strict: false });
+      const held = [];
+      while (held.length < pool.options.max) held.push(await pool.connect());
+      try {
+        await work();
+      } finally {
+        for (const one of held) one.release();
+      }
+    }
+
+    it('and everybody goes by it when that is told, though look-ups have every connection for them', async () => {
+      const { text, importId } = await usedKey('flooded');
+      await holding(LOOKUP_POOL, async () => {
+        const { status, headers } = await moveBack(importId);
+        expect([status, headers['keyward-propagation']]).toEqual([200, 'confirmed']);
+        for (const replica of [0, 1])
+          await expect(codeOf(text, replica)).resolves.toBe('NOT_FOUND');
+      });
+    });
+
+    it('and who cannot learn of it decides on no imported key, which the answer has the bound of', async () => {
+      const { text, importId } = await usedKey('unheard');
+      const issued = await seeded.issue();
+      await holding(RULES_POOL, async () => {
+        const { status, headers } = await moveBack(importId);
+        expect([status, headers['keyward-propagation']]).toEqual([200, 'unconfirmed; bound=300']);
+        await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
+        while ((await replicas.ask(1, { key: text })).status === 200);
+        for (let i = 0; i < 5; i += 1)
+          expect((await replicas.ask(1, { key: text })).status).toBe(503);
+        await expect(codeOf(issued.secret, 1)).resolves.toBe('VALID');
+      });
+      while ((await replicas.ask(1, { key: text })).status !== 200);
+      await expect(codeOf(text, 1)).resolves.toBe('NOT_FOUND');
+    });
   });
 
   it('is told to guards: whatever they know of keys is void when it changes', async () => {

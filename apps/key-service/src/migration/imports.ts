@@ -14,6 +14,7 @@ import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
 import { maySee, type Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
+import type { Propagated } from '../changes/propagation.interceptor.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import type { Once } from '../idempotency/once.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
@@ -38,7 +39,7 @@ export class Imports {
   async create(body: CreateImportBody, by: Principal, once: Once | null): Promise<ImportedKeys> {
     const work = (manager: EntityManager) => importKeys(this.workOf(manager, by), body);
     const { result } = await this.idempotency.run(once, work, 'many');
-    await this.rules.refresh();
+    await this.rules.tryRefresh();
     return result;
   }
 
@@ -61,9 +62,12 @@ export class Imports {
    *
    * @throws NotFoundException where it has none, or is not the principal's to see
    */
-  async moveAll({ service, mode }: MoveImportsBody, by: Principal): Promise<ImportList> {
+  async moveAll(
+    { service, mode }: MoveImportsBody,
+    by: Principal,
+  ): Promise<Propagated<ImportList>> {
     if (!maySee(by, [service])) throw noImportOf(service);
-    const { result } = await this.idempotency.run(null, async (manager) => {
+    const { result, propagation } = await this.idempotency.run(null, async (manager) => {
       await lockImports(manager, service);
       const all = await showImports(manager, { services: [service] });
       if (all.length === 0) throw noImportOf(service);
@@ -72,10 +76,9 @@ export class Imports {
       if (moving.length > 0) await forgetParity(manager, service);
       const data = await showImports(manager, { services: [service] });
       const changes = moving.map((one) => movedBy(by, one, mode));
-      return { result: { data }, changes, touched: [] };
+      return { result: { data }, changes, touched: [], movesImports: true };
     });
-    await this.rules.refresh();
-    return result;
+    return { ...result, propagation };
   }
 
   /**
@@ -87,8 +90,8 @@ export class Imports {
     id: string,
     mode: ImportMode,
     { by, ifMatch }: { by: Principal; ifMatch: string | undefined },
-  ): Promise<KeyImport> {
-    const { result } = await this.idempotency.run(null, async (manager) => {
+  ): Promise<Propagated<KeyImport>> {
+    const { result, propagation } = await this.idempotency.run(null, async (manager) => {
       const [{ service } = { service: null }] = await showImports(manager, {
         ...{ id, services: by.services },
       });
@@ -103,10 +106,9 @@ export class Imports {
       }
       const [shown] = await showImports(manager, { id, services: null });
       const changes = before.mode === mode ? [] : [movedBy(by, before, mode)];
-      return { result: shown!, changes, touched: [] };
+      return { result: shown!, changes, touched: [], movesImports: true };
     });
-    await this.rules.refresh();
-    return result;
+    return { ...result, propagation };
   }
 
   /** What both sides have said. @throws NotFoundException as {@link read} */

@@ -23,7 +23,7 @@ import { ImportedKeys } from './imported-keys.js';
 import { ImportRules } from './import-rules.js';
 import { Imports } from './imports.js';
 import { ImportsController } from './imports.controller.js';
-import { LOOKUP_POOL } from './lookup-pool.js';
+import { LOOKUP_POOL, RULES_POOL } from './lookup-pool.js';
 import { SlowGuesses } from './slow-guesses.js';
 import { SlowPool } from './slow-pool.js';
 
@@ -42,16 +42,16 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
   ) {}
 
   static forRoot(env: KeyServiceEnv): DynamicModule {
-    const pool = {
-      provide: LOOKUP_POOL,
+    const poolOf = (token: symbol, connections: number) => ({
+      provide: token,
       inject: [LOG],
-      useFactory: (log: Logger) => createPool(databaseUrlOf(env), CONNECTIONS, log),
-    };
+      useFactory: (log: Logger) => createPool(databaseUrlOf(env), connections, log),
+    });
     const rules = {
       provide: ImportRules,
-      inject: [LOOKUP_POOL, KEY_MATERIAL, LOG],
-      useFactory: (pool: Pool, { peppers }: KeyMaterial, log: Logger) =>
-        new ImportRules({ pool, peppers, log }),
+      inject: [RULES_POOL, Stores, KEY_MATERIAL, LOG],
+      useFactory: (pool: Pool, { fence }: Stores, { peppers }: KeyMaterial, log: Logger) =>
+        new ImportRules({ pool, fence, peppers, log }),
     };
     const foreign = {
       provide: FOREIGN_KEYS,
@@ -63,24 +63,28 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
       global: true,
       imports: [AccessModule, IdempotencyModule],
       controllers: [ImportsController, ExportsController],
-      providers: [pool, rules, SlowPool, foreign, Imports, Exports],
+      providers: [
+        poolOf(LOOKUP_POOL, CONNECTIONS),
+        poolOf(RULES_POOL, 1),
+        ...[rules, SlowPool, foreign, Imports, Exports],
+      ],
       exports: [foreign, rules],
     };
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.rules.refresh();
+    await this.rules.tryRefresh();
+    this.stores.fence.attend(this.rules);
     this.unsubscribe = this.stores.follower.subscribe((told) => {
       if (told === 'anew' || told.some(({ action }) => action.startsWith('import.')))
-        void this.rules.refresh();
+        void this.rules.tryRefresh();
     });
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.unsubscribe();
-    this.rules.stop();
     this.slowPool.close();
-    await this.pool.end();
+    await Promise.all([this.pool.end(), this.rules.close()]);
   }
 }
 

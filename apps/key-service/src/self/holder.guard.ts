@@ -107,7 +107,9 @@ export class HolderGuard implements CanActivate {
     const { grants } = record;
     const isHeldBy = ({ service }: Grant) =>
       this.foreign.mayBeHeld({ text, service }) && this.foreign.isHeld(record, service);
-    return grants.length > 0 && grants.every(isHeldBy);
+    const isHeld = grants.length > 0 && grants.every(isHeldBy);
+    if (isHeld) this.foreign.requireCurrent();
+    return isHeld;
   }
 
   private async read(key: PresentedKey) {

@@ -31,8 +31,13 @@ export interface ForeignKeys {
    * @throws an outage error where PostgreSQL does not answer
    */
   find(given: ForeignText): Promise<PresentedKey | null | 'busy'>;
-  /** Whether a text may be a key that is held back from a service, as its old side alone counts for it; from memory. */
+  /** Whether a text may be a key that is held back from a service, as its old side alone counts for it, or that is not known; from memory. */
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean;
-  /** Whether a key that is there is held back: for the service it is none, but in dry runs; from memory. */
+  /**
+   * Whether a key that is there is held back: for the service it is none, but in dry runs; from memory. Also where that is not known,
+   * which {@link ForeignKeys.requireCurrent} tells apart.
+   */
   isHeld(record: Pick<KeyRecord, 'importId'>, service: string): boolean;
+  /** @throws Error where what is known of imports is too old to decide by */
+  requireCurrent(): void;
 }

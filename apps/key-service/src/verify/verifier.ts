@@ -140,7 +140,9 @@ export class Verifier {
     // asked again it may have a digest of ours by now, and be held back
     if (opened === null) return this.asForeign(question, false, own);
     const isHeld = this.parts.foreign.isHeld(opened.record, question.service);
-    return isHeld ? { opened: null, spent: null, origin } : this.asOurs(key, question, false);
+    if (!isHeld) return this.asOurs(key, question, false);
+    this.parts.foreign.requireCurrent();
+    return { opened: null, spent: null, origin };
   }
 
   private asOurs(
