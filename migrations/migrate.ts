@@ -39,6 +39,7 @@ import { StoppedOfConsumers1700000006600 } from './1700000006600-stopped-of-cons
 import { PartsBesideKeys1700000006700 } from './1700000006700-parts-beside-keys.js';
 import { PartsOfAllKeys1700000006710 } from './1700000006710-parts-of-all-keys.js';
 import { RulesOfReplicas1700000006800 } from './1700000006800-rules-of-replicas.js';
+import { ReplicaOverwritten1700000006900 } from './1700000006900-replica-overwritten.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -72,6 +73,7 @@ export const MIGRATIONS = [
   PartsBesideKeys1700000006700,
   PartsOfAllKeys1700000006710,
   RulesOfReplicas1700000006800,
+  ReplicaOverwritten1700000006900,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

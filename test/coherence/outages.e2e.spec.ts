@@ -2,7 +2,7 @@ import type { IssuedKey } from '#contracts';
 import { RECOVERY_MS } from '../support/patience.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { watch, type Watched } from './support/watch.js';
-import { codeOf, createWorld, sleep, until, type World } from './support/world.js';
+import { codeOf, createWorld, sleep, until, type Changed, type World } from './support/world.js';
 
 const GRACE_MS = 6_000;
 /** What a reading and a request may be late by around the end of the grace. */
@@ -190,6 +190,21 @@ describe('PostgreSQL', () => {
     await allow('+@all');
     cluster.heal();
     await untilAll('REVOKED', secret);
+  });
+
+  test('cut from one replica whose Redis can be read only: a revoke of several keys is not told done when it is sent again', async () => {
+    const { key } = await world.issue({ tags: ['several'] });
+    cluster.replicas[0]!.postgres.refuse(true);
+    await allow('-@write');
+    const body = { filter: { tag: 'several' }, reason: 'compromised' };
+    const send = () => cluster.manage<Changed>(1, 'POST /v1/keys/revoke', { body });
+    const [first, second] = [await send(), await send()];
+    expect(first.body).toMatchObject({ revoked: 1, keyIds: [key.id] });
+    expect(second.body).toMatchObject({ revoked: 0, keyIds: [] });
+    for (const { body: told } of [first, second])
+      expect(told.propagation).toMatchObject({ confirmed: false });
+    await allow('+@all');
+    cluster.heal();
   });
 
   test('cut from one replica that reads the same Redis: a revoke elsewhere is done there too', async () => {

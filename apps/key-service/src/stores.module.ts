@@ -33,6 +33,7 @@ export class StoresModule implements OnModuleInit, OnApplicationShutdown {
           db: stores.db,
           fence: stores.fence,
           markers: stores.markers,
+          isOverwritten: () => stores.isOverwritten(),
           cacheTtlSeconds: env.CACHE_TTL_SECONDS,
           log,
         }),

@@ -57,7 +57,8 @@ export class Stores {
       graceSeconds: env.GRACE_SECONDS,
       clock,
       onHistory: (head) => this.follower.beginAnew(head),
-      onHead: (head, startedMs) => void this.follower.follow(head, startedMs),
+      onHead: (read) => void this.follower.follow(read),
+      overwrittenTo: () => this.follower.overwrittenTo,
     });
   }
 
@@ -85,7 +86,16 @@ export class Stores {
     this.follower.start();
   }
 
+  /** Whether Redis holds nothing older than what was committed before this call, whoever did that. */
+  async isOverwritten(): Promise<boolean> {
+    const calledMs = performance.now();
+    await this.fence.poll();
+    return this.follower.hasOverwritten(calledMs);
+  }
+
   async close(): Promise<void> {
+    // with what was changed last
+    await this.fence.poll();
     await this.follower.stop();
     await this.fence.stop();
     this.link?.close();

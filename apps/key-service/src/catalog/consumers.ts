@@ -102,6 +102,7 @@ export class Consumers {
         result: Object.assign({}, before, next, stamp),
         changes: [change, ...touched.changes],
         touched: touched.keys,
+        mayRepeat: body.enabled !== undefined,
       };
     }, 'many');
     return { ...showConsumer(result), propagation };

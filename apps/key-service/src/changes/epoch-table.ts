@@ -28,19 +28,26 @@ export interface Reading {
   isYoung: boolean;
   /** Replicas that reported within the last 3 seconds, this one included. */
   replicas: number;
+  /** How far in the change log some other replica, alive or not, has overwritten in Redis; null where none is on the list. */
+  overwrittenTo: number | null;
 }
 
-/** What a replica says of itself: the newest epoch of a reading that has arrived, and the newest row that its imports are read by. */
+/** What a replica reports of itself. */
 export interface Report {
   replica: string;
+  /** The newest epoch of a reading that has arrived before; never of the one under way: its answer may be lost after PostgreSQL has done it. */
   epoch: number;
+  /** The newest row that its imports are read by. */
   imports: number;
+  /** How far in the change log it has overwritten in Redis; null where it has none. */
+  overwrittenTo: number | null;
 }
 
-/**
- * Reads epoch, run ids and head of the change log, and reports for this replica what has arrived before (never the one under way: its answer may be lost after PostgreSQL has done it).
- */
-export async function readFence(pool: Pool, { replica, epoch, imports }: Report): Promise<Reading> {
+/** Reads epoch, run ids and head of the change log, and reports for this replica. */
+export async function readFence(
+  pool: Pool,
+  { replica, epoch, imports, overwrittenTo }: Report,
+): Promise<Reading> {
   const { rows } = await pool.query<{
     epoch: string;
     timeline: string;
@@ -50,19 +57,11 @@ export async function readFence(pool: Pool, { replica, epoch, imports }: Report)
     clock: number;
     young: boolean;
     replicas: number;
+    overwritten: string | null;
   }>({
     name: 'fence',
-    text: `WITH report AS (
-             INSERT INTO keys.replica AS r (id, epoch, imports) VALUES ($1, $2, $3)
-             ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), imports = excluded.imports, seen_at = clock_timestamp()
-           )
-           SELECT e.epoch, ${PLACE_OF_IMPORTS}, e.run_ids AS runs, h.seq AS head,
-                  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS clock,
-                  coalesce(e.timeline_since > clock_timestamp() - interval '${YOUNG_SECONDS} seconds', false) AS young,
-                  1 + (SELECT count(*)::int FROM keys.replica o
-                       WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas
-           FROM keys.cache_epoch e, keys.change_head h`,
-    values: [replica, epoch, imports],
+    text: REPORT_AND_READ,
+    values: [replica, epoch, imports, overwrittenTo ?? 0],
   });
   const row = rows[0]!;
   return {
@@ -74,8 +73,22 @@ export async function readFence(pool: Pool, { replica, epoch, imports }: Report)
     clockMs: row.clock,
     isYoung: row.young,
     replicas: row.replicas,
+    overwrittenTo: row.overwritten === null ? null : Number(row.overwritten),
   };
 }
+
+const REPORT_AND_READ = `WITH report AS (
+             INSERT INTO keys.replica AS r (id, epoch, imports, overwritten_to) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET epoch = greatest(r.epoch, excluded.epoch), imports = excluded.imports,
+               overwritten_to = excluded.overwritten_to, seen_at = clock_timestamp()
+           )
+           SELECT e.epoch, ${PLACE_OF_IMPORTS}, e.run_ids AS runs, h.seq AS head,
+                  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS clock,
+                  coalesce(e.timeline_since > clock_timestamp() - interval '${YOUNG_SECONDS} seconds', false) AS young,
+                  1 + (SELECT count(*)::int FROM keys.replica o
+                       WHERE o.id <> $1 AND o.seen_at > clock_timestamp() - interval '3 seconds') AS replicas,
+                  (SELECT max(o.overwritten_to) FROM keys.replica o WHERE o.id <> $1) AS overwritten
+           FROM keys.cache_epoch e, keys.change_head h`;
 
 /** What is known of the epoch at this moment. */
 export interface Standing {
@@ -170,9 +183,18 @@ export async function enterHistory(pool: Pool, known: number): Promise<number> {
   return Number(rows[0]!.epoch);
 }
 
-/** Takes this replica off the list when it stops, and forgets those not heard of for a day. */
-export async function leaveFence(pool: Pool, replica: string): Promise<void> {
-  await pool.query("DELETE FROM keys.replica WHERE id = $1 OR seen_at < now() - interval '1 day'", [
-    replica,
-  ]);
+/**
+ * Takes this replica off the list when it stops, and those not heard of for a day that had overwritten no more. It stays on the list
+ * where something is left to overwrite: by that the next one knows.
+ */
+export async function leaveFence(
+  pool: Pool,
+  { replica, overwrittenTo }: Pick<Report, 'replica' | 'overwrittenTo'>,
+): Promise<void> {
+  await pool.query(
+    `DELETE FROM keys.replica WHERE CASE id WHEN $1
+       THEN $2::bigint IS NULL OR $2 >= (SELECT seq FROM keys.change_head)
+       ELSE overwritten_to <= $2 AND seen_at < now() - interval '1 day' END`,
+    [replica, overwrittenTo],
+  );
 }

@@ -3,8 +3,10 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { RedisLink } from '../redis-link.js';
 import type { DatabaseClock } from './database-clock.js';
+import type { Head } from './follower.js';
 import {
   type Reading,
+  type Report,
   type Standing,
   type StandingQuestion,
   enterHistory,
@@ -39,8 +41,10 @@ export interface FenceOptions {
   graceSeconds: number;
   /** Hears of each reading before anything else does. */
   clock: Pick<DatabaseClock, 'hear'>;
-  /** Called after each reading with the newest number of the change log, and when the reading began, by `performance.now()`. */
-  onHead?: (head: number, startedMs: number) => void;
+  /** How far in the change log this replica has overwritten in Redis. */
+  overwrittenTo: () => number | null;
+  /** Called after each reading. */
+  onHead?: (read: Head) => void;
   /** Called before that with the newest number, where PostgreSQL writes another history than at the last reading. */
   onHistory?: (head: number) => void;
 }
@@ -96,7 +100,7 @@ export class Fence {
     clearTimeout(this.timer);
     await this.polling;
     this.readAtMs = -Infinity;
-    await leaveFence(this.options.pool, this.replica).catch((error: unknown) => {
+    await leaveFence(this.options.pool, this.report).catch((error: unknown) => {
       this.options.log.debug({ err: error }, 'could not take leave of the fence');
     });
   }
@@ -251,12 +255,9 @@ export class Fence {
     const isForgotten =
       performance.now() - this.readAtMs > graceSeconds * 1_000 + FORGOTTEN_AFTER_MS;
     // who raises the epoch must know of this replica before it goes by a reading
-    const { replica } = this;
-    if (isForgotten) await readFence(pool, { replica, epoch: 0, imports: 0 });
+    if (isForgotten) await readFence(pool, { ...this.report, epoch: 0, imports: 0 });
     const startedMs = performance.now();
-    const reading = await readFence(pool, {
-      ...{ replica, epoch: this.arrived, imports: this.importsSeq },
-    });
+    const reading = await readFence(pool, this.report);
     clock.hear({ theirsMs: reading.clockMs, startedMs, arrivedMs: performance.now() });
     const epoch = await this.enter(reading);
     this.adopt(epoch);
@@ -269,7 +270,13 @@ export class Fence {
       link.suspend('its run id is not listed any more');
     }
     this.rules?.hear(reading, startedMs);
-    this.options.onHead?.(reading.head, startedMs);
+    const { head, overwrittenTo } = reading;
+    this.options.onHead?.({ head, overwrittenTo, readMs: startedMs });
+  }
+
+  private get report(): Report {
+    const { replica, arrived: epoch, importsSeq: imports } = this;
+    return { replica, epoch, imports, overwrittenTo: this.options.overwrittenTo() };
   }
 
   /** Enters the history that PostgreSQL writes, where that is another than at the last reading. @returns the epoch of it */

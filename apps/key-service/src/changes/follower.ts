@@ -1,7 +1,7 @@
 import type { Client, Pool } from 'pg';
 import type { Logger } from 'pino';
 import { writable } from '#postgres';
-import type { Overwrites } from './overwrites.js';
+import { MAX_OWED, type Overwrites } from './overwrites.js';
 
 /** A row of the change log as those who follow it need it. */
 export interface Change {
@@ -23,6 +23,16 @@ export interface FollowerOptions {
   wake: () => Promise<void>;
 }
 
+/** What a reading of the fence says of the change log. */
+export interface Head {
+  /** Its newest number. */
+  head: number;
+  /** How far some other replica, alive or not, has overwritten in Redis; null where there was none. */
+  overwrittenTo: number | null;
+  /** When the reading began, by `performance.now()`. */
+  readMs: number;
+}
+
 /** Some changes, or that the log begins anew: what was told last may never have been, and its numbers are given again. */
 export type Told = readonly Change[] | 'anew';
 
@@ -35,6 +45,8 @@ const PAGE = 500;
  */
 export class Follower {
   private followedTo: number | null = null;
+  /** The last place at which Redis owed nothing, and when that was read. */
+  private overwritten = { to: 0, readMs: -Infinity };
   private following: Promise<void> = Promise.resolve();
   private readonly listeners = new Set<(told: Told) => void>();
   private client: Client | null = null;
@@ -61,6 +73,17 @@ export class Follower {
   /** Everything committed up to this time has been told to the listeners; by `performance.now()`, whatever the clock does. */
   provenMs = -Infinity;
 
+  /** How far Redis holds nothing older than the changes: null where there is no Redis here. */
+  get overwrittenTo(): number | null {
+    return this.options.overwrites === null ? null : this.overwritten.to;
+  }
+
+  /** Whether Redis holds nothing older than what had been committed at that time, by `performance.now()`, whoever did that. */
+  async hasOverwritten(committedMs: number): Promise<boolean> {
+    await this.following;
+    return this.overwritten.readMs >= committedMs;
+  }
+
   /** Calls `listener` with whatever is told from now on. @returns a function that ends it */
   subscribe(listener: (told: Told) => void): () => void {
     this.listeners.add(listener);
@@ -68,13 +91,21 @@ export class Follower {
   }
 
   /**
-   * Follows up to `head`, which was read not before `readMs` (by `performance.now()`), and resolves when all listeners have
-   * been told. The first call only sets the place.
+   * Follows up to the head, and resolves when all listeners have been told. The first call begins where another replica has come
+   * to, as that may have died before it overwrote more.
    */
-  follow(head: number, readMs: number): Promise<void> {
-    this.followedTo ??= head;
-    this.following = this.following.then(() => this.advance(head, readMs));
+  follow(read: Head): Promise<void> {
+    this.followedTo ??= this.beginning(read);
+    this.following = this.following.then(() => this.advance(read));
     return this.following;
+  }
+
+  private beginning({ head, overwrittenTo }: Head): number {
+    const { overwrites } = this.options;
+    if (overwrites === null || overwrittenTo === null) return head;
+    if (head - overwrittenTo <= MAX_OWED) return Math.min(overwrittenTo, head);
+    overwrites.oweAll();
+    return head;
   }
 
   /** Goes on from `head` of another history, which may be behind what was followed of the one before. */
@@ -84,14 +115,18 @@ export class Follower {
 
   private turnTo(head: number): void {
     this.followedTo = head;
+    // nothing of before is believed any more
+    this.overwritten.to = head;
     for (const listener of this.listeners) listener('anew');
   }
 
-  private async advance(head: number, readMs: number): Promise<void> {
+  private async advance({ head, readMs }: Head): Promise<void> {
+    const { overwrites } = this.options;
     try {
-      await this.options.overwrites?.repeat([]);
+      await overwrites?.repeat([]);
       await this.catchUp(head);
       this.provenMs = Math.max(this.provenMs, readMs);
+      if (overwrites?.isOwing === false) this.overwritten = { to: this.seq, readMs };
     } catch (error) {
       this.options.log.warn({ err: error }, 'the change log could not be followed');
     }

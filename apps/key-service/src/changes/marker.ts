@@ -35,10 +35,10 @@ export class Markers {
   /**
    * Puts markers over the entries and takes the right to fill from whoever reads these keys now. Never over a newer version.
    *
-   * @returns the run ids of the servers that took all of them, or null where one was not taken for certain
+   * @returns the run ids of the servers that took all of them, or null where one was not taken for certain. Of none, those in use
    */
   async write(keys: readonly TouchedKey[], epoch: number): Promise<readonly string[] | null> {
-    let runs: readonly string[] | null = null;
+    let runs = keys.length === 0 ? this.link.runs : null;
     for (let start = 0; start < keys.length; start += BATCH) {
       const taken = await this.writeBatch(keys.slice(start, start + BATCH), epoch);
       if (taken === null || (runs !== null && runs !== taken)) return null;

@@ -13,15 +13,20 @@ export interface Mutation<T> {
   touched: TouchedKey[];
   /** Whether it is about which side counts for imported keys: every replica has to know of it, too. */
   movesImports?: boolean;
+  /**
+   * Where it may repeat what was done before, and leave it as it is: then that has to have reached everybody, too, though none of its
+   * keys is touched. Who did it may have died, or been told that it is not certain.
+   */
+  mayRepeat?: boolean;
 }
-
-type Touching = Pick<Mutation<unknown>, 'touched' | 'movesImports'>;
 
 export interface MutationParts {
   db: DataSource;
   fence: Fence;
   /** Null where there is no Redis, and so nothing to overwrite. */
   markers: Markers | null;
+  /** Whether Redis holds nothing older than what was committed before the call, whoever did that. */
+  isOverwritten: () => Promise<boolean>;
   cacheTtlSeconds: number;
   log: Logger;
 }
@@ -34,6 +39,8 @@ const COMMIT_WITHIN_MS: Record<Extent, number> = { one: 3_000, many: 20_000 };
 /** From the commit to the answer; what has not reached every replica by then is told with its bound. */
 const REACH_WITHIN_MS: Record<Extent, number> = { one: 2_000, many: 10_000 };
 const MAX_TRIES = 4;
+
+type Done = Pick<Mutation<unknown>, 'touched' | 'mayRepeat' | 'movesImports'>;
 
 /** What is to reach everybody: the epoch that it was committed in, and how much it is. */
 interface Reach {
@@ -82,18 +89,18 @@ export class Mutations {
     }
   }
 
-  private async propagate(touching: Touching, reach: Reach): Promise<Propagation> {
+  private async propagate(done: Done, reach: Reach): Promise<Propagation> {
     const startedMs = performance.now();
-    const boundSeconds = await this.boundOf(touching, reach);
+    const boundSeconds = await this.boundOf(done, reach);
     const ms = Math.round((performance.now() - startedMs) * 10) / 10;
     return { confirmed: boundSeconds === 0, boundSeconds, ms };
   }
 
   /** For how many seconds some replica may still go by the old state; 0 where none does. */
-  private async boundOf(touching: Touching, { epoch, extent }: Reach): Promise<number> {
+  private async boundOf(done: Done, { epoch, extent }: Reach): Promise<number> {
     const { fence, cacheTtlSeconds, log } = this.parts;
     try {
-      if (await within(REACH_WITHIN_MS[extent], this.confirm(touching, epoch))) return 0;
+      if (await within(REACH_WITHIN_MS[extent], this.confirm(done, epoch))) return 0;
       return fence.boundSeconds;
     } catch (error) {
       log.error(
@@ -105,23 +112,25 @@ export class Mutations {
     }
   }
 
-  private async confirm({ touched, movesImports }: Touching, epoch: number): Promise<boolean> {
+  private async confirm(done: Done, epoch: number): Promise<boolean> {
+    const { touched, mayRepeat, movesImports } = done;
     const reached = await Promise.all([
-      touched.length === 0 || this.confirmKeys(touched, epoch),
+      (touched.length === 0 && mayRepeat !== true) || this.confirmKeys(done, epoch),
       movesImports !== true || this.parts.fence.vouchForRules(),
     ]);
     return !reached.includes(false);
   }
 
   /** Where there is no Redis here, other replicas may have one all the same: then they have to hear of a new epoch. */
-  private async confirmKeys(touched: TouchedKey[], epoch: number): Promise<boolean> {
-    const { markers, fence } = this.parts;
+  private async confirmKeys({ touched, mayRepeat }: Done, epoch: number): Promise<boolean> {
+    const { markers, fence, isOverwritten } = this.parts;
     let runs = (await markers?.write(touched, epoch)) ?? null;
     if (runs === null && markers?.isUsable === false) {
       // once more, with Redis admitted anew, before everybody has to give up what is cached
       await fence.poll();
       runs = await markers.write(touched, epoch);
     }
+    if (mayRepeat === true && !(await isOverwritten())) runs = null;
     return runs === null ? fence.raise() : fence.vouchFor(runs);
   }
 }

@@ -1,8 +1,8 @@
 import type { Pool } from 'pg';
 import type { Markers, TouchedKey } from './marker.js';
 
-/** More than these are not remembered one by one: the whole cache is made cold instead. */
-const MAX_OWED = 10_000;
+/** More keys than these are not overwritten one by one: the whole cache is made cold instead. */
+export const MAX_OWED = 10_000;
 /** Redis may refuse for so long before the epoch is raised here: longer than who made a change needs to raise it. */
 const REFUSED_MS = 2_500;
 
@@ -55,8 +55,15 @@ export class Overwrites {
     this.forget();
   }
 
-  private get isOwing(): boolean {
+  /** Whether Redis has yet to take something. */
+  get isOwing(): boolean {
     return this.isTooMuch || this.owed.size > 0;
+  }
+
+  /** As if everything had been changed: the whole cache is made cold as soon as Redis may be used. */
+  oweAll(): void {
+    this.isTooMuch = true;
+    this.owed.clear();
   }
 
   private owe(touched: readonly TouchedKey[]): void {
@@ -64,9 +71,7 @@ export class Overwrites {
     this.sinceEpoch = null;
     for (const { keyId, version } of touched)
       this.owed.set(keyId, Math.max(version, this.owed.get(keyId) ?? 0));
-    if (this.owed.size <= MAX_OWED) return;
-    this.isTooMuch = true;
-    this.owed.clear();
+    if (this.owed.size > MAX_OWED) this.oweAll();
   }
 
   private forget(): void {

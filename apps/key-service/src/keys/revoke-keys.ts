@@ -35,7 +35,8 @@ export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Muta
     revoked: body.dryRun ? 0 : found.length,
     keyIds: found.slice(0, MAX_REVOKED_NAMED).map((one) => one.id),
   };
-  if (body.dryRun || found.length === 0) return { result, changes: [], touched: [] };
+  if (body.dryRun) return { result, changes: [], touched: [] };
+  if (found.length === 0) return { result, changes: [], touched: [], mayRepeat: true };
   const rows = await revokeFound(
     work,
     found.map((one) => one.id),
@@ -46,6 +47,7 @@ export async function revokeKeys(work: Work, body: RevokeKeysBody): Promise<Muta
     result,
     changes: rows.map((row) => changeOf(work, row, body)),
     touched: rows.map(({ id, version }) => ({ keyId: id, version })),
+    mayRepeat: true,
   };
 }
 
