@@ -1,4 +1,5 @@
 import type { IssuedKey } from '#contracts';
+import { createKeyGuard } from '#key-guard';
 import { RECOVERY_MS } from '../support/patience.js';
 import { startPostgresPair, type PostgresPair } from '../support/postgres-pair.js';
 import { disagreements } from './support/agreement.js';
@@ -72,6 +73,24 @@ async function firstReset(stream: ReadableStream<Uint8Array>): Promise<number> {
     if (reset !== null) return Number(reset[1]);
   }
   throw new Error(`The stream ended without a reset:\n${text}`);
+}
+
+/** A guard that follows all replicas, with its code for a scope. */
+async function startGuard(key: string) {
+  const urls = cluster.replicas.map(({ url }) => url);
+  const { serviceToken: token } = cluster;
+  const guard = createKeyGuard({ urls, token, service: 'service-a', timeoutMs: 5_000 });
+  await until('a proven feed', () => guard.state().isProven);
+  const says = async (scope: string, code: string) => {
+    const question = { key, scopes: [`reports:${scope}`] };
+    const told = async () => guard.verify(question);
+    const isTold = () =>
+      told()
+        .then((verdict) => verdict.code === code)
+        .catch(() => false);
+    await until(`${code} of the guard to ${scope}`, isTold);
+  };
+  return { says, close: () => guard.close() };
 }
 
 async function expectNothingLost(): Promise<void> {
@@ -151,7 +170,10 @@ test('a standby is promoted that lacks what was committed last: nothing cached o
     REPLICAS.map((replica) => cluster.follow(replica, { signal: following.signal })),
   );
   const resets = streams.map((stream) => firstReset(stream));
+  const guard = await startGuard(secret);
+  await guard.says('read', 'VALID');
   expect((await world.patch(0, key.id, { grants })).status).toBe(200);
+  await guard.says('write', 'VALID');
   await world.warm(secret);
   const asked = { scopes: ['reports:write'] };
   expect(await world.codes(secret, asked)).toEqual(all('VALID'));
@@ -159,12 +181,16 @@ test('a standby is promoted that lacks what was committed last: nothing cached o
   await postgres.start('second');
   await postgres.promote('second');
   await untilChangesWork();
+  await guard.says('read', 'VALID');
+  await guard.says('write', 'INSUFFICIENT_SCOPE');
   // version 2 again
   expect((await world.revoke(1, key.id)).body).toMatchObject({
     key: { version: 2 },
     propagation: { confirmed: true },
   });
   expect(await world.codes(secret, asked)).toEqual(all('REVOKED'));
+  await guard.says('read', 'REVOKED');
+  await guard.close();
   revoked.push(secret);
   await expectNothingLost();
   // whoever follows is told to forget, and so is who goes on after a number, which may be a lost one

@@ -242,6 +242,40 @@ describe('a guard whose feed is proven', () => {
     expect(guard.state()).toMatchObject({ isProven: true, known: 1 });
   });
 
+  it('answers about a key again whose change was told and then lost with its history', async () => {
+    const at = (version: number) => ({ ...valid, decision: { ...valid.decision, version } });
+    answer(200, at(4));
+    await start();
+    tellFeed('change', { seq: 2, keyId: valid.keyId, version: 5 });
+    while ((await tell()) !== '503') await turn();
+    tellFeed('reset', { seq: 1 });
+    while ((await tell()) === '503') await turn();
+    while (!isOwn()) await wait(20);
+    expect(guard.verify(question)).toMatchObject({ valid: true, decision: { version: 4 } });
+  });
+
+  it('shares and keeps no answer to a question of before the feed began anew', async () => {
+    await start({ timeoutMs: 30_000 });
+    await guard.verify({ ...question, key: 'kw_live_y' });
+    const asked: ((verdict: Verdict) => void)[] = [];
+    const isAsked = async (times: number) => {
+      while (asked.length < times) await wait(5);
+    };
+    keyService.answer((_seen, response) => asked.push((verdict) => json(response, 200, verdict)));
+    const first = tell();
+    await isAsked(1);
+    tellFeed('reset', { seq: 1 });
+    while (guard.state().known > 0) await turn();
+    while (!guard.state().isProven) await turn();
+    const second = tell();
+    asked[0]!({ ...valid, decision: { ...valid.decision, version: 3 } });
+    expect(await first).toMatchObject({ code: 'VALID', decision: { version: 3 } });
+    await Promise.race([second, isAsked(2)]);
+    expect(guard.state().known).toBe(0);
+    asked[1]!({ valid: false, code: 'REVOKED', decision: { ...valid.decision, version: 2 } });
+    expect(await second).toMatchObject({ code: 'REVOKED' });
+  });
+
   it('still tells of a quota after an answer that did not come to it', async () => {
     const quota = { limit: 1_000, remaining: 900, resetsAt: null };
     const lease = { ...valid.lease!, hasQuota: true };

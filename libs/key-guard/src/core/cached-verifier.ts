@@ -43,6 +43,7 @@ interface Landed {
   known: KnownKey | null;
   /** Whether a change came in between: it is from before then. */
   isOld: boolean;
+  sentAtMs: number;
   /** Whether nobody else counts it. */
   isToCount: boolean;
 }
@@ -164,9 +165,10 @@ export class CachedVerifier {
   }
 
   /** What another's question says to this one, null where it does not. */
-  private shared({ verdict, known, isOld }: Landed, question: KeyQuestion): Verdict | null {
+  private shared(landed: Landed, question: KeyQuestion): Verdict | null {
+    const { verdict, known, isOld, sentAtMs } = landed;
+    if (isOld || this.parts.cache.isForgotten(sentAtMs)) return null;
     const nowMs = performance.now();
-    if (isOld) return null;
     let own: Verdict | null = null;
     if (known !== null) own = this.decide(known, question, nowMs) ?? known.permits?.refused ?? null;
     else if (FOR_ALL.has(verdict.code)) own = verdict;
@@ -228,21 +230,22 @@ export class CachedVerifier {
     const { lease, ...told } = answered.verdict;
     // those who wait for it share it
     const verdict = frozen(told);
+    const { sentAtMs } = answered;
+    const { keyId, decision } = verdict;
     const isOld =
-      verdict.keyId !== undefined && cache.isOld(verdict.keyId, verdict.decision.version);
+      keyId !== undefined && cache.isOld({ keyId, version: decision.version, sentAtMs });
     if (lease === undefined || !isFull(verdict)) {
       if (FOR_ALL.has(verdict.code)) cache.drop(digest);
-      return { verdict, known: null, isOld };
+      return { verdict, known: null, isOld, sentAtMs };
     }
-    const { sentAtMs } = answered;
     terms.learn(lease, sentAtMs);
     const { service, ttlSeconds } = this.parts.settings;
-    const lifeMs = Math.min(ttlSeconds, verdict.decision.ttlSeconds) * 1_000;
+    const lifeMs = Math.min(ttlSeconds, decision.ttlSeconds) * 1_000;
     const known = knownKeyOf(verdict, lease, { digest, service, sentAtMs, lifeMs, era });
     const before = cache.get(digest);
     if (!known.isStale && cache.put(known)) moveUnits(before, known, sentAtMs);
     const states = verdict.valid ? known.permits?.statesAt(sentAtMs) : undefined;
-    return { verdict: { ...verdict, ...states }, known, isOld };
+    return { verdict: { ...verdict, ...states }, known, isOld, sentAtMs };
   }
 
   /** Nobody at all can be asked: what is known may go on for a while. @throws `error` where it may not */

@@ -1,6 +1,13 @@
 const LIFE_MS = 600_000;
 const MOST = 100_000;
 
+/** What was answered of a key, and when the question was sent, by the clock of `performance.now()`. */
+export interface AnsweredVersion {
+  keyId: string;
+  version: number;
+  sentAtMs: number;
+}
+
 interface Floor {
   version: number;
   atMs: number;
@@ -24,9 +31,11 @@ export class Floors {
     this.forget(nowMs);
   }
 
-  isOld(keyId: string, version: number): boolean {
+  /** Ten minutes after a change was told no answer is called old by it: whoever is behind for so long says that it is. */
+  isOld({ keyId, version, sentAtMs }: AnsweredVersion): boolean {
     const floor = this.floors.get(keyId);
-    return floor !== undefined && version < floor.version;
+    if (floor === undefined || sentAtMs - floor.atMs > LIFE_MS) return false;
+    return version < floor.version;
   }
 
   /** Whether all that were told lately are known. */

@@ -21,7 +21,7 @@ const known = (
   digest: string,
   version: number,
   era: number | null = 1,
-  given: Lease = lease,
+  { given = lease, sentAtMs = 0 }: { given?: Lease; sentAtMs?: number } = {},
 ): KnownKey =>
   knownKeyOf(
     {
@@ -35,7 +35,7 @@ const known = (
       decision: { source: 'store', asOf: '2027-01-31T12:00:00.000Z', ttlSeconds: 60, version },
     },
     given,
-    { digest, service: 'service-a', sentAtMs: 0, lifeMs: 60_000, era },
+    { digest, service: 'service-a', sentAtMs, lifeMs: 60_000, era },
   );
 const keyId = 'key_3kTMd7QpXvB2nYcF';
 const letThrough = (
@@ -111,8 +111,40 @@ describe('KeyCache', () => {
     const late = known('b', 1, cache.eraAt(5_000));
     cache.restart(5_001);
     expect(cache.size).toBe(0);
-    cache.put(late);
+    expect(cache.put(late)).toBe(false);
     expect(cache.isCurrent(late, 9_000)).toBe(false);
+  });
+
+  it('forgets with it what versions keys had: of a history that was lost they are none', () => {
+    const cache = started();
+    cache.change(keyId, 5, 5_000);
+    cache.restart(6_000);
+    const asked = { keyId, sentAtMs: 6_001 };
+    expect(cache.isOld({ ...asked, version: 4 })).toBe(false);
+    const late = known('a', 5, null, { sentAtMs: 5_999 });
+    expect([cache.isForgotten(late.sentAtMs), cache.put(late)]).toEqual([true, false]);
+    const lagging = known('a', 5, cache.eraAt(6_001), { sentAtMs: 6_001 });
+    const settled = known('a', 4, cache.eraAt(9_000), { sentAtMs: 9_000 });
+    expect([cache.put(lagging), cache.isCurrent(lagging, 9_000)]).toEqual([true, false]);
+    expect([cache.put(settled), cache.isCurrent(settled, 9_000)]).toEqual([true, true]);
+    // its numbers are given again
+    cache.change(keyId, 5, 9_500);
+    expect([cache.size, cache.isOld({ ...asked, version: 4 })]).toEqual([0, true]);
+  });
+
+  it('keeps nothing of a changed key that it was told while the feed was not settled', () => {
+    const cache = started();
+    cache.put(known('a', 5, cache.eraAt(1)));
+    cache.change(keyId, 5, 5_000);
+    expect(cache.size).toBe(0);
+  });
+
+  it('takes an older answer again ten minutes after the change, whatever was told of other keys', () => {
+    const cache = started();
+    cache.change(keyId, 2, 5_000);
+    const askedAfter = (ms: number) => known('a', 1, 1, { sentAtMs: 5_000 + ms });
+    expect(cache.put(askedAfter(600_000))).toBe(false);
+    expect(cache.put(askedAfter(600_001))).toBe(true);
   });
 
   it('lets nothing go on as before of a key that it drops, replaces or forgets', () => {
@@ -195,7 +227,7 @@ describe('RecentTexts', () => {
     const limited = { ...lease, hasQuota: true };
     const addressed = { ...lease, ipAllowlist: ['10.0.0.0/8'] };
     for (const one of [limited, addressed])
-      letThrough(texts, known('a', 1, 1, one), ['reports:read']);
+      letThrough(texts, known('a', 1, 1, { given: one }), ['reports:read']);
     expect(texts.find('text', ['reports:read'], 4_600)).toBeNull();
   });
 
@@ -240,7 +272,7 @@ describe('RecentTexts', () => {
 
   it('shares answers of which nothing at all can be changed', () => {
     const told = { ...lease, metadata: { owner: { team: 'one' } } };
-    const [texts, one] = [new RecentTexts(), known('a', 1, 1, told)];
+    const [texts, one] = [new RecentTexts(), known('a', 1, 1, { given: told })];
     one.secret.validUntilMs = NOW_MS + 60_000;
     letThrough(texts, one, ['reports:read']);
     for (const nowMs of [4_600, 20_000]) {
@@ -273,7 +305,7 @@ describe('RecentTexts', () => {
   it('ends at the next time that the rules look at, whatever was told anew before', () => {
     const texts = new RecentTexts();
     const begins = { ...lease, notBefore: new Date(NOW_MS - 1_000).toISOString() };
-    const one = known('a', 1, 1, begins);
+    const one = known('a', 1, 1, { given: begins });
     one.record.expiresAtMs = NOW_MS + 10_250;
     letThrough(texts, one, ['reports:read']);
     const found = (nowMs: number) => texts.find('text', ['reports:read'], nowMs);

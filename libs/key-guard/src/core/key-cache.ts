@@ -1,4 +1,4 @@
-import { Floors } from './floors.js';
+import { Floors, type AnsweredVersion } from './floors.js';
 import type { KnownKey } from './known-key.js';
 import { endRecent, wasRecalled } from './recent-texts.js';
 
@@ -16,8 +16,9 @@ const SETTLE_MS = 3_000;
 export class KeyCache {
   private readonly known = new Map<string, KnownKey>();
   private readonly byKey = new Map<string, Set<string>>();
-  private readonly floors = new Floors();
+  private floors = new Floors();
   private era = 0;
+  private beganAtMs = -Infinity;
   private settledAtMs = Infinity;
 
   constructor(private readonly most: number) {}
@@ -52,20 +53,26 @@ export class KeyCache {
   }
 
   /** Whether an answer is from before a change that the feed has told of since. */
-  isOld(keyId: string, version: number): boolean {
-    return this.floors.isOld(keyId, version);
+  isOld(answered: AnsweredVersion): boolean {
+    return this.floors.isOld(answered);
   }
 
-  /** Keeps what was answered, unless it is old by now. @param askedIn {@link eraAt} when the question was sent */
+  /** Whether what was answered to a question that was sent then was forgotten: the feed has begun anew since. */
+  isForgotten(sentAtMs: number): boolean {
+    return sentAtMs < this.beganAtMs;
+  }
+
+  /** Keeps what was answered, unless it is old by now, or of before the feed began anew. */
   put(known: KnownKey): boolean {
-    const { digest, record } = known;
-    if (this.isOld(record.keyId, record.version)) return false;
+    const { digest, record, sentAtMs } = known;
+    const { keyId, version } = record;
+    if (this.isForgotten(sentAtMs) || this.isOld({ keyId, version, sentAtMs })) return false;
     const before = this.known.get(digest);
-    if (before !== undefined && before.record.version > record.version) return false;
+    if (before !== undefined && this.isBehind(known, before)) return false;
     if (before !== undefined) this.take(before);
     if (this.known.size >= this.most) this.dropOldest();
     this.known.set(digest, known);
-    this.link(record.keyId, digest);
+    this.link(keyId, digest);
     return true;
   }
 
@@ -84,16 +91,28 @@ export class KeyCache {
   change(keyId: string, version: number, nowMs: number): void {
     this.floors.raise(keyId, version, nowMs);
     for (const digest of this.byKey.get(keyId) ?? []) {
-      if (this.known.get(digest)!.record.version < version) this.drop(digest);
+      const known = this.known.get(digest)!;
+      if (!this.isFollowed(known) || known.record.version < version) this.drop(digest);
     }
   }
 
-  /** The feed began anew, without telling of everything in between: forgets all. */
+  /**
+   * The feed began anew, without telling of everything in between: forgets all, the versions of keys with it. They may be of a
+   * history that was lost, whose numbers are given again.
+   */
   restart(nowMs: number): void {
     this.era += 1;
+    this.beganAtMs = nowMs;
+    this.floors = new Floors();
     this.settledAtMs = nowMs + SETTLE_MS;
     for (const known of this.known.values()) this.take(known);
     this.byKey.clear();
+  }
+
+  /** Whether there is a newer one already. What was told before the feed was settled may be of a lost history: its number says nothing. */
+  private isBehind(known: KnownKey, before: KnownKey): boolean {
+    if (this.isFollowed(known) && !this.isFollowed(before)) return false;
+    return known.record.version < before.record.version;
   }
 
   /** What was let through as before was used without being looked up here: it becomes the youngest once, and another one goes. */
