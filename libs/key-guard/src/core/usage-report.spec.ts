@@ -72,4 +72,36 @@ describe('UsageReport', () => {
     expect(stub.seen).toHaveLength(1);
     expect(faults).toEqual(['The key service refused a report of usage']);
   });
+
+  it('waits no longer for a silent server at its end, however often it was to report before', async () => {
+    stub.answer(() => undefined);
+    // as each second does
+    for (let i = 0; i < 20; i += 1) {
+      use(1);
+      void report.flush();
+    }
+    await report.stop();
+    expect(stub.seen.length).toBeLessThanOrEqual(2);
+    expect(faults).toContain('Counts of usage could not be reported');
+    // nothing waits to be sent after the end
+    keyService.close();
+    const sent = stub.seen.length;
+    await report.flush();
+    expect(stub.seen).toHaveLength(sent);
+  });
+
+  it('sends what is counted while a report is under way in one more after it', async () => {
+    const held: ServerResponse[] = [];
+    stub.answer((_seen, response) => void held.push(response));
+    use(1);
+    const first = report.flush();
+    while (held.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    use(2);
+    const later = [report.flush(), report.flush()];
+    use(3);
+    stub.answer((_seen, response) => json(response, 200, taken));
+    json(held[0]!, 200, taken);
+    await Promise.all([first, ...later]);
+    expect(batches().map(countIn)).toEqual([1, 5]);
+  });
 });

@@ -36,7 +36,9 @@ export class UsageReport {
   private waiting: UsageEntry[] = [];
   private batch: UsageBatch | null = null;
   private timer: NodeJS.Timeout | undefined;
-  private reporting: Promise<void> = Promise.resolve();
+  private reporting: Promise<void> | null = null;
+  private next: Promise<void> | null = null;
+  private isStopped = false;
   private lost = 0;
   /** How often the rows were handed on. */
   private turns = 0;
@@ -80,22 +82,35 @@ export class UsageReport {
     return row && { row, turn: this.turns };
   }
 
-  /** Reports what there is; resolves when it is done or has failed. */
+  /** Reports what there is; resolves when it is done or has failed. Who calls while a report is under way shares the one after it. */
   flush(): Promise<void> {
-    this.reporting = this.reporting.then(() => this.reportAll());
-    return this.reporting;
+    if (this.reporting === null) {
+      this.reporting = this.reportAll().finally(() => (this.reporting = null));
+      return this.reporting;
+    }
+    this.next ??= this.reporting.finally(() => (this.next = null)).then(() => this.flush());
+    return this.next;
   }
 
-  /** Reports what is left, for three seconds at most. */
+  /** Reports what is left, for three seconds at most; nothing is sent afterwards, whatever still hangs. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    const endMs = performance.now() + STOP_WITHIN_MS;
+    let timer: NodeJS.Timeout | undefined;
+    const timeUp = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, STOP_WITHIN_MS);
+    });
+    await Promise.race([this.reportLeft(), timeUp]);
+    clearTimeout(timer);
+    this.isStopped = true;
+    if (this.isLeft()) this.parts.onFault(new Error('Counts of usage could not be reported'));
+  }
+
+  private async reportLeft(): Promise<void> {
     await this.flush();
-    while (this.isLeft() && performance.now() < endMs) {
+    while (this.isLeft() && !this.isStopped) {
       await new Promise((resolve) => setTimeout(resolve, 100));
       await this.flush();
     }
-    if (this.isLeft()) this.parts.onFault(new Error('Counts of usage could not be reported'));
   }
 
   private isLeft(): boolean {
@@ -133,7 +148,7 @@ export class UsageReport {
       this.lost = 0;
     }
     try {
-      for (;;) {
+      while (!this.isStopped) {
         this.batch ??= this.nextBatch();
         if (this.batch === null) return;
         await this.send(this.batch);
