@@ -29,6 +29,8 @@ const EVENTS = {
   reset: z.object({ seq }),
 };
 
+/** A stream that has not begun in this time, from the look-up of the name to the headers of the answer, is tried elsewhere. */
+const BEGIN_WITHIN_MS = 3_000;
 /** Heartbeats come every half second; a stream that is silent for longer than this is dead. */
 const SILENCE_MS = 1_600;
 /** A stream whose heartbeats prove nothing for so long is left for another. */
@@ -109,10 +111,15 @@ export class Feed {
     const sent = open(url, { method: 'GET', headers, agent: false, ca });
     this.request = sent;
     return new Promise((resolve, reject) => {
+      // the silence is counted only once there is a connection
+      const late = () => sent.destroy(new Error('The feed does not begin'));
+      const timer = setTimeout(late, BEGIN_WITHIN_MS).unref();
       sent.setTimeout(SILENCE_MS, () => sent.destroy(new Error('The feed is silent')));
       sent.on('error', reject);
+      sent.on('close', () => clearTimeout(timer));
       sent.on('socket', (socket) => socket.unref());
       sent.on('response', (response) => {
+        clearTimeout(timer);
         const status = response.statusCode ?? 0;
         response.on('error', reject);
         response.on('close', () => resolve(status));
