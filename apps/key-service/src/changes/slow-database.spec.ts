@@ -60,10 +60,10 @@ test('what is of many keys has longer', async () => {
 test('a read that is slow statement by statement is 503 as a whole, as one that finds no free connection', async () => {
   const { owner } = management.postgres;
   const { key, secret } = await world.issue();
-  const read = () => management.call('get', `/v1/keys/${key.id}`, world.admin);
+  const read = () => management.call('get', `/v1/keys/${key.id}/rotation`, world.admin);
   await owner.query(`CREATE FUNCTION keys.dawdle_at(id text) RETURNS boolean LANGUAGE plpgsql AS $$
     BEGIN IF id = '${key.id}' THEN PERFORM pg_sleep(2.2); END IF; RETURN true; END $$`);
-  const tables = { key: 'id', key_grant: 'key_id', secret: 'key_id' };
+  const tables = { key: 'id', secret: 'key_id' };
   for (const [table, id] of Object.entries(tables)) {
     await owner.query(`ALTER TABLE keys.${table} ENABLE ROW LEVEL SECURITY`);
     await owner.query(`CREATE POLICY dawdle ON keys.${table} USING (keys.dawdle_at(${id}))`);
