@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { connectVault } from './connect-vault.js';
+import { connectVault, type VaultOptions } from './connect-vault.js';
 import { fromVault, type FromVaultOptions } from './from-vault.js';
 import { createVaultServer, type VaultServer } from './testing/vault-server.js';
 
@@ -83,6 +83,45 @@ describe('fromVault', () => {
     await given.read();
     await until(() => seen('renew-self') >= 4);
     expect(seen('lookup-self')).toBe(1);
+  });
+
+  it.each<[string, () => VaultOptions['auth']]>([
+    ['a given token', () => ({ token: 'hvs.root' })],
+    ['the token of an AppRole', role],
+  ])('renews %s on after Vault could not answer for a while', async (_what, auth) => {
+    Object.assign(vault.role, { lease_duration: 4, renewable: true });
+    vault.put(path, { key: 'good' });
+    const one = provider({ auth: auth() });
+    await one.read();
+    await until(() => seen('renew-self') === 1);
+    vault.outage = 503;
+    await until(() => seen('renew-self') >= 3);
+    vault.outage = null;
+    await until(() => seen('renew-self') >= 5);
+    expect(seen('login')).toBe('roleId' in auth() ? 1 : 0);
+  });
+
+  it('learns how long a given token goes also where Vault could not answer at first', async () => {
+    Object.assign(vault.role, { lease_duration: 1, renewable: true });
+    vault.put(path, { key: 'good' });
+    const one = provider({ auth: { token: 'hvs.root' } });
+    vault.outage = 503;
+    await expect(one.read()).rejects.toMatchObject({ isRefusal: false });
+    vault.outage = null;
+    await expect(one.read()).resolves.toBe('good');
+    await until(() => seen('renew-self') >= 2);
+  });
+
+  it('does not try to renew a token beyond its lease, and logs in then', async () => {
+    Object.assign(vault.role, { lease_duration: 1, renewable: true });
+    vault.put(path, { key: 'good' });
+    const one = provider();
+    await one.read();
+    vault.outage = 503;
+    await until(async () => (await one.read({ fresh: true })) === 'good' && seen('login') >= 2);
+    const tried = seen('renew-self');
+    expect(tried).toBeGreaterThan(1);
+    expect(tried).toBeLessThan(10);
   });
 
   it('logs in anew when a lease ends that cannot be renewed', async () => {

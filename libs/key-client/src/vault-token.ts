@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { SecretStoreError } from './secret-provider.js';
 import { callVault, vaultPathOf, type VaultPlace } from './vault-call.js';
@@ -28,6 +29,10 @@ export interface VaultToken {
 const RENEW_AT = 2 / 3;
 const JITTER = 0.1;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Where Vault cannot answer: the first pause, a part of the time that is left at most, and the longest. */
+const FIRST_PAUSE_MS = 1_000;
+const FIRST_PAUSE = 1 / 8;
+const LONGEST_PAUSE_MS = 60_000;
 /** A lease that has shrunk to this part of the first one cannot be extended much further. */
 const SHRUNK = 1 / 3;
 
@@ -39,7 +44,8 @@ type Lease = z.infer<typeof lease>;
 
 /**
  * Gets a token as `auth` says and renews it in the background when two thirds of its lease are over, without keeping the
- * process alive. One of an AppRole whose lease ends is given up for a new login.
+ * process alive; while Vault cannot answer it tries again until the lease ends. One of an AppRole whose lease ends is given up
+ * for a new login.
  */
 export function createVaultToken(place: VaultPlace, auth: VaultAuth): VaultToken {
   let held: string | null = null;
@@ -53,7 +59,9 @@ export function createVaultToken(place: VaultPlace, auth: VaultAuth): VaultToken
     if (token !== held) {
       held = token;
       const isHeld = (): boolean => held === token;
-      void lease().then((of) => of && keepAlive(place, of, { token, isHeld, forget }));
+      void insist(lease, { isHeld, untilMs: Infinity }).then(
+        (of) => of && keepAlive(place, of, { token, isHeld, forget }),
+      );
     }
     return token;
   };
@@ -72,7 +80,10 @@ export function createVaultToken(place: VaultPlace, auth: VaultAuth): VaultToken
   };
 }
 
-/** A token, and how long it goes; null where Vault does not say, and it is then used as long as it goes. */
+/**
+ * A token, and how long it goes; null where Vault does not say, and it is then used as long as it goes. Asking throws where Vault
+ * cannot answer.
+ */
 interface Obtained {
   token: string;
   lease: () => Promise<Lease | null>;
@@ -89,10 +100,12 @@ interface Holder {
 function keepAlive(place: VaultPlace, first: Lease, { token, isHeld, forget }: Holder): void {
   const plan = ({ lease_duration: seconds, renewable }: Lease): void => {
     if (seconds === 0) return;
+    const untilMs = performance.now() + seconds * 1_000;
     const isWorthIt = renewable && seconds > first.lease_duration * SHRUNK;
     const renew = async (): Promise<void> => {
       if (!isHeld()) return;
-      const next = isWorthIt ? await renewedLease(place, token) : null;
+      const renewal = () => renewedLease(place, token);
+      const next = isWorthIt ? await insist(renewal, { isHeld, untilMs }) : null;
       if (next === null) forget(token);
       else plan(next);
     };
@@ -100,6 +113,26 @@ function keepAlive(place: VaultPlace, first: Lease, { token, isHeld, forget }: H
     setTimeout(() => void renew(), Math.min(dueMs, LONGEST_TIMER_MS)).unref();
   };
   plan(first);
+}
+
+/** What `ask` gives, again and again after growing pauses where Vault cannot answer; null where that does not end in time. */
+async function insist<T>(
+  ask: () => Promise<T>,
+  { isHeld, untilMs }: { isHeld: () => boolean; untilMs: number },
+): Promise<T | null> {
+  let pauseMs = Math.min(FIRST_PAUSE_MS, (untilMs - performance.now()) * FIRST_PAUSE);
+  for (;;) {
+    try {
+      return await ask();
+    } catch {
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0) return null;
+      const waitMs = Math.min(pauseMs * (1 - Math.random() * JITTER), leftMs);
+      await sleep(waitMs, undefined, { ref: false });
+      if (!isHeld()) return null;
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    }
+  }
 }
 
 async function logIn(
@@ -132,14 +165,14 @@ async function given(
 
 async function renewedLease(place: VaultPlace, token: string): Promise<Lease | null> {
   const call = { method: 'POST', path: 'auth/token/renew-self', token, body: {} } as const;
-  const answer = await callVault(place, call).catch(() => null);
-  return renewed.safeParse(answer?.body).data?.auth ?? null;
+  const { body } = await callVault(place, call);
+  return renewed.safeParse(body).data?.auth ?? null;
 }
 
 async function leaseOf(place: VaultPlace, token: string): Promise<Lease | null> {
   const call = { method: 'GET', path: 'auth/token/lookup-self', token } as const;
-  const answer = await callVault(place, call).catch(() => null);
-  const { data } = looked.safeParse(answer?.body);
+  const { body } = await callVault(place, call);
+  const { data } = looked.safeParse(body);
   return data ? { lease_duration: data.data.ttl, renewable: data.data.renewable } : null;
 }
 
