@@ -38,7 +38,6 @@ export const legacySegment = z.discriminatedUnion('kind', [
   /** All but a prefix that every key begins with. */
   z.strictObject({ kind: z.literal('without'), prefix: piece }),
 ]);
-export type LegacySegment = z.infer<typeof legacySegment>;
 
 /** Where a presented key says which one it is: one of its parts, counted from 0, or its first characters. */
 export const legacyLocator = z.discriminatedUnion('kind', [
@@ -49,7 +48,6 @@ export const legacyLocator = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('start'), length: z.int().min(4).max(64) }),
 ]);
-export type LegacyLocator = z.infer<typeof legacyLocator>;
 
 /** What every key of an import looks like; a text unlike it is refused without any hash or look-up. */
 export const legacyShape = z
@@ -62,7 +60,6 @@ export const legacyShape = z
     path: ['maxLength'],
     error: 'Use at least minLength',
   });
-export type LegacyShape = z.infer<typeof legacyShape>;
 
 const SALTED: readonly string[] = ['bcrypt', 'argon2id', 'scrypt', 'pbkdf2'];
 

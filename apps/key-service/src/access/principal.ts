@@ -17,8 +17,3 @@ export interface Principal {
 export function maySee(principal: Principal, services: readonly string[]): boolean {
   return principal.services === null || services.every((one) => principal.services?.includes(one));
 }
-
-/** Whether the principal may change what concerns `services`, and only them. */
-export function mayTouch(principal: Principal, services: readonly string[]): boolean {
-  return principal.mayChange && maySee(principal, services);
-}
