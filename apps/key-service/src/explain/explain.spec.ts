@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import type { Explanation, Verdict } from '#contracts';
+import { foreignText, importerOf, itemOf } from '../migration/testing.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -138,6 +139,21 @@ describe('POST /v1/keys/{id}/explain', () => {
       [id],
     );
   }
+
+  it('says of a key that is held back for its old side that it is none', async () => {
+    const text = foreignText('held');
+    const item = itemOf(text);
+    const { results } = await importerOf(app, seeded.admin)({ items: [item] });
+    const { keyId } = results[0] as { keyId: string };
+    const both = async () => [await seeded.codeOf(text), (await explained(keyId, {})).code];
+    expect(await both()).toEqual(['VALID', 'VALID']);
+    const body = { service: 'service-a', mode: 'shadow' };
+    const moved = await app.call('post', '/v1/imports/move', seeded.admin).send(body);
+    expect(moved.status).toBe(200);
+    // the text alone does not look like a key of ours
+    expect(await both()).toEqual(['MALFORMED', 'NOT_FOUND']);
+    expect(await explained(keyId, {})).toMatchObject({ failed: 'service' });
+  });
 
   it('spends nothing', async () => {
     const { key, secret } = await seeded.issue({

@@ -1,10 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { ExplainBody, ExplainedCheck, Explanation } from '#contracts';
-import { exceedsLimits, explainDecision, type KeyRecord } from '#key-core';
+import { exceedsLimits, explainDecision, type KeyRecord, type SecretRecord } from '#key-core';
 import type { Principal } from '../access/principal.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { findKey } from '../keys/find-key.js';
 import { Stores } from '../stores.js';
+import { FOREIGN_KEYS, type ForeignKeys } from '../verify/foreign-keys.js';
 import { RecordStore } from '../verify/record-store.js';
 import { Spender } from '../verify/spender.js';
 import { unavailable } from '../verify/unavailable.js';
@@ -13,6 +14,8 @@ import type { Spending, Spent } from '../verify/spending.js';
 /** Explains decisions about keys, by the very checks that verifications apply. */
 @Injectable()
 export class Explainer {
+  @Inject(FOREIGN_KEYS) private readonly foreign!: ForeignKeys;
+
   constructor(
     private readonly stores: Stores,
     private readonly records: RecordStore,
@@ -33,7 +36,7 @@ export class Explainer {
     if (record === null) throw new Error(`The key ${id} has no record`);
     const { cost = 1, ...request } = body;
     const secret = record.secrets.find((one) => one.validUntilMs === null) ?? null;
-    const decided = explainDecision(record, secret, request, this.material.now());
+    const decided = this.decided(record, secret, request);
     const spending = { limits: record.rateLimits, quota: record.quota, cost, isDry: true };
     const owner = { keyId: id, consumer: record.consumer, service: request.service };
     const spent = await this.spender.spend(owner, spending);
@@ -47,7 +50,23 @@ export class Explainer {
       checks,
     };
   }
+
+  private decided(
+    record: KeyRecord,
+    secret: SecretRecord | null,
+    request: Omit<ExplainBody, 'cost'>,
+  ): ExplainedCheck[] {
+    const checks = explainDecision(record, secret, request, this.material.now());
+    // a secret that was made here after the import is not the old side's
+    const isHeld = secret?.number === 1 && this.foreign.isHeld(record, request.service);
+    if (!isHeld) return checks;
+    return checks.map((one) =>
+      one.name === 'service' ? { ...one, passed: false, detail: HELD } : one,
+    );
+  }
 }
+
+const HELD = 'It came with an import that is in shadow: the old side alone decides on it';
 
 function limitChecks(record: KeyRecord, { cost }: Spending, spent: Spent): ExplainedCheck[] {
   const { quota } = record;
