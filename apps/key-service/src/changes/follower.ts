@@ -1,6 +1,7 @@
 import type { Client, Pool } from 'pg';
 import type { Logger } from 'pino';
 import { writable } from '#postgres';
+import { CHANGES_CHANNEL } from './change-log.js';
 import { MAX_OWED, type Overwrites } from './overwrites.js';
 
 /** A row of the change log as those who follow it need it. */
@@ -173,7 +174,7 @@ export class Follower {
     ended.catch(() => undefined);
     await client.connect();
     client.on('notification', () => void this.options.wake());
-    await client.query('LISTEN keyward_changes');
+    await client.query(`LISTEN ${CHANGES_CHANNEL}`);
     await this.options.wake();
     await ended;
   }
