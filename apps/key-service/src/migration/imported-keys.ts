@@ -17,12 +17,13 @@ import type { ImportRule, ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import { inTime } from './in-time.js';
 import type { SlowGuesses } from './slow-guesses.js';
-import { SlowLocators } from './slow-locators.js';
+import type { SlowLocators } from './slow-locators.js';
 
 export interface ImportedKeysParts {
   rules: ImportRules;
   candidates: Candidates;
   guesses: SlowGuesses;
+  slow: SlowLocators;
   peppers: Peppers;
   now: () => number;
   log: Logger;
@@ -62,7 +63,6 @@ export class ImportedKeys implements ForeignKeys {
   private readonly found = new Map<string, Remembered>();
   private readonly refusedUntilMs = new Map<string, number>();
   private readonly underWay = new Map<string, Promise<Found>>();
-  private readonly slow = new SlowLocators();
   private readonly nameKey = randomBytes(32);
 
   constructor(private readonly parts: ImportedKeysParts) {}
@@ -118,7 +118,7 @@ export class ImportedKeys implements ForeignKeys {
   /** What nobody can compare now is not looked up either, where that is known of all that could be found. */
   private isTooSlow(traces: readonly Trace[]): boolean {
     if (!this.parts.guesses.areFull || traces.some(({ digest }) => digest !== null)) return false;
-    return this.slow.are(lookupsOf(traces), performance.now());
+    return this.parts.slow.are(lookupsOf(traces), performance.now());
   }
 
   /** While only the old side counts, the platform knows an imported key in dry runs only. */
@@ -157,10 +157,12 @@ export class ImportedKeys implements ForeignKeys {
   private async candidatesOf(traces: readonly Trace[]): Promise<Candidate[]> {
     if (traces.length === 0) return [];
     const lookups = lookupsOf(traces);
-    const found = await this.parts.candidates.find(lookups);
-    if (this.parts.guesses.areFull) {
+    const { candidates, guesses, slow } = this.parts;
+    const { state } = slow;
+    const found = await candidates.find(lookups);
+    if (guesses.areFull) {
       const asked = found.filter(({ importId }) => traces.some(({ rule }) => rule.id === importId));
-      this.slow.note(lookups, asked, performance.now());
+      slow.note(lookups, asked, { nowMs: performance.now(), state });
     }
     return found;
   }

@@ -1029,6 +1029,29 @@ describe('slow hashes', () => {
     await expect(codeOf(text)).resolves.toBe('VALID');
   });
 
+  it('are looked up anew once one was compared elsewhere, though too many wait here', async () => {
+    const text = foreignText('elsewhere');
+    const items = [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_elsewhere' }];
+    const scheme = { algorithm: 'bcrypt', ...SALTED };
+    const { results } = await importKeys({ source: 'elsewhere', scheme, items });
+    // what is not known to lead to a slow hash is looked up, and then there is nobody to compare
+    const busy = () => replicas.ask(1, { key: text, clientIp: '198.51.100.3' });
+    const pool = replicas.apps[1]!.get(SlowPool);
+    Object.defineProperty(pool, 'isFull', { value: true, configurable: true });
+    try {
+      while ((await busy()).body.code !== 'RATE_LIMITED');
+      await expect(busy()).resolves.toMatchObject({ body: { code: 'RATE_LIMITED' } });
+      await expect(codeOf(text, 0)).resolves.toBe('VALID');
+      await upgraded(results[0]!.keyId!);
+      const sinceMs = performance.now();
+      while ((await busy()).body.code !== 'VALID');
+      // what is not told is believed for half a minute
+      expect(performance.now() - sinceMs).toBeLessThan(20_000);
+    } finally {
+      Reflect.deleteProperty(pool, 'isFull');
+    }
+  });
+
   it('are not even looked up for a source that has no guess left', async () => {
     await post('/v1/services', { slug: 'service-slow', scopes: ['things:read'] });
     const hash = hashSync('something else', 8);

@@ -25,6 +25,7 @@ import { Imports } from './imports.js';
 import { ImportsController } from './imports.controller.js';
 import { LOOKUP_POOL, RULES_POOL } from './lookup-pool.js';
 import { SlowGuesses } from './slow-guesses.js';
+import { SlowLocators } from './slow-locators.js';
 import { SlowPool } from './slow-pool.js';
 
 const CONNECTIONS = 2;
@@ -37,6 +38,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
   constructor(
     private readonly rules: ImportRules,
     private readonly slowPool: SlowPool,
+    private readonly slow: SlowLocators,
     private readonly stores: Stores,
     @Inject(LOOKUP_POOL) private readonly pool: Pool,
   ) {}
@@ -55,7 +57,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     };
     const foreign = {
       provide: FOREIGN_KEYS,
-      inject: [ImportRules, SlowPool, LOOKUP_POOL, KEY_MATERIAL, LOG],
+      inject: [ImportRules, SlowPool, SlowLocators, LOOKUP_POOL, KEY_MATERIAL, LOG],
       useFactory: (...parts: Parameters<typeof importedKeysOf>) => importedKeysOf(...parts),
     };
     return {
@@ -66,7 +68,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
       providers: [
         poolOf(LOOKUP_POOL, CONNECTIONS),
         poolOf(RULES_POOL, 1),
-        ...[rules, SlowPool, foreign, Imports, Exports],
+        ...[rules, SlowPool, SlowLocators, foreign, Imports, Exports],
       ],
       exports: [foreign, rules],
     };
@@ -76,8 +78,10 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     await this.rules.tryRefresh();
     this.stores.fence.attend(this.rules);
     this.unsubscribe = this.stores.follower.subscribe((told) => {
-      if (told === 'anew' || told.some(({ action }) => action.startsWith('import.')))
-        void this.rules.tryRefresh();
+      const isTold = (what: RegExp): boolean =>
+        told === 'anew' || told.some(({ action }) => what.test(action));
+      if (isTold(/^import\./)) void this.rules.tryRefresh();
+      if (isTold(/^import\.|^key\.hash_upgraded$/)) this.slow.forget();
     });
   }
 
@@ -91,6 +95,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
 function importedKeysOf(
   rules: ImportRules,
   slowPool: SlowPool,
+  slow: SlowLocators,
   ...[pool, material, log]: [Pool, KeyMaterial, Logger]
 ): ImportedKeys {
   return new ImportedKeys({
@@ -101,6 +106,7 @@ function importedKeysOf(
       pool: slowPool,
       now: () => material.now(),
     }),
+    slow,
     peppers: material.peppers,
     now: () => material.now(),
     log,

@@ -9,8 +9,8 @@ it('a process rests for as long as a right hash took, so that it has half of a p
   expect(restMsAfter(60, right)).toBe(60);
 });
 
-it('a wrong guess is followed by four times as long, so that a flood of them has a fifth', () => {
-  expect(restMsAfter(60, wrong)).toBe(240);
+it('a wrong guess is followed by nine times as long, so that a flood of them has a tenth', () => {
+  expect(restMsAfter(60, wrong)).toBe(540);
 });
 
 it('what took long because others had the processor is not rested for long', () => {
@@ -20,5 +20,5 @@ it('what took long because others had the processor is not rested for long', () 
 
 it('one that ended over a hash is not replaced at once', () => {
   expect(restMsAfter(1, { isRight: false, isOver: true })).toBe(250);
-  expect(restMsAfter(100, { isRight: false, isOver: true })).toBe(400);
+  expect(restMsAfter(100, { isRight: false, isOver: true })).toBe(900);
 });

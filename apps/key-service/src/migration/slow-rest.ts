@@ -1,6 +1,6 @@
-/** So that a process never has more than half of a processor; during a flood of wrong guesses a fifth. */
+/** So that a process never has more than half of a processor; during a flood of wrong guesses a tenth. */
 const RIGHT = 1;
-const WRONG = 4;
+const WRONG = 9;
 /** Where it took longer than the dearest hash needs, it was others who had the processor. */
 const LONGEST_MS = 5_000;
 /** One that ended over a hash is not replaced sooner. */
