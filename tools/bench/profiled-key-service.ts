@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';
 
@@ -22,6 +22,7 @@ async function start(): Promise<void> {
 
 async function save(): Promise<void> {
   const { profile } = await session.post('Profiler.stop');
+  mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, `key-service-${process.pid}.cpuprofile`), JSON.stringify(profile));
   process.send?.('saved');
 }
