@@ -5,7 +5,7 @@ import { READ_ONLY, WriteWatch } from './write-watch.js';
 const PROBE_MS = 1_500;
 
 /** A connection that ends when its server is found to be the primary no more. */
-export interface Follower {
+export interface Dependent {
   server: Server;
   drop: () => void;
 }
@@ -19,7 +19,7 @@ export class Primary {
   readonly servers: readonly [Server, ...Server[]];
   private present: Server | null = null;
   private search: Promise<Server> | null = null;
-  private readonly followers = new Set<Follower>();
+  private readonly dependents = new Set<Dependent>();
 
   /** @throws Error where the connection string is malformed */
   constructor(url: string) {
@@ -49,10 +49,10 @@ export class Primary {
     this.dropWhere((one) => one === server);
   }
 
-  /** From now on `follower` is dropped when its server is left. @returns a function that takes it off the list */
-  join(follower: Follower): () => void {
-    this.followers.add(follower);
-    return () => this.followers.delete(follower);
+  /** From now on `dependent` is dropped when its server is left. @returns a function that takes it off the list */
+  join(dependent: Dependent): () => void {
+    this.dependents.add(dependent);
+    return () => this.dependents.delete(dependent);
   }
 
   private async ask(): Promise<Server> {
@@ -67,7 +67,7 @@ export class Primary {
   }
 
   private dropWhere(isPast: (server: Server) => boolean): void {
-    for (const follower of this.followers) if (isPast(follower.server)) follower.drop();
+    for (const dependent of this.dependents) if (isPast(dependent.server)) dependent.drop();
   }
 }
 

@@ -52,7 +52,7 @@ export class KeyService {
         this.faults.tell(error.cause instanceof Error ? error.cause : error);
         giveUp(error);
       };
-      new Attempts(this.parts(), ask, { resolve, reject }).next();
+      new Tries(this.parts(), ask, { resolve, reject }).next();
     });
   }
 
@@ -84,7 +84,7 @@ export class KeyService {
     for (const one of this.replicas) one.close();
   }
 
-  private parts(): AttemptParts {
+  private parts(): TryParts {
     return {
       hedging: this.hedging,
       timeoutMs: this.settings.timeoutMs,
@@ -97,7 +97,7 @@ export class KeyService {
   }
 }
 
-interface AttemptParts {
+interface TryParts {
   hedging: Hedging;
   timeoutMs: number;
   mostTries: number;
@@ -113,7 +113,7 @@ interface Settle<T> {
 }
 
 /** All tries of one question. */
-class Attempts<T> {
+class Tries<T> {
   private readonly asked: Replica[] = [];
   private readonly endsAtMs: number;
   private underWay = 0;
@@ -121,7 +121,7 @@ class Attempts<T> {
   private hedge: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly parts: AttemptParts,
+    private readonly parts: TryParts,
     private readonly question: Ask<T>,
     private readonly settle: Settle<T>,
   ) {
