@@ -33,6 +33,7 @@ const CONNECTIONS = 2;
 /** Keys from other platforms. */
 @Module({})
 export class MigrationModule implements OnApplicationBootstrap, OnApplicationShutdown {
+  @Inject(LOOKUP_POOL) private readonly pool!: Pool;
   private unsubscribe: () => void = () => undefined;
 
   constructor(
@@ -40,7 +41,6 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     private readonly slowPool: SlowPool,
     private readonly slow: SlowLocators,
     private readonly stores: Stores,
-    @Inject(LOOKUP_POOL) private readonly pool: Pool,
   ) {}
 
   static forRoot(env: KeyServiceEnv): DynamicModule {
