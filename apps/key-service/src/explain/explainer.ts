@@ -26,7 +26,8 @@ export class Explainer {
   /**
    * What a verification of the key's current secret would decide now, check by check. Spends nothing.
    *
-   * @throws NotFoundException where there is no such key, or it is not the principal's to see
+   * @throws NotFoundException where there is no such key, or it is not the principal's to see; ServiceUnavailableException where
+   *   nobody could decide
    */
   async explain(keyId: string, body: ExplainBody, by: Principal): Promise<Explanation> {
     const { id } = await findKey(this.stores.db.manager, keyId, by);
@@ -57,12 +58,22 @@ export class Explainer {
     request: Omit<ExplainBody, 'cost'>,
   ): ExplainedCheck[] {
     const checks = explainDecision(record, secret, request, this.material.now());
+    if (!this.foreign.isHeld(record, request.service)) return checks;
+    this.requireKnown(record, request.service);
     // a secret that was made here after the import is not the old side's
-    const isHeld = secret?.number === 1 && this.foreign.isHeld(record, request.service);
-    if (!isHeld) return checks;
+    if (secret?.number !== 1) return checks;
     return checks.map((one) =>
       one.name === 'service' ? { ...one, passed: false, detail: HELD } : one,
     );
+  }
+
+  /** @throws HttpException where a verification could not decide either */
+  private requireKnown(record: KeyRecord, service: string): void {
+    try {
+      this.foreign.requireKnown(record, service);
+    } catch (error) {
+      throw unavailable(error);
+    }
   }
 }
 

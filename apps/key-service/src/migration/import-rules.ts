@@ -17,6 +17,11 @@ export interface ImportRule {
   secrets: ImportSecrets;
 }
 
+/** An import that this replica cannot open: any text may be a key of it, and which one is not known here. */
+export interface ClosedRule extends Pick<ImportRule, 'id' | 'service' | 'mode'> {
+  scheme: null;
+}
+
 export interface ImportRulesParts {
   /** Of their own, so that they wait for nobody. */
   pool: Pool;
@@ -36,7 +41,7 @@ interface Row {
   imports: string;
 }
 
-const NONE: readonly ImportRule[] = [];
+const NONE: readonly (ImportRule | ClosedRule)[] = [];
 
 /** What this replica knows of imports is older than it may go by. */
 export class OutdatedImports extends Error {}
@@ -46,7 +51,7 @@ export class OutdatedImports extends Error {}
  * anew after every change of an import, and only gone by as long as a reading of the fence says that they are those of now.
  */
 export class ImportRules implements FollowedRules {
-  private byService = new Map<string, ImportRule[]>();
+  private byService = new Map<string, (ImportRule | ClosedRule)[]>();
   private place = { timeline: '', seq: 0 };
   private provenMs = -Infinity;
   private reading: Promise<void> | null = null;
@@ -59,7 +64,7 @@ export class ImportRules implements FollowedRules {
   constructor(private readonly parts: ImportRulesParts) {}
 
   /** Imports of a service that have keys, the oldest first. */
-  of(service: string): readonly ImportRule[] {
+  of(service: string): readonly (ImportRule | ClosedRule)[] {
     return this.byService.get(service) ?? NONE;
   }
 
@@ -126,10 +131,11 @@ export class ImportRules implements FollowedRules {
          SELECT id, service, mode, sealed_scheme, pepper_version, created_at FROM keys.import i WHERE ${HAS_KEYS}) i ON true
        ORDER BY i.created_at, i.id`,
     );
-    const byService = new Map<string, ImportRule[]>();
+    const byService = new Map<string, (ImportRule | ClosedRule)[]>();
     for (const row of rows) {
-      const rule = row.id === null ? null : this.ruleOf(row as Row & { id: string });
-      if (rule !== null) byService.set(row.service, [...(byService.get(row.service) ?? []), rule]);
+      if (row.id === null) continue;
+      const rule = this.ruleOf(row as Row & { id: string });
+      byService.set(row.service, [...(byService.get(row.service) ?? []), rule]);
     }
     this.byService = byService;
     this.goBy({ timeline: rows[0]!.timeline, seq: Number(rows[0]!.imports) }, startedMs);
@@ -142,26 +148,22 @@ export class ImportRules implements FollowedRules {
     this.provenMs = Math.max(this.provenMs, startedMs);
   }
 
-  /** Null, and an error in the log, for a row that was not sealed here. */
-  private ruleOf({
-    id,
-    service,
-    mode,
-    sealed_scheme: sealed,
-    pepper_version,
-  }: Row & { id: string }): ImportRule | null {
+  /** Closed, with an error in the log that says what to do, where its pepper is missing or it was not sealed here. */
+  private ruleOf({ id, service, mode, ...row }: Row & { id: string }): ImportRule | ClosedRule {
     const { peppers, log } = this.parts;
-    const pepper = peppers.get(pepper_version);
+    const { sealed_scheme: sealed, pepper_version: pepperVersion } = row;
+    const pepper = peppers.get(pepperVersion);
     const secrets = pepper && importSecretsOf(pepper);
     const text =
       secrets && unseal(sealed, { key: secrets.sealKey, place: schemePlace(id, service) });
     if (secrets !== undefined && typeof text === 'string')
       return { id, service, mode, scheme: legacyScheme.parse(JSON.parse(text)), secrets };
-    log.error(
-      { importId: id },
-      'an import cannot be opened: its pepper is missing, or it is not ours',
-    );
-    return null;
+    const toDo = secrets
+      ? `version ${pepperVersion} in KEY_PEPPERS is another pepper than it was begun with, or its row was changed: put back that one`
+      : `add version ${pepperVersion} to KEY_PEPPERS of this replica, and start it anew`;
+    const what = `an import cannot be opened, and what may be a key of it is answered 503: ${toDo}`;
+    log.error({ importId: id, service, pepperVersion }, what);
+    return { id, service, mode, scheme: null };
   }
 }
 

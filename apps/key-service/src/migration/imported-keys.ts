@@ -10,10 +10,15 @@ import {
   readFastDigest,
   type SlowAlgorithm,
 } from '#key-core/legacy';
-import type { ForeignKeys, ForeignText, PresentedKey } from '../verify/foreign-keys.js';
+import {
+  UnknownImport,
+  type ForeignFound,
+  type ForeignKeys,
+  type ForeignText,
+} from '../verify/foreign-keys.js';
 import type { Candidate, Candidates } from './candidates.js';
 import { isHeldBack, mayBeHeldBack } from './held-keys.js';
-import type { ImportRule, ImportRules } from './import-rules.js';
+import { type ClosedRule, type ImportRule, type ImportRules } from './import-rules.js';
 import { lookupOf, openHash } from './import-secrets.js';
 import { inTime } from './in-time.js';
 import type { SlowGuesses } from './slow-guesses.js';
@@ -38,7 +43,7 @@ interface Trace {
   digest: Buffer | null;
 }
 
-type Found = PresentedKey | null | 'busy';
+type Found = Exclude<ForeignFound, 'unknown'>;
 
 /** Which secret of which key a text is. */
 interface Remembered {
@@ -72,7 +77,7 @@ export class ImportedKeys implements ForeignKeys {
   }
 
   mayBe(given: ForeignText): boolean {
-    return this.rulesFor(given).length > 0;
+    return this.rulesFor(given).length > 0 || this.mayBeUnknown(given);
   }
 
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean {
@@ -85,14 +90,23 @@ export class ImportedKeys implements ForeignKeys {
     return importId !== null && (!rules.areCurrent || isHeldBack(importId, rules.of(service)));
   }
 
-  requireCurrent(): void {
-    this.parts.rules.requireCurrent();
+  requireKnown({ importId }: Pick<KeyRecord, 'importId'>, service: string): void {
+    const { rules } = this.parts;
+    rules.requireCurrent();
+    if (rules.of(service).some(({ id, scheme }) => id === importId && scheme === null))
+      throw new UnknownImport();
   }
 
-  async find(given: ForeignText): Promise<Found> {
+  async find(given: ForeignText): Promise<ForeignFound> {
+    const found = await this.findOpen(given);
+    return found === null && this.mayBeUnknown(given) ? 'unknown' : found;
+  }
+
+  /** By the imports that this replica can open. */
+  private async findOpen(given: ForeignText): Promise<Found> {
     const rules = this.rulesFor(given);
     if (rules.length === 0) return null;
-    if (!given.isDry) this.requireCurrent();
+    if (!given.isDry) this.parts.rules.requireCurrent();
     const name = this.nameOf(given, rules);
     const known = this.found.get(name);
     if (known !== undefined) return { ...known, text: given.text };
@@ -121,11 +135,20 @@ export class ImportedKeys implements ForeignKeys {
     return this.parts.slow.are(lookupsOf(traces), performance.now());
   }
 
+  private rulesFor(given: ForeignText): ImportRule[] {
+    return this.rulesThatCount(given)
+      .filter(isOpen)
+      .filter(({ scheme }) => fitsShape(scheme, given.text));
+  }
+
+  private mayBeUnknown(given: ForeignText): boolean {
+    return !this.rulesThatCount(given).every(isOpen);
+  }
+
   /** While only the old side counts, the platform knows an imported key in dry runs only. */
-  private rulesFor({ text, service, isDry }: ForeignText): ImportRule[] {
-    return this.parts.rules
-      .of(service)
-      .filter(({ mode, scheme }) => (isDry || mode !== 'shadow') && fitsShape(scheme, text));
+  private rulesThatCount({ service, isDry }: ForeignText): readonly (ImportRule | ClosedRule)[] {
+    const rules = this.parts.rules.of(service);
+    return isDry ? rules : rules.filter(({ mode }) => mode !== 'shadow');
   }
 
   private nameOf({ text, service }: ForeignText, rules: readonly ImportRule[]): string {
@@ -215,6 +238,10 @@ export class ImportedKeys implements ForeignKeys {
     const kept = isFast(scheme) ? readFastDigest(scheme, hash) : null;
     return kept !== null && sameDigest(kept, digest);
   }
+}
+
+function isOpen(rule: ImportRule | ClosedRule): rule is ImportRule {
+  return rule.scheme !== null;
 }
 
 function traceOf(rule: ImportRule, text: string): Trace | null {

@@ -13,7 +13,12 @@ import { ProblemException } from '#server';
 import { setPrincipal } from '../access/by.js';
 import { Attempts } from '../attempts.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
-import { FOREIGN_KEYS, type ForeignKeys, type PresentedKey } from '../verify/foreign-keys.js';
+import {
+  FOREIGN_KEYS,
+  UnknownImport,
+  type ForeignKeys,
+  type PresentedKey,
+} from '../verify/foreign-keys.js';
 import { Gate } from '../verify/gate.js';
 import { secretIn } from '../verify/presented-secret.js';
 import { RecordStore } from '../verify/record-store.js';
@@ -108,7 +113,7 @@ export class HolderGuard implements CanActivate {
     const isHeldBy = ({ service }: Grant) =>
       this.foreign.mayBeHeld({ text, service }) && this.foreign.isHeld(record, service);
     const isHeld = grants.length > 0 && grants.every(isHeldBy);
-    if (isHeld) this.foreign.requireCurrent();
+    if (isHeld) for (const { service } of grants) this.foreign.requireKnown(record, service);
     return isHeld;
   }
 
@@ -117,13 +122,17 @@ export class HolderGuard implements CanActivate {
     return { keyId: key.keyId, record, secret: secretIn(record, key, this.material.peppers) };
   }
 
+  /** @throws UnknownImport where none is found that is known here */
   private async findForeign(text: string, clientIp: string): Promise<PresentedKey | null> {
+    let isUnknown = false;
     for (const service of this.foreign.services()) {
       const given = { text, service, clientIp, isDry: false };
       const found = this.foreign.mayBe(given) ? await this.foreign.find(given) : null;
       if (found === 'busy') throw refusal('RATE_LIMITED');
-      if (found !== null) return found;
+      if (found === 'unknown') isUnknown = true;
+      else if (found !== null) return found;
     }
+    if (isUnknown) throw new UnknownImport();
     return null;
   }
 }

@@ -20,6 +20,16 @@ export interface ForeignText {
   isDry: boolean;
 }
 
+/** It may be a key of an import that this replica cannot open: nobody can decide on it here. */
+export class UnknownImport extends Error {
+  constructor() {
+    super('It may be a key of an import that cannot be opened here, as the log says');
+  }
+}
+
+/** `busy` where so many such texts are looked at that this one is not, `unknown` where it may be a key of an {@link UnknownImport}. */
+export type ForeignFound = PresentedKey | null | 'busy' | 'unknown';
+
 /** Knows keys whose texts another platform has made. */
 export interface ForeignKeys {
   /** Services that have such keys. */
@@ -27,17 +37,17 @@ export interface ForeignKeys {
   /** Whether a text may be such a key of a service; from memory. */
   mayBe(given: ForeignText): boolean;
   /**
-   * @returns the key, null where there is none, or `busy` where so many such texts are being looked at that this one is not
+   * @returns the key, or null where there is none
    * @throws an outage error where PostgreSQL does not answer
    */
-  find(given: ForeignText): Promise<PresentedKey | null | 'busy'>;
+  find(given: ForeignText): Promise<ForeignFound>;
   /** Whether a text may be a key that is held back from a service, as its old side alone counts for it, or that is not known; from memory. */
   mayBeHeld(given: Pick<ForeignText, 'text' | 'service'>): boolean;
   /**
    * Whether a key that is there is held back: for the service it is none, but in dry runs; from memory. Also where that is not known,
-   * which {@link ForeignKeys.requireCurrent} tells apart.
+   * which {@link ForeignKeys.requireKnown} tells apart.
    */
   isHeld(record: Pick<KeyRecord, 'importId'>, service: string): boolean;
-  /** @throws Error where what is known of imports is too old to decide by */
-  requireCurrent(): void;
+  /** @throws Error where what is known of imports is too old to decide by, or the one that a key came with is not known */
+  requireKnown(record: Pick<KeyRecord, 'importId'>, service: string): void;
 }

@@ -1,30 +1,40 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import type { IssuedKey, Key, PepperReport } from '#contracts';
+import type { ImportMode, IssuedKey, Key, PepperReport } from '#contracts';
 import { makeKeyText } from '#key-core';
-import { importerOf, itemOf } from '../migration/testing.js';
+import { foreignText, importerOf, itemOf } from '../migration/testing.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
 const pepper = (version: number) => `${version}:${randomBytes(32).toString('base64')}`;
 
-/** A replica that was not given the new pepper yet, and one that writes with it. */
+/** A replica that was not given the new pepper yet, one that writes with it, and one that the old one was taken from. */
 let before: ManagementApp;
 let after: ManagementApp;
+let without: ManagementApp;
 let world: Seed;
 /** What the latter warned of. */
 const warnings: { keyId?: string; msg: string }[] = [];
+/** What the last one wrote to its log as errors. */
+const errors: object[] = [];
 
 beforeAll(async () => {
   const old = pepper(1);
   const write = (line: string) => warnings.push(JSON.parse(line) as (typeof warnings)[0]);
   const log = pino({ level: 'warn' }, { write });
   before = await startManagement(undefined, { KEY_PEPPERS: old });
-  after = await startManagement(undefined, { KEY_PEPPERS: `${old},${pepper(2)}` }, before, log);
+  const fresh = pepper(2);
+  after = await startManagement(undefined, { KEY_PEPPERS: `${old},${fresh}` }, before, log);
+  const errorLog = pino(
+    { level: 'error' },
+    { write: (line) => errors.push(JSON.parse(line) as object) },
+  );
+  without = await startManagement(undefined, { KEY_PEPPERS: fresh }, before, errorLog);
   world = await seed(before);
 });
 
 afterAll(async () => {
+  await without?.stop();
   await after?.stop();
   await before?.stop();
 });
@@ -172,5 +182,104 @@ describe('a new pepper', () => {
     for (const secret of [old, fresh])
       expect((await verify(after, secret)).body).toMatchObject({ valid: true });
     expect((await verify(before, fresh)).status).toBe(503);
+  });
+});
+
+describe('an import that was begun with a pepper which a replica lacks', () => {
+  const service = 'service-lacking';
+  const UNAVAILABLE = { status: 503, code: 'VERIFICATION_UNAVAILABLE' };
+  const { text: ours, keyId: id } = makeKeyText({ prefix: 'kw', environment: 'live' }, randomBytes);
+  const [foreign, junk] = [foreignText('lacking'), foreignText('junk')];
+  let importId: string;
+  let issued: IssuedKey;
+
+  const ask = async (key: string, more: object = {}, app = without) => {
+    const token = await app.issuer.service(service, 'keys:verify');
+    return app.call('post', '/v1/keys/verify', token).send({ key, ...more });
+  };
+  const codeOf = async (...asked: Parameters<typeof ask>) =>
+    ((await ask(...asked)).body as { code: string }).code;
+  const self = (key: string) => without.call('get', '/v1/self', null).set('x-api-key', key);
+  const explain = () =>
+    without.call('post', `/v1/keys/${id}/explain`, world.admin).send({ service });
+  const modeOf = async () => {
+    const token = await without.issuer.service(service, 'keys:verify');
+    return ((await without.call('get', '/v1/migration', token)).body as { mode: string }).mode;
+  };
+  const move = async (mode: ImportMode) => {
+    await after.call('post', '/v1/imports/move', world.admin).send({ service, mode });
+    while ((await modeOf()) !== mode);
+  };
+
+  beforeAll(async () => {
+    const scopes = ['t:read'];
+    await after.call('post', '/v1/services', world.admin).send({ slug: service, scopes });
+    const { import: made } = await importerOf(
+      before,
+      world.admin,
+    )({
+      ...{ service, scheme: { algorithm: 'sha256' } },
+      items: [
+        { ...itemOf(ours), item: 'ours', id, scopes },
+        { ...itemOf(foreign), scopes },
+      ],
+    });
+    importId = made.id;
+    const grants = [{ service, scopes }];
+    const body = { ...keyBody(), grants };
+    issued = (await after.call('post', '/v1/keys', world.admin).send(body)).body as IssuedKey;
+    for (const text of [ours, foreign]) while ((await codeOf(text, {}, after)) !== 'VALID');
+    while ((await pepperOf({ key: { id } })) === 1) await ask(ours, {}, after);
+  });
+
+  it('says in its log what is to be done', () => {
+    expect(errors).toContainEqual(
+      expect.objectContaining({
+        ...{ importId, service, pepperVersion: 1 },
+        msg: expect.stringContaining('add version 1 to KEY_PEPPERS') as string,
+      }),
+    );
+  });
+
+  it('makes it say of what may be a key of it that it cannot decide, and of the others what they are', async () => {
+    await move('dual');
+    for (const text of [foreign, junk]) {
+      expect(problemIn(await ask(text))).toEqual(UNAVAILABLE);
+      expect(problemIn(await ask(text, { dryRun: true }))).toEqual(UNAVAILABLE);
+      expect(problemIn(await self(text))).toEqual(UNAVAILABLE);
+    }
+    expect(await codeOf(issued.secret)).toBe('VALID');
+    expect((await self(issued.secret)).status).toBe(200);
+    // its digest is one of the pepper that is there, and which side counts is told by the mode
+    expect(await codeOf(ours)).toBe('VALID');
+  });
+
+  it('lets a key of another import of the service open, whatever it may be in this one', async () => {
+    await move('dual');
+    const text = foreignText('beside');
+    const items = [{ ...itemOf(text), scopes: ['t:read'] }];
+    await importerOf(after, world.admin)({ service, source: 'beside', items });
+    while ((await ask(text)).status === 503);
+    expect(await codeOf(text)).toBe('VALID');
+    expect((await self(text)).status).toBe(200);
+    const [slug, apart, scopes] = ['service-near', foreignText('apart'), ['t:read']];
+    await after.call('post', '/v1/services', world.admin).send({ slug, scopes });
+    await importerOf(after, world.admin)({ service: slug, items: [{ ...itemOf(apart), scopes }] });
+    while ((await self(apart)).status === 503);
+    expect((await self(apart)).status).toBe(200);
+  });
+
+  it('keeps back its keys while the old side alone counts, and no others', async () => {
+    await move('shadow');
+    for (let i = 0; i < 3; i += 1) {
+      expect(problemIn(await ask(ours))).toEqual(UNAVAILABLE);
+      expect(await codeOf(issued.secret)).toBe('VALID');
+    }
+    expect(problemIn(await self(ours))).toEqual(UNAVAILABLE);
+    expect((await self(issued.secret)).status).toBe(200);
+    expect(problemIn(await explain())).toEqual(UNAVAILABLE);
+    expect(problemIn(await ask(foreign, { dryRun: true }))).toEqual(UNAVAILABLE);
+    expect(await codeOf(foreign)).toBe('MALFORMED');
+    expect(await codeOf(ours, {}, after)).toBe('NOT_FOUND');
   });
 });

@@ -5,7 +5,7 @@ import type { Fence } from '../changes/fence.js';
 import type { KeyMaterial } from '../key-material.js';
 import type { Usage } from '../usage/usage.js';
 import type { CacheEntry } from './cache-entry.js';
-import type { ForeignKeys, PresentedKey } from './foreign-keys.js';
+import { UnknownImport, type ForeignKeys, type PresentedKey } from './foreign-keys.js';
 import type { KnownRecords } from './known-records.js';
 import type { PresentedTexts } from './presented-texts.js';
 import { RecordCache } from './record-cache.js';
@@ -141,7 +141,7 @@ export class Verifier {
     if (opened === null) return this.asForeign(question, false, own);
     const isHeld = this.parts.foreign.isHeld(opened.record, question.service);
     if (!isHeld) return this.asOurs(key, question, false);
-    this.parts.foreign.requireCurrent();
+    this.parts.foreign.requireKnown(opened.record, question.service);
     return { opened: null, spent: null, origin };
   }
 
@@ -169,6 +169,7 @@ export class Verifier {
     if (!foreign.mayBe(given)) return own;
     const found = await foreign.find(given);
     if (found === 'busy') return found;
+    if (found === 'unknown') throw new UnknownImport();
     if (found !== null) return this.answer(found, question);
     return own ?? { opened: null, spent: null, origin: this.originOf(material.now()) };
   }
