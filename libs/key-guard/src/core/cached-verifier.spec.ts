@@ -124,6 +124,20 @@ describe('a guard whose feed is proven', () => {
     expect(await tell()).toMatchObject({ code: 'REVOKED' });
   });
 
+  it('decides by no lease that comes with the refusal of the key itself', async () => {
+    answer(200, { ...valid, valid: false, code: 'REVOKED' });
+    await start();
+    const told = new Set<string>();
+    const endMs = performance.now() + 4_000;
+    while (performance.now() < endMs) {
+      const one = await tell();
+      told.add(one === '503' ? one : one.code);
+      await wait(20);
+    }
+    expect([...told]).toEqual(['503']);
+    expect(guard.state().known).toBe(0);
+  });
+
   it('counts a question once itself that was asked twice, as the first answer was lost', async () => {
     let asked = 0;
     const reports: UsageBatch[] = [];

@@ -14,7 +14,7 @@ import {
 } from './known-key.js';
 import type { GuardSettings } from './options.js';
 import type { Answered, KeyQuestion } from './question.js';
-import { isFull } from './read-verdict.js';
+import { FOR_ALL, isFull } from './read-verdict.js';
 import { answerAt, type RecentTexts } from './recent-texts.js';
 import type { Terms } from './terms.js';
 import { Contradiction, OthersLeft, VerificationUnavailable } from './unavailable.js';
@@ -47,17 +47,6 @@ interface Landed {
   /** Whether nobody else counts it. */
   isToCount: boolean;
 }
-
-/** Refusals that hold for every request with this key, whatever it asks. */
-const FOR_ALL: ReadonlySet<string> = new Set([
-  'MALFORMED',
-  'NOT_FOUND',
-  'REVOKED',
-  'DISABLED',
-  'EXPIRED',
-  'SUPERSEDED',
-  'NOT_YET_VALID',
-]);
 
 /** Who waits for others' questions gives up after this many times the timeout of one. */
 const PATIENCE = 3;

@@ -62,6 +62,10 @@ describe.each(['strict', 'cached'] as const)('an answer in %s mode', (mode) => {
     ['may not be used from there', { lease: { ...lease, ipAllowlist: ['192.0.2.0/24'] } }],
     ['has a code that there is not', { code: 'PERHAPS' }],
     ['is refused as well', { code: 'DISABLED' }],
+    ['is revoked, and leased', { valid: false, code: 'REVOKED' }],
+    ['is disabled, and leased', { valid: false, code: 'DISABLED' }],
+    ['is not there, and leased', { valid: false, code: 'NOT_FOUND' }],
+    ['is over its limit, and leased units of it', overLimit()],
     ['names no consumer', { consumer: undefined }],
   ])('lets nobody pass with a key that, as it says itself, %s', async (_what, more) => {
     answer({ ...valid, ...more });
@@ -91,6 +95,10 @@ describe.each(['strict', 'cached'] as const)('an answer in %s mode', (mode) => {
     await expect(guard.verify(elsewhere)).rejects.toBeInstanceOf(VerificationUnavailable);
   });
 });
+
+function overLimit(): Partial<Verdict> {
+  return { valid: false, code: 'RATE_LIMITED', lease: { ...lease, permits: 5 } };
+}
 
 function ended(): Verdict['rotation'] {
   return { superseded: true, validUntil: secondsAway(-70) };

@@ -9,6 +9,17 @@ export type Asked = Pick<OpenQuestion, 'question' | 'permits'> & {
   environment: Environment;
 };
 
+/** Refusals that hold for every request with this key, whatever it asks: no lease comes with one. */
+export const FOR_ALL: ReadonlySet<string> = new Set([
+  'MALFORMED',
+  'NOT_FOUND',
+  'REVOKED',
+  'DISABLED',
+  'EXPIRED',
+  'SUPERSEDED',
+  'NOT_YET_VALID',
+]);
+
 /** The clocks of key service and guard may differ by so much. */
 const SKEW_MS = 60_000;
 
@@ -48,7 +59,13 @@ function faultOf(verdict: Verdict, asked: Asked): string | null {
   if (keyId !== undefined && about !== null && about.keyId !== keyId) return 'another key is meant';
   if (!valid && lease === undefined) return null;
   if (!isFull(verdict)) return 'too little is said of a key that is let through';
-  return valid ? passFaultOf(verdict, asked) : null;
+  return valid ? passFaultOf(verdict, asked) : leaseFaultOf(verdict);
+}
+
+/** Why nothing can have been leased with a refusal. */
+function leaseFaultOf({ code, lease }: FullVerdict): string | null {
+  if (FOR_ALL.has(code)) return `a lease comes with the code ${code}`;
+  return (lease?.permits ?? 0) > 0 ? `units are leased with the code ${code}` : null;
 }
 
 function passFaultOf(verdict: FullVerdict, asked: Asked): string | null {
