@@ -42,6 +42,12 @@ function mostInAnyWindow(taken: Taken[], windowMs: number): number {
 }
 
 describe('takeUnits', () => {
+  it('has no more than the limit after something was given back that had flowed back already', () => {
+    const spent = takeUnits(0, perMinute, 1, NOW_MS);
+    const after = takeUnits(spent.tatMs, perMinute, -1, NOW_MS + 60_000);
+    expect(after).toMatchObject({ remaining: 3, resetSeconds: 0, tatMs: NOW_MS + 60_000 });
+  });
+
   it('lets the whole limit pass at once, then one unit whenever one has flowed back', () => {
     const calls = [0, 0, 0, 0, 19_999, 1, 0, 60_000].map((waitMs) => ({ waitMs, cost: 1 }));
     const answers = replay(perMinute, calls).map((one) => one.answer);

@@ -24,7 +24,7 @@ export interface UnitsTaken {
  * in any one window (a full burst, and what flows back meanwhile). A refused call takes nothing.
  *
  * @param tatMs theoretical arrival time: when the whole limit will be free again; 0 where nothing was taken yet
- * @param cost units, 0 to look only
+ * @param cost units, 0 to look only; a negative one gives back
  * Source: generic cell rate algorithm, ITU-T I.371, in its virtual scheduling form. Whatever else counts the same limits,
  * a script in Redis, has to count in the same way.
  */
@@ -41,7 +41,8 @@ export function takeUnits(
   const taken = unitsTaken(Math.min(Math.max(0, tatMs - nowMs), windowMs), unitMs);
   const wanted = taken + cost;
   const allowed = wanted <= limit.limit + slack;
-  const after = allowed ? wanted : taken;
+  // what is given back may have flowed back meanwhile: no more is there than the limit
+  const after = allowed ? Math.max(0, wanted) : taken;
   return {
     allowed,
     tatMs: nowMs + after * unitMs,

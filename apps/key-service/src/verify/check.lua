@@ -117,7 +117,8 @@ local function check(k, a, new_token)
   for i = 1, limits do
     local taken, limit, unit, slack = unpack(buckets[i])
     if spends then
-      taken = taken + cost
+      -- what is given back may have flowed back meanwhile: no more is there than the limit
+      taken = math.max(0, taken + cost)
       keep(KEYS[k + 2 + i], taken * unit)
     end
     answer[2 + 2 * i] = math.max(0, math.floor(limit - taken + slack / unit))

@@ -55,6 +55,21 @@ describe('the rate limit of a key, over 3 replicas', () => {
   });
 });
 
+it('a shared limit that is given back is never told to have more left than it holds', async () => {
+  const most = 1_000_000;
+  const { secret } = await seeded.issue({
+    rateLimits: [
+      { name: 'all', limit: most, windowSeconds: 1, sharedBy: 'consumer' },
+      { name: 'own', limit: 1, windowSeconds: 3_600 },
+    ],
+  });
+  const states = [];
+  for (let i = 0; i < 5; i += 1)
+    states.push((await replicas.ask(i, { key: secret })).body.rateLimits);
+  expect(states.map((one) => one?.[1]?.remaining)).toEqual([0, 0, 0, 0, 0]);
+  for (const one of states) expect(one?.[0]?.remaining).toBeLessThanOrEqual(most);
+});
+
 it('limit, quota and use of a key go on through a rotation: they are the key’s, not its secrets’', async () => {
   const { key, secret: old } = await seeded.issue({
     rateLimits: [{ name: 'all', limit: 10, windowSeconds: 30 * 86_400 }],
