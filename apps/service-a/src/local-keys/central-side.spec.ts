@@ -10,14 +10,17 @@ import { CentralSide } from './central-side.js';
 const BUSY = { type: 'about:blank', title: 'Busy', status: 503, code: 'SERVICE_UNAVAILABLE' };
 let keyService: StubServer;
 let side: CentralSide;
-beforeEach(async () => {
-  keyService = await createStubServer({});
+const sideWith = (graceMs: number) => {
   const upstream = (timeoutMs: number) =>
     createUpstream({ name: 'The key service', urls: [keyService.url], timeoutMs });
-  side = new CentralSide({
+  return new CentralSide({
     ...{ keyService: upstream(100), alone: upstream(20_000) },
-    ...{ token: () => Promise.resolve('token'), graceMs: 60_000, now: Date.now },
+    ...{ token: () => Promise.resolve('token'), graceMs },
   });
+};
+beforeEach(async () => {
+  keyService = await createStubServer({});
+  side = sideWith(60_000);
 });
 afterEach(async () => {
   await side.stop();
@@ -35,6 +38,26 @@ it('knows the mode when it has started, also where the key service was busy at f
   });
   await side.start();
   expect(side.mode).toBe('dual');
+});
+
+it('goes by the mode, and bears silence, no longer than the grace where the clock is set back meanwhile', async () => {
+  side = sideWith(300);
+  keyService.routes({
+    'GET /v1/migration': (_seen, response) =>
+      sendJson(response, 200, { service: 'service-a', mode: 'dual' }),
+  });
+  await side.start();
+  const { now } = Date;
+  keyService.routes({});
+  await expect(side.verify({ key: 'any', environment: 'live' })).rejects.toThrow('cannot answer');
+  expect(side.isWithinGrace).toBe(true);
+  Date.now = () => now() - 3_600_000;
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect([side.mode, side.isWithinGrace]).toEqual(['unknown', false]);
+  } finally {
+    Date.now = now;
+  }
 });
 
 it('waits longer for a verdict that nobody else can give', async () => {

@@ -42,10 +42,9 @@ export interface CentralParts {
   token: ServiceToken;
   /** How long what it said last goes on while it does not answer, in milliseconds. */
   graceMs: number;
-  now: () => number;
 }
 
-/** The key service as this service needs it while keys move from one side to the other. */
+/** The key service as this service needs it while keys move from one side to the other. Its times are of a clock that nobody sets. */
 export class CentralSide {
   private heard: { mode: ImportMode | null; atMs: number } | null = null;
   private movedAtMs = -Infinity;
@@ -63,26 +62,25 @@ export class CentralSide {
   /** Which side counts. What was heard last holds for the grace. */
   get mode(): Side {
     const { heard } = this;
-    const isFresh = heard !== null && this.parts.now() - heard.atMs <= this.parts.graceMs;
+    const isFresh = heard !== null && performance.now() - heard.atMs <= this.parts.graceMs;
     return isFresh ? heard.mode : 'unknown';
   }
 
   /** Whether the mode is so old that every replica of the key service goes by it. */
   get isSettled(): boolean {
-    return this.parts.now() - this.movedAtMs > SETTLED_MS;
+    return performance.now() - this.movedAtMs > SETTLED_MS;
   }
 
   /** Whether the key service has given verdicts within the grace: what it refuses alone was refused until then. */
   get isWithinGrace(): boolean {
-    const { now, graceMs } = this.parts;
-    return this.silence.lastsMs(now()) <= graceMs;
+    return this.silence.lastsMs(performance.now()) <= this.parts.graceMs;
   }
 
   /** Begins to follow the mode and to report; tries for a while before it returns, as nothing is decided without. */
   async start(): Promise<void> {
-    const endMs = this.parts.now() + FIRST_MS;
+    const endMs = performance.now() + FIRST_MS;
     await this.readMode();
-    while (this.heard === null && this.parts.now() < endMs) {
+    while (this.heard === null && performance.now() < endMs) {
       await sleep(FIRST_PAUSE_MS);
       await this.readMode();
     }
@@ -104,7 +102,7 @@ export class CentralSide {
    * @throws ProblemException where it does not, OddAnswer where what it says cannot be a decision
    */
   async verify(question: CentralQuestion, isAlone = false): Promise<Verdict> {
-    const begunMs = this.parts.now();
+    const begunMs = performance.now();
     const { keyService, alone } = this.parts;
     try {
       const decided = await this.ask(question, isAlone ? alone : keyService);
@@ -134,12 +132,12 @@ export class CentralSide {
   }
 
   private async readMode(): Promise<void> {
-    const atMs = this.parts.now();
+    const atMs = performance.now();
     const call = { method: 'GET', path: '/v1/migration', headers: {} } as const;
     const state = await this.call(call, migrationState).catch(() => null);
     if (state === null) return;
     const mode = state.mode && importMode.parse(state.mode);
-    if (this.heard !== null && this.heard.mode !== mode) this.movedAtMs = this.parts.now();
+    if (this.heard !== null && this.heard.mode !== mode) this.movedAtMs = performance.now();
     this.heard = { mode, atMs };
   }
 

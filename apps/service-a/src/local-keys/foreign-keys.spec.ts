@@ -47,13 +47,19 @@ it('junk costs no statement each: one a second in all where nothing was taken ov
   await expect(statementsOf(() => fresh.find(misspelt))).resolves.toBe(0);
 });
 
-it('keys that are taken over while it runs are found after a second', async () => {
-  let nowMs = 0;
-  const foreign = new ForeignKeys({ pool, peppers, now: () => nowMs });
-  await expect(foreign.find(FOREIGN)).resolves.toBeNull();
+/** Takes a key with this text over, as from an export. */
+async function takeOverOne(text: string): Promise<void> {
   const pepper = randomBytes(32);
-  const digest = portableDigestOfText(pepper, FOREIGN).toString('base64url');
+  const digest = portableDigestOfText(pepper, text).toString('base64url');
   const at = new Date().toISOString();
+  const secret = {
+    number: 1,
+    createdAt: at,
+    validUntil: null,
+    digest,
+    prefix: 'old',
+    last4: '4b60',
+  };
   await takeOver(
     { pool, peppers },
     {
@@ -64,16 +70,34 @@ it('keys that are taken over while it runs are found after a second', async () =
           ...{ type: 'key', id: `key_${randomBytes(8).toString('hex')}`, name: 'from there' },
           ...{ consumer: 'service-b', environment: 'live', scopes: ['reports:read'] },
           ...{ enabled: true, notBefore: null, expiresAt: null, rateLimits: [], quota: null },
-          ...{ ipAllowlist: [], tags: [], metadata: {}, createdAt: at },
-          secrets: [
-            { number: 1, createdAt: at, validUntil: null, digest, prefix: 'old', last4: '4b60' },
-          ],
+          ...{ ipAllowlist: [], tags: [], metadata: {}, createdAt: at, secrets: [secret] },
         },
       ],
     },
   );
+}
+
+it('keys that are taken over while it runs are found after a second', async () => {
+  let nowMs = 0;
+  const foreign = new ForeignKeys({ pool, peppers, now: () => nowMs });
+  await expect(foreign.find(FOREIGN)).resolves.toBeNull();
+  await takeOverOne(FOREIGN);
   nowMs += 1_001;
   await expect(foreign.find(FOREIGN)).resolves.toMatchObject({ name: 'from there' });
+});
+
+it('they are found by the service after a second also where its clock is set back', async () => {
+  const text = `${FOREIGN}2`;
+  expect((await reports(text)).status).toBe(403);
+  const { now } = Date;
+  Date.now = () => now() - 3_600_000;
+  try {
+    await takeOverOne(text);
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect((await reports(text)).status).toBe(200);
+  } finally {
+    Date.now = now;
+  }
 });
 
 it('a text with bytes that no key has is not looked for', async () => {

@@ -15,6 +15,7 @@ const MAX_WAITING = 64;
 export interface ForeignParts {
   pool: Pool;
   peppers: LocalPeppers;
+  /** Milliseconds of a clock that nobody sets. */
   now: () => number;
 }
 

@@ -115,7 +115,7 @@ function wire(
   const parts = storeOf(config);
   const { pool, peppers, environment } = parts;
   const foreignPool = createLocalPool(config.SERVICE_A_DATABASE_URL!, FOREIGN_CONNECTIONS);
-  const foreign = new ForeignKeys({ pool: foreignPool, peppers, now: Date.now });
+  const foreign = new ForeignKeys({ pool: foreignPool, peppers, now: () => performance.now() });
   const local = new LocalVerifier(parts, foreign);
   // who asks the validation endpoint may ask for the other environment
   const asked = (question: KeyQuestion) => ({
@@ -170,7 +170,6 @@ function centralSideOf(config: ServiceAConfig, token: ServiceToken): CentralSide
     alone: upstream(ALONE_TIMEOUT_MS),
     token,
     graceMs: config.SERVICE_A_CENTRAL_GRACE_SECONDS * 1_000,
-    now: Date.now,
   });
 }
 
