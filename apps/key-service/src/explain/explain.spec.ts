@@ -155,6 +155,46 @@ describe('POST /v1/keys/{id}/explain', () => {
     expect(await explained(keyId, {})).toMatchObject({ failed: 'service' });
   });
 
+  it('says so too of a secret that its old side has given it since, and not of one that was made here', async () => {
+    const [first, second] = [foreignText('gone1'), foreignText('gone2')];
+    const importKeys = importerOf(app, seeded.admin);
+    const { results } = await importKeys({ source: 'gone', items: [itemOf(first)] });
+    const { keyId: id } = results[0] as { keyId: string };
+    const supersedes = { until: new Date().toISOString() };
+    await importKeys({ source: 'gone', items: [{ ...itemOf(second), id, supersedes }] });
+    expect((await explained(id, {})).code).toBe('VALID');
+    const body = { service: 'service-a', mode: 'shadow' };
+    await app.call('post', '/v1/imports/move', seeded.admin).send(body);
+    const both = async (text: string) => [
+      await seeded.codeOf(text),
+      (await explained(id, {})).code,
+    ];
+    expect(await both(second)).toEqual(['MALFORMED', 'NOT_FOUND']);
+    const rotated = await app
+      .call('post', `/v1/keys/${id}/rotate`, seeded.admin)
+      .send({ overlapSeconds: 0 });
+    expect(await both((rotated.body as { secret: string }).secret)).toEqual(['VALID', 'VALID']);
+  });
+
+  it('says so of a secret that was made here where keys of the old side look like it', async () => {
+    const service = 'service-x';
+    const item = { ...itemOf(foreignText('alike')), scopes: ['things:read'] };
+    const scheme = { algorithm: 'sha256', shape: { minLength: 8, maxLength: 100 } };
+    const importKeys = importerOf(app, seeded.admin);
+    const { results } = await importKeys({ service, scheme, mode: 'shadow', items: [item] });
+    const { keyId: id } = results[0] as { keyId: string };
+    const rotated = await app.call('post', `/v1/keys/${id}/rotate`, seeded.admin).send({});
+    const { secret: key } = rotated.body as { secret: string };
+    const token = await app.issuer.service(service, 'keys:verify');
+    const both = async () => [
+      ((await app.call('post', '/v1/keys/verify', token).send({ key })).body as Verdict).code,
+      (await explained(id, { service })).code,
+    ];
+    expect(await both()).toEqual(['NOT_FOUND', 'NOT_FOUND']);
+    await app.call('post', '/v1/imports/move', seeded.admin).send({ service, mode: 'dual' });
+    expect(await both()).toEqual(['VALID', 'VALID']);
+  });
+
   it('spends nothing', async () => {
     const { key, secret } = await seeded.issue({
       rateLimits: [{ name: 'hour', limit: 1, windowSeconds: 3_600 }],

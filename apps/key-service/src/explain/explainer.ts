@@ -1,6 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { ExplainBody, ExplainedCheck, Explanation } from '#contracts';
-import { exceedsLimits, explainDecision, type KeyRecord, type SecretRecord } from '#key-core';
+import {
+  exceedsLimits,
+  explainDecision,
+  makeKeyText,
+  type KeyRecord,
+  type SecretRecord,
+} from '#key-core';
 import type { Principal } from '../access/principal.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { findKey } from '../keys/find-key.js';
@@ -30,14 +36,14 @@ export class Explainer {
    *   nobody could decide
    */
   async explain(keyId: string, body: ExplainBody, by: Principal): Promise<Explanation> {
-    const { id } = await findKey(this.stores.db.manager, keyId, by);
+    const { id, hintPrefix } = await findKey(this.stores.db.manager, keyId, by);
     const { record } = await this.records.read(id).catch((error: unknown) => {
       throw unavailable(error);
     });
     if (record === null) throw new Error(`The key ${id} has no record`);
     const { cost = 1, ...request } = body;
     const secret = record.secrets.find((one) => one.validUntilMs === null) ?? null;
-    const decided = this.decided(record, secret, request);
+    const decided = await this.decided(record, { secret, prefix: hintPrefix }, request);
     const spending = { limits: record.rateLimits, quota: record.quota, cost, isDry: true };
     const owner = { keyId: id, consumer: record.consumer, service: request.service };
     const spent = await this.spender.spend(owner, spending);
@@ -52,19 +58,32 @@ export class Explainer {
     };
   }
 
-  private decided(
+  private async decided(
     record: KeyRecord,
-    secret: SecretRecord | null,
+    current: Current,
     request: Omit<ExplainBody, 'cost'>,
-  ): ExplainedCheck[] {
-    const checks = explainDecision(record, secret, request, this.material.now());
-    if (!this.foreign.isHeld(record, request.service)) return checks;
-    this.requireKnown(record, request.service);
-    // a secret that was made here after the import is not the old side's
-    if (secret?.number !== 1) return checks;
+  ): Promise<ExplainedCheck[]> {
+    const checks = explainDecision(record, current.secret, request, this.material.now());
+    if (!(await this.isHeld(record, current, request.service))) return checks;
     return checks.map((one) =>
       one.name === 'service' ? { ...one, passed: false, detail: HELD } : one,
     );
+  }
+
+  /** Whether the old side alone decides on the current secret: one that came from there, or looks as those do. */
+  private async isHeld(
+    record: KeyRecord,
+    { secret, prefix }: Current,
+    service: string,
+  ): Promise<boolean> {
+    if (secret === null || !this.foreign.isHeld(record, service)) return false;
+    this.requireKnown(record, service);
+    const { manager } = this.stores.db;
+    const came = await manager.query<unknown[]>(CAME, [record.keyId, secret.number]);
+    if (came.length > 0) return true;
+    // nobody has the text of one that was made here: another one of its form is as good
+    const { text } = makeKeyText({ ...record, prefix }, this.material.random);
+    return this.foreign.mayBeHeld({ text, service });
   }
 
   /** @throws HttpException where a verification could not decide either */
@@ -76,6 +95,14 @@ export class Explainer {
     }
   }
 }
+
+/** The current secret of a key, and the prefix of its text. */
+interface Current {
+  secret: SecretRecord | null;
+  prefix: string;
+}
+
+const CAME = 'SELECT FROM keys.legacy_secret WHERE key_id = $1 AND number = $2';
 
 const HELD = 'It came with an import that is in shadow: the old side alone decides on it';
 
