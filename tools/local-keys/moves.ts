@@ -1,4 +1,4 @@
-import { exportKeys, importList, type KeyImport, type Policy } from '#contracts';
+import { exportKeys, importPage, type ImportPage, type KeyImport, type Policy } from '#contracts';
 import { newRecipient, readExport } from '#key-core';
 import type { Pool } from 'pg';
 import { handOver, type HandedOver } from '../../apps/service-a/src/local-keys/hand-over.js';
@@ -29,11 +29,17 @@ export async function handOverTo(central: Central, store: OwnStore): Promise<Han
   return withStore(store, (parts) => handOver({ ...parts, post }, hasCutOver));
 }
 
-/** Imports of service-a that there are. @throws Error where the key service does not say */
+/** All imports of service-a that there are. @throws Error where the key service does not say */
 export async function importsAt({ url, token }: Central): Promise<KeyImport[]> {
-  const { status, body } = await call(`${url}/v1/imports?service=service-a`, bearer(token));
-  if (status !== 200) throw new Error(`Asking for imports was answered ${status}`);
-  return importList.parse(body).data;
+  const all: KeyImport[] = [];
+  for (let query: string | null = '?service=service-a&limit=200'; query !== null;) {
+    const { status, body } = await call(`${url}/v1/imports${query}`, bearer(token));
+    if (status !== 200) throw new Error(`Asking for imports was answered ${status}`);
+    const { data, nextCursor }: ImportPage = importPage.parse(body);
+    all.push(...data);
+    query = nextCursor === null ? null : `?service=service-a&limit=200&cursor=${nextCursor}`;
+  }
+  return all;
 }
 
 /** What was taken over, and the policy that ruled the keys at the key service. */

@@ -3,7 +3,17 @@ import { rateLimits } from './catalog.js';
 import { keptRange } from './address-range.js';
 import { environment, keyId, quota } from './keys.js';
 import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
-import { instant, instantOut, keptName, keptTags, metadata, scopes, slug } from './primitives.js';
+import {
+  instant,
+  instantOut,
+  keptName,
+  keptTags,
+  metadata,
+  page,
+  pageOf,
+  scopes,
+  slug,
+} from './primitives.js';
 import { verdictCode } from './verdict.js';
 
 /** Most keys of one call to `POST /v1/imports`. */
@@ -128,9 +138,13 @@ export const importedKeys = z
   .meta({ id: 'ImportedKeys' });
 export type ImportedKeys = z.infer<typeof importedKeys>;
 
-/** `GET /v1/imports`: all of them, or those of one service. */
-export const listImportsQuery = z.strictObject({ service: slug.optional() });
+/** `GET /v1/imports`: all of them, or those of one service, the oldest first. */
+export const listImportsQuery = z.strictObject({ service: slug.optional(), ...page });
 export type ListImportsQuery = z.infer<typeof listImportsQuery>;
+export const importPage = pageOf(keyImport);
+export type ImportPage = z.infer<typeof importPage>;
+
+/** Answer of `POST /v1/imports/move`: all imports of the service, the oldest first. */
 export const importList = z.object({ data: z.array(keyImport) }).meta({ id: 'ImportList' });
 export type ImportList = z.infer<typeof importList>;
 

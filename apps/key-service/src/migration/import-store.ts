@@ -103,15 +103,24 @@ export async function findImport(
   return row ?? null;
 }
 
-/** Imports as they are answered, the oldest first; `services` null for all. */
+/** Which imports are shown, and from where on. */
+export interface ShownImports {
+  id?: string | undefined;
+  /** Null for those of all. */
+  services: readonly string[] | null;
+  /** Id of the last one before; null for the first. */
+  after?: string | null;
+  /** All of them by default. */
+  limit?: number;
+}
+
+/** Imports as they are answered, the oldest first. */
 export async function showImports(
   manager: EntityManager,
-  filter: { id?: string | undefined; services: readonly string[] | null },
+  { id, services, after, limit }: ShownImports,
 ): Promise<KeyImport[]> {
-  const rows = await manager.query<(ImportRow & Counts)[]>(SHOW, [
-    filter.id ?? null,
-    filter.services,
-  ]);
+  const values = [id, services, after, limit].map((one) => one ?? null);
+  const rows = await manager.query<(ImportRow & Counts)[]>(SHOW, values);
   return rows.map((row) => ({
     id: row.id,
     service: row.service,
@@ -133,12 +142,17 @@ interface Counts {
   revoked: number;
 }
 
+/** Keys are counted of those alone that are shown. */
 const SHOW = `
-  SELECT i.*, c.* FROM keys.import i CROSS JOIN LATERAL (
+  SELECT i.*, c.* FROM (
+    SELECT * FROM keys.import
+    WHERE ($1::text IS NULL OR id = $1) AND ($2::text[] IS NULL OR service = ANY ($2))
+      AND ($3::text IS NULL OR (created_at, id) > (SELECT created_at, id FROM keys.import WHERE id = $3))
+    ORDER BY created_at, id LIMIT $4::bigint) i
+  CROSS JOIN LATERAL (
     SELECT count(*)::int AS keys, count(k.upgraded_at)::int AS upgraded,
       (count(*) FILTER (WHERE k.weak))::int AS weak, (count(*) FILTER (WHERE key.state = 'revoked'))::int AS revoked
     FROM keys.imported_key k JOIN keys.key ON key.id = k.key_id WHERE k.import_id = i.id) c
-  WHERE ($1::text IS NULL OR i.id = $1) AND ($2::text[] IS NULL OR i.service = ANY ($2))
   ORDER BY i.created_at, i.id`;
 
 async function makeImport(

@@ -15,6 +15,7 @@ import {
   importedKeys,
   importId,
   importList,
+  importPage,
   keyImport,
   listImportsQuery,
   moveImportsBody,
@@ -60,8 +61,8 @@ export class ImportsController {
 
   @Get()
   @Audited()
-  @ApiOperation({ summary: 'List imports' })
-  @ApiResponse({ status: 200, standardSchema: importList })
+  @ApiOperation({ summary: 'List imports, the oldest first' })
+  @ApiResponse({ status: 200, standardSchema: importPage })
   list(@Query({ schema: listImportsQuery }) query: ListImportsQuery, @By() by: Principal) {
     return this.imports.list(query, by);
   }

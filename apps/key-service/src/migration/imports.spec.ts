@@ -5,6 +5,7 @@ import { hashSync } from 'bcryptjs';
 import type { Pool } from 'pg';
 import type {
   ImportedKeys,
+  ImportPage,
   Key,
   KeyImport,
   ParityReport,
@@ -570,6 +571,57 @@ describe('an import', () => {
     expect((await replicas.call('get', `/v1/imports/${mine.id}`, auditor)).body).toMatchObject({
       id: mine.id,
     });
+  });
+
+  it('is listed after the older ones, page by page, under a cursor that opens its own list only', async () => {
+    const scheme = { algorithm: 'sha256', shape: { prefix: 'old_' } };
+    const service = 'service-paged';
+    const importOne = async (source: string): Promise<string> => {
+      const items = [{ ...itemOf(foreignText(source)), scopes: ['t:read'] }];
+      const { body } = await post('/v1/imports', { service, source, scheme, items });
+      return (body as ImportedKeys).import.id;
+    };
+    const list = (query: string, token = seeded.admin) =>
+      replicas.call('get', `/v1/imports?${query}`, token);
+    const page = async (query: string) => (await list(query)).body as ImportPage;
+    const idsOf = ({ data }: ImportPage) => data.map((one) => one.id);
+    await post('/v1/services', { slug: service, scopes: ['t:read'] });
+    const ids: string[] = [];
+    for (const source of ['one', 'two', 'three', 'four']) ids.push(await importOne(source));
+    // two of the same moment follow each other by their ids
+    await sql(
+      `UPDATE keys.import SET created_at = '2026-01-02T03:04:05.678901Z' WHERE service = $1 AND source <> 'four'`,
+      [service],
+    );
+    ids.splice(0, 3, ...ids.slice(0, 3).toSorted());
+
+    const query = `service=${service}&limit=2`;
+    const first = await page(query);
+    expect(idsOf(first)).toEqual(ids.slice(0, 2));
+    expect(first.data[1]!.counts).toEqual({ keys: 1, upgraded: 0, weak: 1, revoked: 0 });
+    const second = await page(`${query}&cursor=${first.nextCursor}`);
+    expect([idsOf(second), second.nextCursor]).toEqual([ids.slice(2), null]);
+    ids.push(await importOne('five'));
+    const longer = await page(`${query}&cursor=${first.nextCursor}`);
+    const third = await page(`${query}&cursor=${longer.nextCursor}`);
+    expect([idsOf(longer), idsOf(third), third.nextCursor]).toEqual([
+      ...[ids.slice(2, 4), ids.slice(4), null],
+    ]);
+
+    const cursor = first.nextCursor!;
+    const other = await replicas.issuer.person('usr_other');
+    for (const refused of [
+      await list(`${query}&cursor=${cursor}`, other),
+      await list(`service=service-a&cursor=${cursor}`),
+      await list(`cursor=${cursor}`),
+      await list(`${query}&cursor=${cursor}00`),
+      await replicas.call('get', `/v1/services?cursor=${cursor}`, seeded.admin),
+    ])
+      expect(problemIn(refused)).toEqual({ status: 400, code: 'INVALID_CURSOR' });
+    for (const limit of ['0', '201', '-1', '1e2'])
+      expect(problemIn(await list(`limit=${limit}`))).toMatchObject({
+        ...{ status: 400, code: 'INVALID_REQUEST' },
+      });
   });
 
   it('is made once under an Idempotency-Key, which is good for no other body', async () => {

@@ -5,6 +5,7 @@ import type {
   ImportedKeys,
   ImportList,
   ImportMode,
+  ImportPage,
   KeyImport,
   ListImportsQuery,
   MoveImportsBody,
@@ -12,6 +13,7 @@ import type {
 } from '#contracts';
 import { checkVersion } from '#server';
 import { changeBy } from '../access/change-by.js';
+import { pageOf, placeOf } from '../access/cursor.js';
 import { maySee, type Principal } from '../access/principal.js';
 import type { NewChange } from '../changes/change-log.js';
 import type { Propagated } from '../changes/propagation.interceptor.js';
@@ -43,10 +45,17 @@ export class Imports {
     return result;
   }
 
-  /** Imports that the principal may see. */
-  async list({ service }: ListImportsQuery, by: Principal): Promise<ImportList> {
+  /** Imports that the principal may see, the oldest first. */
+  async list({ service, limit, cursor }: ListImportsQuery, by: Principal): Promise<ImportPage> {
+    const scope = { key: this.material.cursorKey, list: 'imports', filters: { service }, by };
+    const after = placeOf(scope, cursor);
     const services = service === undefined ? by.services : maySee(by, [service]) ? [service] : [];
-    return { data: await showImports(this.stores.db.manager, { services }) };
+    const shown = { services, after, limit: limit + 1 };
+    return pageOf(scope, await showImports(this.stores.db.manager, shown), {
+      limit,
+      placeOfRow: (row) => row.id,
+      show: (rows) => rows,
+    });
   }
 
   /** @throws NotFoundException where there is none, or it is not the principal's to see */
