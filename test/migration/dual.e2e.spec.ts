@@ -49,6 +49,33 @@ async function ownKey(): Promise<IssuedKey> {
 }
 
 describe('a key that both sides have', () => {
+  it('has its newest secret there also where the word of an earlier one was late', async () => {
+    await world.move('shadow');
+    const { key } = await ownKey();
+    await world.handOver();
+    const alone = await world.start('local');
+    world.link.blackhole(true);
+    const late = service.rotate(key.id, 0);
+    await until('2', async () => {
+      const [row] = await world.own.query<{ number: string }>(
+        `SELECT max(number)::text AS number FROM service_a.secret WHERE key_id = '${key.id}'`,
+      );
+      return row!.number;
+    });
+    await new Promise((go) => setTimeout(go, 300));
+    const newest = await alone.rotate(key.id, 0);
+    await world.handOver();
+    world.link.blackhole(false);
+    const { secret: earlier } = await late;
+    expect((await world.handOver()).failed).toEqual([]);
+    const trialOf = async (text: string) =>
+      (await world.replicas.ask(0, { key: text, dryRun: true })).body.code;
+    const both = () => Promise.all([trialOf(newest.secret), trialOf(earlier)]);
+    // a text that was none is looked for again after a second
+    await new Promise((go) => setTimeout(go, 1_500));
+    expect(await both()).toEqual(['VALID', 'SUPERSEDED']);
+  });
+
   it('is refused where the key service knows it no more, whatever the own store says', async () => {
     const [{ key, secret }] = await handedOver(1);
     await expect(service.codeOf(secret)).resolves.toBe('200');

@@ -2,6 +2,7 @@ import { revocationReason } from '#contracts';
 import { noteTold } from './handed-over.js';
 import { ITEM } from './import-item.js';
 import { importUnder, type HandOverParts } from './import-under.js';
+import { inTransaction } from './local-database.js';
 
 const PART = 500;
 
@@ -43,15 +44,33 @@ export async function tellChanges(
 ): Promise<void> {
   for (let after = ''; ;) {
     const { rows } = await parts.pool.query<ChangedRow>(SELECT, [after, PART, only]);
-    for (const row of rows) {
-      const why = await tell(parts, row, done);
-      if (why === null) await noteTold(parts.pool, [row]);
-      else done.failed.push({ keyId: row.id, why });
+    for (const { id: keyId } of rows) {
+      const why = await tellInTurn(parts, keyId, done);
+      if (why !== null) done.failed.push({ keyId, why });
     }
     if (rows.length < PART) return;
     after = rows.at(-1)!.id;
   }
 }
+
+/**
+ * One at a time tells of a key, and of what it is by then: the word of an earlier secret that came after that of the newest would
+ * bring it back there, and end the newest.
+ */
+function tellInTurn(parts: HandOverParts, id: string, done: Told): Promise<string | null> {
+  return inTransaction(parts.pool, async (client) => {
+    const { rowCount } = await client.query(TURN, [id]);
+    if (rowCount === 0) return 'It is being told of already; hand over again';
+    const { rows } = await client.query<ChangedRow>(SELECT, ['', 1, id]);
+    const row = rows[0];
+    if (row === undefined) return null;
+    const why = await tell(parts, row, done);
+    if (why === null) await noteTold(client, [row]);
+    return why;
+  });
+}
+
+const TURN = 'SELECT FROM service_a.handed_over WHERE key_id = $1 FOR UPDATE SKIP LOCKED';
 
 /** @returns why the key service did not take it, or null */
 async function tell(parts: HandOverParts, row: ChangedRow, done: Told): Promise<string | null> {
