@@ -1,4 +1,5 @@
 import type { Key, Problem, RotatedKey } from '#contracts';
+import { PATIENCE_MS } from '../../../../test/support/patience.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -162,15 +163,35 @@ test('of 50 rotations at the same time one wins', async () => {
 
 test('a rotation that waited for another one does not end the secret it knew nothing of', async () => {
   const { key } = await world.issue();
-  const runner = management.postgres.owner.createQueryRunner();
-  await runner.startTransaction();
-  await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [key.id]);
+  const unlock = await lock(key.id);
+  const waiting = [1, 2].map(() => rotate(key.id, { overlapSeconds: 0 }).then((answer) => answer));
+  await untilWaiting(2);
+  await unlock();
+  const answers = await Promise.all(waiting);
+  const won = answers.find((one) => one.status === 200)!;
+  const lost = answers.find((one) => one !== won)!;
+  expect(problemIn(lost)).toEqual({ status: 409, code: 'CONFLICT' });
+  expect(await world.codeOf((won.body as RotatedKey).secret)).toBe('VALID');
+});
+
+test('a rotation that waited for any other change goes on', async () => {
+  const { key } = await world.issue();
+  const unlock = await lock(key.id);
+  const patched = management
+    .call('patch', `/v1/keys/${key.id}`, world.admin)
+    .set('if-match', '*')
+    .send({ name: 'renamed' })
+    .then(({ status }) => status);
+  await untilWaiting(1);
   const waiting = rotate(key.id, { overlapSeconds: 0 }).then((answer) => answer);
-  await untilSomeoneWaits();
-  await runner.query('UPDATE keys.key SET version = version + 1 WHERE id = $1', [key.id]);
-  await runner.commitTransaction();
-  await runner.release();
-  expect(problemIn(await waiting)).toEqual({ status: 409, code: 'CONFLICT' });
+  await untilWaiting(2);
+  await unlock();
+  expect(await patched).toBe(200);
+  const { status, body } = await waiting;
+  expect(status).toBe(200);
+  const rotated = body as RotatedKey;
+  expect(rotated.key).toMatchObject({ name: 'renamed', version: 3 });
+  expect(await world.codeOf(rotated.secret)).toBe('VALID');
 });
 
 test('If-Match is honoured', async () => {
@@ -188,12 +209,24 @@ test('however often a key is rotated it has two secrets at most', async () => {
   expect(await world.codeOf(secret)).toBe('NOT_FOUND');
 });
 
-async function untilSomeoneWaits(): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
+/** Keeps everybody from changing a key, until what it returns is called. */
+async function lock(id: string): Promise<() => Promise<void>> {
+  const runner = management.postgres.owner.createQueryRunner();
+  await runner.startTransaction();
+  await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [id]);
+  return async () => {
+    await runner.commitTransaction();
+    await runner.release();
+  };
+}
+
+/** They get the row in the order in which they came. */
+async function untilWaiting(many: number): Promise<void> {
+  for (const endMs = performance.now() + PATIENCE_MS; performance.now() < endMs;) {
     const [{ count }] = await management.postgres.owner.query<[{ count: string }]>(
       `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'`,
     );
-    if (Number(count) > 0) return;
+    if (Number(count) >= many) return;
   }
-  throw new Error('Nobody waited');
+  throw new Error(`Never ${many} waited`);
 }

@@ -5,7 +5,7 @@ import { keyFaults, makeKeyText, resolveOverlap } from '#key-core';
 import { checkVersion } from '#server';
 import { ConsumerEntity } from '../catalog/consumer.entity.js';
 import type { Mutation } from '../changes/mutations.js';
-import { findKey, lockKey, servicesOf, type LockedKey } from './find-key.js';
+import { lockKey, servicesOf, type LockedKey } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { lockRuling, msOf, refusal, refuseFaults } from './key-policy.js';
 import type { KeyEntity } from './key.entity.js';
@@ -36,21 +36,23 @@ export interface Rotation extends Mutation<Omit<RotatedKey, 'propagation'>> {
 
 /**
  * Gives a key a new secret under the same id. The old one goes on for the overlap, but never beyond the key's own end. Of
- * several at the same time one wins. A secret that was to be delivered and, as it seems, never was is taken back for it.
+ * several at the same time one wins; no other change, such as the upgrade of a hash behind its use, hinders it. A secret that
+ * was to be delivered and, as it seems, never was is taken back for it.
  *
  * @returns the key and its new text, which is nowhere else from here on
  * @throws ProblemException POLICY_VIOLATION where the overlap is too long, or, with an overlap, the key breaks a policy
  * @throws ConflictException where the key is not active, an earlier secret is still alive, or another rotation was faster
  */
 export async function rotateKey(work: Work, { id, body, ifMatch }: RotateOrder): Promise<Rotation> {
-  const { manager, by, material } = work;
-  const asFound = await findKey(manager, id, by);
+  const { manager, material } = work;
+  const [asFound] = await lastSecrets(work, id);
   const { key, grants } = await lockKey(work, id);
-  if (key.version !== asFound.version) throw conflict(BEATEN);
+  const secrets = await lastSecrets(work, id);
+  if (!isSame(secrets[0], asFound)) throw conflict(BEATEN);
   checkVersion(ifMatch, key.version);
   const nowMs = material.now();
   await refuseInactive(work, key, nowMs);
-  const { current, last } = await refuseOverlapping(work, key, nowMs);
+  const { current, last } = await refuseOverlapping(work, secrets, nowMs);
   const { validUntil, overlapSeconds } = await endOf(work, { key, grants }, { ...body, nowMs });
   const { environment } = key;
   const prefix = await prefixOf(work, { key, grants }, current);
@@ -110,6 +112,11 @@ async function retire(
   await manager.delete(SecretEntity, { keyId, number: Not(number) });
 }
 
+/** A number is given again after its secret was taken back. */
+function isSame(one: SecretEntity | undefined, other: SecretEntity | undefined): boolean {
+  return one?.number === other?.number && one?.createdAt.getTime() === other?.createdAt.getTime();
+}
+
 async function refuseInactive({ manager }: Work, key: KeyEntity, nowMs: number): Promise<void> {
   const consumer = await manager.findOneByOrFail(ConsumerEntity, { slug: key.consumer });
   const status = statusOf(key, consumer.enabled, nowMs);
@@ -119,13 +126,12 @@ async function refuseInactive({ manager }: Work, key: KeyEntity, nowMs: number):
 /** @returns the current secret, and the highest number that was given to one */
 async function refuseOverlapping(
   work: Work,
-  { id }: KeyEntity,
+  [current, previous]: SecretEntity[],
   nowMs: number,
 ): Promise<{ current: SecretEntity; last: number }> {
-  const [current, previous] = await lastSecrets(work, id);
-  const last = current!.number;
+  const { number: last, keyId } = current!;
   if (!previous || hasEnded(previous, nowMs)) return { current: current!, last };
-  if (await isAbandoned(work, id, nowMs)) return { current: previous, last };
+  if (await isAbandoned(work, keyId, nowMs)) return { current: previous, last };
   const end = previous.validUntil!.toISOString();
   const detail = `The secret before the present one goes on until ${end}; rotate after it, or finish that rotation`;
   throw conflict(detail);

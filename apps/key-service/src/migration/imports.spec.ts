@@ -241,6 +241,44 @@ describe('an imported key', () => {
     });
   });
 
+  describe('that is rotated while its upgrade is under way', () => {
+    const untilWaiting = async (many: number, endMs: number): Promise<boolean> => {
+      const lookUp = `SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock'`;
+      while (performance.now() < endMs)
+        if ((await sql<{ count: number }>(lookUp))[0]!.count >= many) return true;
+      return false;
+    };
+    /** @returns null where one of the two gave up before it had its turn */
+    async function rotateMeanwhile(id: string) {
+      const text = foreignText(id);
+      const { results } = await importKeys({ items: [itemOf(text)] });
+      const keyId = results[0]!.keyId!;
+      const runner = replicas.postgres.owner.createQueryRunner();
+      await runner.startTransaction();
+      await runner.query('SELECT FROM keys.key WHERE id = $1 FOR UPDATE', [keyId]);
+      const endMs = performance.now() + 2_500;
+      await expect(codeOf(text)).resolves.toBe('VALID');
+      const isFirst = await untilWaiting(1, endMs);
+      const rotating = post(`/v1/keys/${keyId}/rotate`, {}).then((answer) => answer);
+      const areBoth = await untilWaiting(2, endMs);
+      await runner.rollbackTransaction();
+      await runner.release();
+      const { status, body } = await rotating;
+      const isInTime = isFirst && areBoth && status !== 503;
+      return isInTime ? { text, keyId, status, rotated: body as RotatedKey } : null;
+    }
+
+    it('is rotated, and upgraded', async () => {
+      let tried = await rotateMeanwhile('meanwhile0');
+      for (let n = 1; tried === null && n < 10; n += 1)
+        tried = await rotateMeanwhile(`meanwhile${n}`);
+      const { text, keyId, status, rotated } = tried!;
+      expect(status).toBe(200);
+      await upgraded(keyId);
+      for (const key of [text, rotated.secret]) await expect(codeOf(key)).resolves.toBe('VALID');
+    });
+  });
+
   it('is disabled, rotated and revoked as any other', async () => {
     const text = foreignText('life');
     const { results } = await importKeys({ items: [itemOf(text)] });
