@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ExportKeys, IssuedKey, RotatedKey } from '#contracts';
 import { newRecipient, portableDigestOfText, readExport, type ReadExport } from '#key-core';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
-import { seed, type Seed } from '../testing/seed.js';
+import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { foreignText, importerOf, itemOf } from './testing.js';
 
 let management: ManagementApp;
@@ -151,5 +151,23 @@ describe('an export', () => {
       .call('post', '/v1/exports', limited)
       .send({ service: 'service-a', recipientKey: recipient.publicKey });
     expect(answer.status).toBe(400);
+  });
+
+  it('is not for an admin who may not see all its keys', async () => {
+    const admin = (services: string[]) => management.issuer.person('usr_some', { services });
+    const ask = async (services: string[]) =>
+      management
+        .call('post', '/v1/exports', await admin(services))
+        .send({ service: 'service-a', recipientKey: recipient.publicKey });
+    const refused = await ask(['service-a']);
+    expect(problemIn(refused)).toEqual({ status: 403, code: 'FORBIDDEN' });
+    expect(refused.text).not.toContain(one.key.id);
+    const both = await admin(['service-a', 'service-x']);
+    expect((await read(await fetchExport('service-a', both))).keys).toHaveLength(3);
+    await management.postgres.owner.query(
+      `DELETE FROM keys.key_grant WHERE key_id = $1 AND service = 'service-x'`,
+      [one.key.id],
+    );
+    expect((await ask(['service-a'])).status).toBe(200);
   });
 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
+import { ForbiddenException, Inject, Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
 import type { CreateExportBody, ExportHeader, ExportKeys, ExportTrailer } from '#contracts';
 import { EXPORT_PEPPER, exportSignerOf, sealTo, type ExportSigner } from '#key-core';
@@ -39,6 +39,7 @@ export class Exports {
    * in the change log before the first line.
    *
    * @throws ProblemException INVALID_REQUEST where there is no such service, or it is not the principal's
+   * @throws ForbiddenException where some of its keys are for services that are not the principal's: none of them may be missing
    */
   async create(
     { service: slug, recipientKey }: CreateExportBody,
@@ -47,6 +48,7 @@ export class Exports {
     const { manager } = this.stores.db;
     const service = maySee(by, [slug]) ? await manager.findOneBy(ServiceEntity, { slug }) : null;
     if (service === null) throw invalidField('/service', `There is no service ${slug}`);
+    await this.refuseKeysOfOthers(slug, by);
     await this.note(slug, recipientKey, by);
     const pepper = this.material.random(PEPPER_BYTES);
     const header: ExportHeader = {
@@ -85,6 +87,14 @@ export class Exports {
     yield `${JSON.stringify(trailer)}\n`;
   }
 
+  private async refuseKeysOfOthers(slug: string, { services }: Principal): Promise<void> {
+    if (services === null) return;
+    const { rows } = await this.pool.query(OF_OTHERS, [slug, services]);
+    if (rows.length === 0) return;
+    const detail = `Keys of ${slug} are for services that are not yours, too; ask an admin of all services`;
+    throw new ForbiddenException(detail, { errorCode: 'FORBIDDEN' });
+  }
+
   private async note(service: string, recipientKey: string, by: Principal): Promise<void> {
     const change = changeBy(by, {
       action: 'service.exported',
@@ -95,3 +105,7 @@ export class Exports {
     await this.mutations.run(async () => ({ result: null, changes: [change], touched: [] }));
   }
 }
+
+const OF_OTHERS = `
+  SELECT FROM keys.key_grant o JOIN keys.key_grant g ON g.key_id = o.key_id JOIN keys.key k ON k.id = o.key_id
+  WHERE o.service <> ALL ($2) AND g.service = $1 AND k.state <> 'revoked' AND (k.expires_at IS NULL OR k.expires_at > now()) LIMIT 1`;
