@@ -285,6 +285,27 @@ test('a rotation whose process died before the delivery was confirmed is made go
   expect(problemIn(await rotate(key.id, vaulted))).toEqual({ status: 409, code: 'CONFLICT' });
 });
 
+test('a secret that could not be delivered and cannot be taken back, as the old one was ended meanwhile, is told', async () => {
+  const { key } = (await create(vaulted)).body as DeliveredKey;
+  const old = inVault();
+  vault.beforeWrite = async () => {
+    await management.call('post', `/v1/keys/${key.id}/rotation/finish`, world.admin).send({});
+    // somebody else is faster, again and again
+    vault.put(path, { key: 'another' });
+  };
+  const answer = await rotate(key.id, vaulted);
+  expect(problemIn(answer)).toEqual({ status: 502, code: 'DELIVERY_FAILED' });
+  const { detail } = answer.body as { detail: string };
+  expect(detail).toContain(
+    `the key ${key.id} has a secret that nobody has, so rotate or revoke it`,
+  );
+  expect(await world.codeOf(old)).toBe('SUPERSEDED');
+  const actions = (await actionsOf(key.id)).map((one) => one.action);
+  expect(actions.at(-1)).toBe('key.delivery_failed');
+  vault.beforeWrite = () => undefined;
+  expect((await rotate(key.id, vaulted)).status).toBe(200);
+});
+
 test('a delivery that was overtaken by a revocation brings no key back', async () => {
   const { key } = (await create(vaulted)).body as DeliveredKey;
   vault.beforeWrite = async () => {

@@ -24,7 +24,7 @@ import { confirmIssue, confirmRotation } from './confirm-delivery.js';
 import { issueKey } from './issue-key.js';
 import { revokeKey } from './revoke-key.js';
 import { rotateKey, type Rotation, type RotateOrder } from './rotate-key.js';
-import { takeBack } from './take-back.js';
+import { takeBack, type Undone } from './take-back.js';
 import type { Work } from './work.js';
 
 /** Where a secret goes, who wants it, and under which Idempotency-Key. */
@@ -38,7 +38,7 @@ export interface DeliveryOrder {
 interface Steps<M extends Mutation<{ key: Key; secret: string }>, T extends object> {
   make: (work: Work) => Promise<M>;
   confirm: (work: Work, made: M, version: string | null) => Promise<Mutation<T>>;
-  undo: (work: Work, made: M) => Promise<Mutation<Key>>;
+  undo: (work: Work, made: M) => Promise<Mutation<Undone>>;
 }
 
 type Answer<T> = { result: T; propagation: Propagation };
@@ -69,8 +69,10 @@ export class Deliveries {
       make: (work) => issueKey(work, body),
       confirm: (work, { result: { key } }, version) =>
         confirmIssue(work, { id: key.id, deliverTo, version }),
-      undo: (work, { result: { key } }) =>
-        revokeKey(work, key.id, { reason: 'unspecified', comment }),
+      undo: async (work, { result: { key } }) => ({
+        ...(await revokeKey(work, key.id, { reason: 'unspecified', comment })),
+        result: { isLost: false },
+      }),
     });
     return result;
   }
@@ -143,13 +145,11 @@ export class Deliveries {
       return mutation;
     });
     const said = { ...outcome, provider: order.deliverTo.provider };
+    const lost = `the key ${made.result.key.id} has a secret that nobody has, so rotate or revoke it`;
     return undone.then(
-      () => problemOf({ ...said, left: 'nothing was changed' }),
-      (cause: unknown) => {
-        const { id } = made.result.key;
-        const left = `the key ${id} has a secret that nobody has, so rotate or revoke it`;
-        return problemOf({ ...said, isRefusal: false, left, cause });
-      },
+      ({ result: { isLost } }) =>
+        problemOf({ ...said, left: isLost ? lost : 'nothing was changed' }),
+      (cause: unknown) => problemOf({ ...said, isRefusal: false, left: lost, cause }),
     );
   }
 

@@ -1,11 +1,16 @@
-import type { DeliverTo, Key } from '#contracts';
+import type { DeliverTo } from '#contracts';
 import type { Mutation } from '../changes/mutations.js';
 import { lockKey, servicesOf } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { SecretEntity } from './secret.entity.js';
 import { hasEnded, lastSecrets } from './secrets.js';
-import { showKey } from './show-key.js';
 import type { Work } from './work.js';
+
+/** What has become of a secret that could not be delivered. */
+export interface Undone {
+  /** Whether it is the key's current one still, though nobody has it. */
+  isLost: boolean;
+}
 
 /**
  * Takes back the new secret of a key that could not be delivered: the old one goes on as if there had been no rotation. Where
@@ -14,12 +19,13 @@ import type { Work } from './work.js';
 export async function takeBack(
   work: Work,
   { id, number, deliverTo }: { id: string; number: number; deliverTo: DeliverTo },
-): Promise<Mutation<Key>> {
+): Promise<Mutation<Undone>> {
   const { manager, material } = work;
   const { key, grants } = await lockKey(work, id);
   const nowMs = material.now();
   const [current, previous] = await lastSecrets(work, id);
-  const isPossible = current?.number === number && previous && !hasEnded(previous, nowMs);
+  const isCurrent = current?.number === number;
+  const isPossible = isCurrent && previous && !hasEnded(previous, nowMs);
   if (isPossible) {
     await manager.delete(SecretEntity, { keyId: id, number });
     const old = { keyId: id, number: previous.number };
@@ -32,6 +38,6 @@ export async function takeBack(
     before: { secret: number },
     after: { secret: isPossible ? previous.number : (current?.number ?? null), deliverTo },
   });
-  const result = await showKey(manager, restored.id, nowMs);
+  const result = { isLost: isCurrent && !isPossible };
   return { result, changes: [change], touched: [touchedOf(restored)] };
 }
