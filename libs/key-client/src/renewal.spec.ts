@@ -49,6 +49,48 @@ describe('createRenewal', () => {
     await expect(renewal.after('old')).resolves.toBe('new');
     expect(readings).toHaveLength(2);
   });
+
+  it('reads once more for whose key was refused while a reading was under way that fails', async () => {
+    const readings: (() => void)[] = [];
+    const renewal = createRenewal({
+      source: 'test',
+      refreshedAt: () => null,
+      read: ({ fresh = false } = {}) => {
+        if (!fresh) return Promise.resolve('old');
+        if (readings.length > 0) return Promise.resolve('new');
+        return new Promise((_, reject) => {
+          readings.push(() => reject(new Error('Away')));
+        });
+      },
+    });
+    const first = renewal.after('old');
+    await untilThereAre(readings, 1);
+    const second = renewal.after('old');
+    await new Promise((resolve) => setImmediate(resolve));
+    readings[0]!();
+    await expect(first).rejects.toThrow('Away');
+    await expect(second).resolves.toBe('new');
+  });
+
+  it('looks once a second at most, also where the end is past as the clock here has it', async () => {
+    let looks = 0;
+    const renewal = createRenewal({
+      source: 'test',
+      refreshedAt: () => null,
+      read: ({ fresh = false } = {}) => {
+        if (fresh) looks += 1;
+        return Promise.resolve('old');
+      },
+    });
+    const headers = new Headers({ sunset: new Date(Date.now() - 60_000).toUTCString() });
+    const endMs = performance.now() + 1_500;
+    while (performance.now() < endMs) {
+      renewal.heed(headers, 'old');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThanOrEqual(2);
+  });
 });
 
 async function untilThereAre(list: unknown[], count: number): Promise<void> {

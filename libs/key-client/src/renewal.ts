@@ -18,6 +18,8 @@ export interface Renewal {
 
 /** However far the end is, it is looked for a new key at least this often, in milliseconds. */
 const LONGEST_WAIT_MS = 60_000;
+/** From one look to the next, also where the end is near, or past as the clocks here and there have it, in milliseconds. */
+const LEAST_PAUSE_MS = 1_000;
 /** How often it is looked before the end, if that is near. */
 const LOOKS_BEFORE_END = 10;
 
@@ -40,8 +42,8 @@ export function createRenewal(secret: SecretProvider): Renewal {
     after: async (refused) => {
       const known = await secret.read();
       if (known !== refused) return known;
-      // One that is under way may have looked before the key was changed.
-      const found = running === null ? refused : await running;
+      // One that is under way may have looked before the key was changed, or fail.
+      const found = running === null ? refused : await running.catch(() => refused);
       return found === refused ? share() : found;
     },
     heed: (headers, sent) => {
@@ -49,7 +51,7 @@ export function createRenewal(secret: SecretProvider): Renewal {
       if (waitMs === null) return;
       isPlanned = true;
       const again = (): void => {
-        isPlanned = false;
+        setTimeout(() => (isPlanned = false), LEAST_PAUSE_MS).unref();
       };
       setTimeout(() => void look(sent).then(again, again), waitMs).unref();
     },
