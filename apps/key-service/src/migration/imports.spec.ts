@@ -16,6 +16,7 @@ import type {
 } from '#contracts';
 import { makeKeyText } from '#key-core';
 import { PATIENCE_MS } from '../../../../test/support/patience.js';
+import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { LOOKUP_POOL, RULES_POOL } from './lookup-pool.js';
@@ -688,6 +689,27 @@ describe('an import', () => {
       await expect(codeOf(text)).resolves.toBe('NOT_FOUND');
       await importKeys({ items: [itemOf(text)] });
       await expect(codeOf(text)).resolves.toBe('VALID');
+    }
+  });
+
+  it('is known at every replica for texts that were none there, however long that is remembered', async () => {
+    const [first, text] = [foreignText('far0'), foreignText('far1')];
+    await importKeys({ items: [itemOf(first)] });
+    await known(first, 1);
+    const material = replicas.apps[1]!.get<KeyMaterial>(KEY_MATERIAL);
+    const { now } = material;
+    const standing = now();
+    // what is remembered until a later time is remembered for good
+    material.now = () => standing;
+    try {
+      await expect(codeOf(text, 1)).resolves.toBe('NOT_FOUND');
+      await importKeys({ items: [itemOf(text)] });
+      const endMs = performance.now() + PATIENCE_MS;
+      let code = '';
+      while (code !== 'VALID' && performance.now() < endMs) code = await codeOf(text, 1);
+      expect(code).toBe('VALID');
+    } finally {
+      material.now = now;
     }
   });
 

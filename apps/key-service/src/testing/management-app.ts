@@ -26,13 +26,13 @@ export type Method = 'get' | 'post' | 'patch' | 'delete' | 'put' | 'head';
 /**
  * Starts it; the database is reached as the role that the service runs as. Without a URL it has no Redis.
  *
- * @param beside another one, on whose database it runs: to be stopped after it
+ * @param beside another one, or what it would need: on that database it runs, which is to be stopped after it
  * @param log where a test reads it; silent by default
  */
 export async function startManagement(
   redisUrl?: string,
   more: Record<string, string> = {},
-  beside?: ManagementApp,
+  beside?: Pick<ManagementApp, 'postgres' | 'issuer'>,
   log = createLogger('key-service', 'silent'),
 ): Promise<ManagementApp> {
   const [postgres, issuer] = beside
