@@ -76,6 +76,20 @@ describe('a key that both sides have', () => {
     expect(await both()).toEqual(['VALID', 'SUPERSEDED']);
   });
 
+  it('differs on neither side after it was revoked on both', async () => {
+    await world.move('shadow');
+    const [there, here] = [await ownKey(), await ownKey()];
+    await world.handOver();
+    await service.post(`/v1/api-keys/${here.key.id}/revoke`, { reason: 'leaked' });
+    await world.move('dual');
+    await service.post(`/v1/api-keys/${there.key.id}/revoke`, { reason: 'leaked' });
+    const rows = await world.own.query<{ id: string; told: boolean }>(
+      `SELECT k.version = h.version AS told FROM service_a.key k JOIN service_a.handed_over h ON h.key_id = k.id
+       WHERE k.id IN ('${there.key.id}', '${here.key.id}') AND k.state = 'revoked'`,
+    );
+    expect(rows.map((row) => row.told)).toEqual([true, true]);
+  });
+
   it('is refused where the key service knows it no more, whatever the own store says', async () => {
     const [{ key, secret }] = await handedOver(1);
     await expect(service.codeOf(secret)).resolves.toBe('200');

@@ -50,6 +50,8 @@ export class DualProvisioner implements Provisioner {
       other.revoke(id, body, from),
     ]);
     if (also.status === 'rejected' && !isUnknown(also.reason)) throw also.reason;
+    // so that it is noted what the key service has now
+    await this.shared.tell(id, from);
     if (done.status === 'fulfilled') return done.value;
     if (also.status === 'fulfilled' && isUnknown(done.reason)) return also.value;
     throw done.reason;
