@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort } from './free-port.js';
+import { NO_HOME } from './no-home.js';
 
 /** An app as a process of its own. */
 export interface AppProcess {
@@ -27,7 +28,7 @@ export async function startAppProcess(
   const port = env[portVariable] ?? String(await freePort());
   const child = fork(entry, {
     silent: true,
-    env: { ...env, [portVariable]: port },
+    env: { KEYWARD_HOME: NO_HOME, ...env, [portVariable]: port },
     execArgv: [],
   });
   let output = '';

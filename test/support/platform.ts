@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { freePort } from '../../tools/quickstart/ports.js';
+import { NO_HOME } from './no-home.js';
 import { tempDir } from './temp-dir.js';
 
 const quickstart = z.object({
@@ -128,5 +129,5 @@ export function startEnv(env: Record<string, string>): NodeJS.ProcessEnv {
         ),
     ),
   );
-  return { ...given, KEYWARD_SKIP_SETUP: '1', ...env };
+  return { ...given, KEYWARD_SKIP_SETUP: '1', KEYWARD_HOME: NO_HOME, ...env };
 }

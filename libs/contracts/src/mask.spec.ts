@@ -16,8 +16,18 @@ describe('maskUrl', () => {
     expect(maskUrl(`/v1/reports/${text}`)).toBe('/v1/reports/[masked]');
   });
 
+  it.each(['password', 'clientSecret', 'client_secret', 'refreshToken', 'access_token', 'api_key'])(
+    'shows nothing of what is told as a %s, whatever it looks like',
+    (name) => {
+      expect(maskUrl(`/v1/login?a=1&${name}=hunter2&b=2`)).toBe(
+        `/v1/login?a=1&${name}=[masked]&b=2`,
+      );
+      expect(maskUrl(`/v1/login?${encoded(name)}=hunter%32`)).toBe(`/v1/login?${name}=[masked]`);
+    },
+  );
+
   it('leaves an address without a secret as it is', () => {
-    const url = '/v1/keys?q=50%25%20off&tag=a%2Fb';
+    const url = '/v1/keys?q=50%25%20off&tag=a%2Fb&keyId=password&tokens=1';
     expect(maskUrl(url)).toBe(url);
   });
 });

@@ -12,6 +12,9 @@ export function maskSecrets(text: string): string {
   return text.replace(LOOKS_SECRET, '[masked]');
 }
 
+/** A parameter whose value is a secret by its name, whatever it looks like. */
+const SECRET_PARAMETER = /([?&;](?:[\w-]*(?:password|secret|token)|(?:x-)?api[-_]?key)=)[^&;#]*/gi;
+
 /**
  * An address with the secrets in it masked, also where they are percent-encoded, up to three times over. An address without
  * any comes back as it is.
@@ -23,7 +26,7 @@ export function maskUrl(url: string): string {
       String.fromCharCode(parseInt(hex, 16)),
     );
   }
-  const masked = maskSecrets(text);
+  const masked = maskSecrets(text).replace(SECRET_PARAMETER, '$1[masked]');
   return masked === text ? maskSecrets(url) : masked;
 }
 

@@ -79,7 +79,7 @@ function checkUrl(url: string): void {
   if ((start >= 0 && KEY_PARAMETER.test(url.slice(start))) || maskUrl(url) !== url) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
-      'Send keys and tokens in headers; treat the one in this address as leaked and replace it',
+      'Send keys and tokens in headers, passwords in a body; treat the one in this address as leaked and replace it',
     );
   }
   if (start >= 0 && url.includes('%')) checkQuery(url.slice(start + 1));
