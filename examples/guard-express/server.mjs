@@ -1,4 +1,4 @@
-// A service on Express whose reports are open to API keys with the scope reports:read. See ../../libs/key-guard/README.md.
+// A service on Express whose reports are open to API keys with the scope reports:read. ../README.md says how to run it.
 import express from 'express';
 import { createKeyGuard, createServiceToken } from '@keyward/key-guard/core';
 

@@ -68,7 +68,7 @@ export class ImportedKeys implements ForeignKeys {
   private readonly found = new Map<string, Remembered>();
   private readonly refusedUntilMs = new Map<string, number>();
   private readonly underWay = new Map<string, Promise<Found>>();
-  private readonly nameKey = randomBytes(32);
+  private nameKey = randomBytes(32);
 
   constructor(private readonly parts: ImportedKeysParts) {}
 
@@ -154,6 +154,14 @@ export class ImportedKeys implements ForeignKeys {
   private nameOf({ text, service }: ForeignText, rules: readonly ImportRule[]): string {
     const asked = JSON.stringify([service, rules.map((one) => one.id)]);
     return createHmac('sha256', this.nameKey).update(`${asked}\0${text}`).digest('base64');
+  }
+
+  /** Knows nothing any more, nor what is being looked up: PostgreSQL has lost changes, and gives their numbers again. */
+  forget(): void {
+    this.nameKey = randomBytes(32);
+    this.found.clear();
+    this.refusedUntilMs.clear();
+    this.parts.slow.forget();
   }
 
   private async search(

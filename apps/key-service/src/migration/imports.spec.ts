@@ -17,6 +17,7 @@ import type {
 import { makeKeyText } from '#key-core';
 import { PATIENCE_MS } from '../../../../test/support/patience.js';
 import { KEY_MATERIAL, type KeyMaterial } from '../key-material.js';
+import { Stores } from '../stores.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 import { LOOKUP_POOL, RULES_POOL } from './lookup-pool.js';
@@ -324,6 +325,23 @@ describe('an imported key', () => {
     await post(`/v1/keys/${mine.results[0]!.keyId}/revoke`, { reason: 'retired' });
     await expect(seeded.codeOf(text)).resolves.toBe('REVOKED');
     await expect(seeded.codeOf(text, 'service-x')).resolves.toBe('VALID');
+  });
+
+  it('is looked up anew where PostgreSQL has lost changes, as it gives their numbers again', async () => {
+    const text = foreignText('lost');
+    const { results } = await importKeys({ items: [itemOf(text)] });
+    const keyId = results[0]!.keyId!;
+    await known(text, 0);
+    await upgraded(keyId);
+    // what it was goes, and the number is that of another text
+    await sql('DELETE FROM keys.legacy_secret WHERE key_id = $1', [keyId]);
+    await sql('UPDATE keys.secret SET digest = $2 WHERE key_id = $1', [keyId, randomBytes(32)]);
+    const { follower } = replicas.apps[0]!.get(Stores);
+    follower.beginAnew(follower.seq);
+    const noCache = { 'cache-control': 'no-cache' };
+    const asked = async () => (await replicas.ask(0, { key: text }, noCache)).body.code;
+    while ((await asked()) === 'VALID');
+    await expect(asked()).resolves.toBe('NOT_FOUND');
   });
 
   it('that somebody put into the database opens nothing', async () => {

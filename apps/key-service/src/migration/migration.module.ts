@@ -34,6 +34,7 @@ const CONNECTIONS = 2;
 @Module({})
 export class MigrationModule implements OnApplicationBootstrap, OnApplicationShutdown {
   @Inject(LOOKUP_POOL) private readonly pool!: Pool;
+  @Inject(FOREIGN_KEYS) private readonly keys!: ImportedKeys;
   private unsubscribe: () => void = () => undefined;
 
   constructor(
@@ -80,6 +81,7 @@ export class MigrationModule implements OnApplicationBootstrap, OnApplicationShu
     this.unsubscribe = this.stores.follower.subscribe((told) => {
       const isTold = (what: RegExp): boolean =>
         told === 'anew' || told.some(({ action }) => what.test(action));
+      if (told === 'anew') this.keys.forget();
       if (isTold(/^import\./)) void this.rules.tryRefresh();
       if (isTold(/^import\.|^key\.hash_upgraded$/)) this.slow.forget();
     });
