@@ -40,6 +40,7 @@ import { PartsBesideKeys1700000006700 } from './1700000006700-parts-beside-keys.
 import { PartsOfAllKeys1700000006710 } from './1700000006710-parts-of-all-keys.js';
 import { RulesOfReplicas1700000006800 } from './1700000006800-rules-of-replicas.js';
 import { ReplicaOverwritten1700000006900 } from './1700000006900-replica-overwritten.js';
+import { SourceNumbers1700000007000 } from './1700000007000-source-numbers.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -74,6 +75,7 @@ export const MIGRATIONS = [
   PartsOfAllKeys1700000006710,
   RulesOfReplicas1700000006800,
   ReplicaOverwritten1700000006900,
+  SourceNumbers1700000007000,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

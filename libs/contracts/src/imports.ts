@@ -63,9 +63,12 @@ export const importItem = z
     enabled: z.boolean().default(true),
     /**
      * Of a key that is here already by its `id`, and was rotated at its source: `hash` is that of its new secret, the one before goes
-     * on until then. Nothing else of the key becomes another.
+     * on until then. Nothing else of the key becomes another. With the `number` of the secret at its source, which counts up, the word of
+     * an earlier one that comes late brings it not back.
      */
-    supersedes: z.strictObject({ until: instant }).optional(),
+    supersedes: z
+      .strictObject({ until: instant, number: z.int().min(1).max(2_147_483_647).optional() })
+      .optional(),
     /** Entropy of the secret in bits, where it is known; of less than 112 a fast hash, or a slow one that is cheap, is flagged as weak. */
     entropyBits: z.int().min(0).max(4_096).optional(),
     hint: z

@@ -19,7 +19,7 @@ export interface RotatedItem extends KnownItem {
 
 /**
  * Gives a key the secret that it was given at its source. The one before goes on until then, never beyond the key's own end; any
- * earlier one is gone. One that the key has already changes nothing.
+ * earlier one is gone. One that the key has already changes nothing, and one that is said to be of before those that it has is none.
  */
 export async function rotateImported(
   work: Work,
@@ -34,6 +34,7 @@ export async function rotateImported(
   const holder = await holderOf(work, item.lookup);
   if (holder === item.keyId) return known;
   if (holder !== null) return { index, item: given.item, fault: taken() };
+  if (await isLate(work, item)) return { index, item: given.item, fault: late() };
   return { ...known, ...(await rotate(work, { item, open }, locked)) };
 }
 
@@ -93,6 +94,14 @@ async function holderOf({ manager }: Work, lookup: Buffer): Promise<string | nul
   return row?.key_id ?? null;
 }
 
+/** Whether the key has a later secret of its source. */
+async function isLate({ manager }: Work, { keyId, given }: NewKey): Promise<boolean> {
+  const { number } = given.supersedes!;
+  if (number === undefined) return false;
+  const text = 'SELECT FROM keys.legacy_secret WHERE key_id = $1 AND source_number >= $2 LIMIT 1';
+  return (await manager.query<unknown[]>(text, [keyId, number])).length > 0;
+}
+
 function notFound(error: unknown): null {
   if (error instanceof NotFoundException) return null;
   throw error;
@@ -105,6 +114,13 @@ function noKey(): ItemFault {
 function taken(): ItemFault {
   const detail = 'Another key of this service has this hash';
   return { code: 'ALREADY_EXISTS', pointer: '/hash', detail };
+}
+
+function late(): ItemFault {
+  return conflict(
+    '/supersedes/number',
+    'The key has a later secret; an earlier one is not brought back',
+  );
 }
 
 function conflict(pointer: string, detail: string): ItemFault {

@@ -578,6 +578,30 @@ describe('an import', () => {
     await expect(codeOf(foreignText('turn3'))).resolves.toBe('VALID');
   });
 
+  it('brings no earlier secret back where the word of it comes late, or again', async () => {
+    const texts = ['late1', 'late2', 'late3', 'late4'].map(foreignText);
+    const { results } = await importKeys({ items: [itemOf(texts[0]!)] });
+    const id = results[0]!.keyId!;
+    const turn = (number: number) => {
+      const supersedes = { until: new Date(Date.now() + 3_600_000).toISOString(), number };
+      return importKeys({
+        items: [{ ...itemOf(texts[number - 1]!), item: 'late', id, supersedes }],
+      });
+    };
+    expect(await turn(3)).toMatchObject({ rotated: 1 });
+    const error = { code: 'CONFLICT', pointer: '/supersedes/number' };
+    expect(await turn(2)).toMatchObject({ rotated: 0, failed: 1, results: [{ error }] });
+    await expect(codeOf(texts[1]!)).resolves.toBe('NOT_FOUND');
+    // the platform's own secret is later than what its source had
+    await post(`/v1/keys/${id}/rotation/finish`, {});
+    const rotated = (await post(`/v1/keys/${id}/rotate`, {})).body as RotatedKey;
+    expect(await turn(2)).toMatchObject({ failed: 1 });
+    await expect(codeOf(rotated.secret)).resolves.toBe('VALID');
+    expect(await turn(4)).toMatchObject({ rotated: 1 });
+    expect(await turn(3)).toMatchObject({ failed: 1 });
+    await expect(codeOf(texts[3]!)).resolves.toBe('VALID');
+  });
+
   it('brings no key back by a new secret, and changes none that is not of its service alone', async () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
     const { results } = await importKeys({ items: [itemOf(foreignText('over'))] });

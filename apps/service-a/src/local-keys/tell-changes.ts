@@ -94,10 +94,10 @@ function reasonOf({ revocation_reason: own }: ChangedRow): string {
 
 async function tellSecret(
   parts: HandOverParts,
-  { item, until, pepper_version: version }: ChangedRow,
+  { item, until, secret: number, pepper_version: version }: ChangedRow,
   done: Told,
 ): Promise<string | null> {
-  const told = { ...item, supersedes: { until: until.toISOString() } };
+  const told = { ...item, supersedes: { until: until.toISOString(), number } };
   const { results, rotated } = await importUnder(parts, version!, [told]);
   done.rotated += rotated;
   return results[0]!.error?.detail ?? null;
