@@ -305,7 +305,8 @@ describe('a guard whose feed is proven', () => {
     expect(await tell()).toMatchObject(told);
     const refused = await guard.verify({ ...question, scopes: ['reports:delete'] });
     expect(refused.code).toBe('INSUFFICIENT_SCOPE');
-    answer(503, {});
+    // no feed either: one that begins tells to forget what was known before
+    keyService.answer((_seen, response) => json(response, 503, {}));
     const next = { ...told.quota, remaining: 904 };
     expect(await tell()).toMatchObject({ ...told, quota: next, decision: { stale: true } });
   });
