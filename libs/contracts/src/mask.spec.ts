@@ -1,4 +1,4 @@
-import { maskSecrets, maskUrl } from './mask.js';
+import { looksSecret, maskSecrets, maskUrl } from './mask.js';
 
 const KEY = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
 const encoded = (text: string): string => Buffer.from(text).toString('hex').replace(/../g, '%$&');
@@ -16,20 +16,28 @@ describe('maskUrl', () => {
     expect(maskUrl(`/v1/reports/${text}`)).toBe('/v1/reports/[masked]');
   });
 
-  it.each(['password', 'clientSecret', 'client_secret', 'refreshToken', 'access_token', 'api_key'])(
-    'shows nothing of what is told as a %s, whatever it looks like',
-    (name) => {
-      expect(maskUrl(`/v1/login?a=1&${name}=hunter2&b=2`)).toBe(
-        `/v1/login?a=1&${name}=[masked]&b=2`,
-      );
-      expect(maskUrl(`/v1/login?${encoded(name)}=hunter%32`)).toBe(`/v1/login?${name}=[masked]`);
-    },
-  );
+  it.each([
+    'password',
+    'clientSecret',
+    'client_secret',
+    'refreshToken',
+    'access_token',
+    'api_key',
+    'key',
+  ])('shows nothing of what is told as a %s, whatever it looks like', (name) => {
+    expect(maskUrl(`/v1/login?a=1&${name}=hunter2&b=2`)).toBe(`/v1/login?a=1&${name}=[masked]&b=2`);
+    expect(maskUrl(`/v1/login?${encoded(name)}=hunter%32`)).toBe(`/v1/login?${name}=[masked]`);
+  });
 
   it('leaves an address without a secret as it is', () => {
     const url = '/v1/keys?q=50%25%20off&tag=a%2Fb&keyId=password&tokens=1';
     expect(maskUrl(url)).toBe(url);
   });
+});
+
+it('a cookie is told by what it looks like alone: names such as csrf_token are none of ours', () => {
+  expect(looksSecret('a=1;csrf_token=x&token=y; b=%2F')).toBe(false);
+  for (const text of [KEY, encoded(KEY)]) expect(looksSecret(`a=1; k=${text}`)).toBe(true);
 });
 
 describe('maskSecrets', () => {

@@ -13,21 +13,32 @@ export function maskSecrets(text: string): string {
 }
 
 /** A parameter whose value is a secret by its name, whatever it looks like. */
-const SECRET_PARAMETER = /([?&;](?:[\w-]*(?:password|secret|token)|(?:x-)?api[-_]?key)=)[^&;#]*/gi;
+const SECRET_PARAMETER =
+  /([?&](?:[\w-]*(?:password|secret|token)|(?:(?:x-)?api[-_]?)?key)=)[^&#]*/gi;
 
 /**
- * An address with the secrets in it masked, also where they are percent-encoded, up to three times over. An address without
- * any comes back as it is.
+ * An address with the secrets in it masked, by what they look like or how their parameter is named, also where they are
+ * percent-encoded, up to three times over. An address without any comes back as it is.
  */
 export function maskUrl(url: string): string {
-  let text = url;
-  for (let round = 0; round < 3 && text.includes('%'); round += 1) {
-    text = text.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
+  const text = decoded(url);
+  const masked = maskSecrets(text).replace(SECRET_PARAMETER, '$1[masked]');
+  return masked === text ? maskSecrets(url) : masked;
+}
+
+/** Whether something in `text` looks like a secret, also where it is percent-encoded, up to three times over. */
+export function looksSecret(text: string): boolean {
+  return [text, decoded(text)].some((one) => maskSecrets(one) !== one);
+}
+
+function decoded(text: string): string {
+  let plain = text;
+  for (let round = 0; round < 3 && plain.includes('%'); round += 1) {
+    plain = plain.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
       String.fromCharCode(parseInt(hex, 16)),
     );
   }
-  const masked = maskSecrets(text).replace(SECRET_PARAMETER, '$1[masked]');
-  return masked === text ? maskSecrets(url) : masked;
+  return plain;
 }
 
 const WHOLE_SECRET =

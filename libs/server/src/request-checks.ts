@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { holdsSecret, maskSecrets, maskUrl } from '#contracts';
+import { holdsSecret, looksSecret, maskSecrets, maskUrl } from '#contracts';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { faultOfEncoded } from './text-fault.js';
@@ -21,7 +21,6 @@ const ONCE = new Map(
 const SHORTEST_SECRET = 20;
 /** For a request whose end cannot be told, or whose parts contradict each other. */
 const CLOSING = { headers: { connection: 'close' } };
-const KEY_PARAMETER = /[?&](?:x-api-key|api[-_]?key|key|access_token|token)=/i;
 
 /**
  * What is wrong with a request before any route sees it: more than 100 headers, a credential header sent twice or holding
@@ -76,7 +75,7 @@ function checkIdempotencyKey(name: string | string[] | undefined): void {
 function checkUrl(url: string): void {
   const start = url.indexOf('?');
   if (start < 0 && !url.includes('%') && url.length < SHORTEST_SECRET) return;
-  if ((start >= 0 && KEY_PARAMETER.test(url.slice(start))) || maskUrl(url) !== url) {
+  if (maskUrl(url) !== url) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
       'Send keys and tokens in headers, passwords in a body; treat the one in this address as leaked and replace it',
@@ -99,7 +98,7 @@ function checkQuery(query: string): void {
 
 /** What else may carry a credential, or must not be there. */
 function checkOthers({ headers }: IncomingMessage): void {
-  if (headers.cookie !== undefined && maskUrl(headers.cookie) !== headers.cookie) {
+  if (headers.cookie !== undefined && looksSecret(headers.cookie)) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
       'Send keys and tokens in their headers, not in a cookie',
