@@ -2,9 +2,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { IssuedKey } from '#contracts';
 import { startRedis, type TestRedis } from '../../../../test/support/redis.js';
-import type { Principal } from '../access/principal.js';
 import { revokeKey } from '../keys/revoke-key.js';
 import { Stores } from '../stores.js';
+import { ADMIN } from '../testing/principal.js';
 import { startIssuer, type TestIssuer } from '../testing/issuer.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { startPostgres, type TestPostgres } from '../testing/postgres.js';
@@ -39,15 +39,6 @@ const secrets = {
   KEY_SERVICE_SECRET: randomBytes(32).toString('base64'),
   KEY_PEPPERS: `1:${randomBytes(32).toString('base64')}`,
 };
-const by: Principal = {
-  actor: 'usr_admin',
-  via: null,
-  mayChange: true,
-  services: null,
-  requestId: 'r',
-  ip: '::1',
-};
-
 /** The only replica, until the next one starts. */
 async function startAlone(): Promise<ManagementApp> {
   const app = await startManagement(redis.url, secrets, { postgres, issuer });
@@ -77,7 +68,7 @@ async function leaveBehind({ key, secret }: IssuedKey): Promise<{ replica: strin
   await admin.call('CLIENT', 'PAUSE', '20000', 'WRITE');
   const { db, fence } = app.get(Stores);
   await transactUntil(db, performance.now() + 10_000, async (manager) => {
-    const work = { manager, by, material, link: null };
+    const work = { manager, by: ADMIN, material, link: null };
     const { changes } = await revokeKey(work, key.id, { reason: 'leaked' });
     await appendChanges(manager, changes);
   });

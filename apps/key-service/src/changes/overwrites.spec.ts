@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
-import type { Principal } from '../access/principal.js';
 import { revokeKey } from '../keys/revoke-key.js';
 import { Stores } from '../stores.js';
+import { ADMIN } from '../testing/principal.js';
 import { startReplicas, type Replicas } from '../testing/replicas.js';
 import { seed, type Seed } from '../testing/seed.js';
 import { appendChanges } from './change-log.js';
@@ -24,20 +24,11 @@ afterAll(async () => {
   await replicas?.stop();
 });
 
-const by: Principal = {
-  actor: 'usr_admin',
-  via: null,
-  mayChange: true,
-  services: null,
-  requestId: 'r',
-  ip: '::1',
-};
-
 /** Revokes a key as one does who dies between the commit and what comes after it. */
 async function revokeAndDie(id: string): Promise<void> {
   const { db } = replicas.app.get(Stores);
   await transactUntil(db, performance.now() + 10_000, async (manager) => {
-    const work = { manager, by, material: replicas.material, link: null };
+    const work = { manager, by: ADMIN, material: replicas.material, link: null };
     const { changes } = await revokeKey(work, id, { reason: 'leaked' });
     await appendChanges(manager, changes);
   });
