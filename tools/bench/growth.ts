@@ -14,6 +14,8 @@ import { verifications } from './targets.js';
 const FEW = 1_000;
 /** The same of the large one: those whose texts are known, at random among all, on more pages than its buffers hold. */
 const KNOWN = 20_000;
+/** So many times the rounds: a slice differs by a seventh from the next, and what is looked for is a twentieth. */
+const ALIKE_TIMES = 6;
 /** PostgreSQL is at rest when it has had so little of a core for so long; else it is not waited for any longer. */
 const CALM_SHARE = 0.02;
 const CALM_MS = 3_000;
@@ -82,7 +84,7 @@ async function compareAlike(
     large: await verifications(bed, { server: large, texts: some(texts.large) }),
   };
   for (const target of [hit.small, hit.large]) await warmUp(target, options);
-  await repeat(options.rounds, async (isReversed) => {
+  await repeat(options.rounds * ALIKE_TIMES, async (isReversed) => {
     const hits = await eachOf(hit, isReversed, (target) => runSlice(target, options));
     const note = () => {
       const name = 'verify, many keys / few';
