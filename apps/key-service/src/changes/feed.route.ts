@@ -83,7 +83,7 @@ export function describeFeed(document: OpenAPIObject): void {
   describeRoute(document, {
     method: 'get',
     path: FEED_PATH,
-    tag: 'changes',
+    tag: 'Changes',
     summary: 'Follow the changes of the keys that are granted for the calling service',
     answer: {
       status: 200,

@@ -8,7 +8,7 @@ export function describeVerify(document: OpenAPIObject): void {
   describeRoute(document, {
     method: 'post',
     path: VERIFY_PATH,
-    tag: 'verification',
+    tag: 'Verification',
     summary: 'Verify an API key; spends its rate limits and quota where it is valid',
     body: verifyBody,
     answer: { status: 200, description: 'The verdict: valid, or why not', schema: verdict },
@@ -16,7 +16,7 @@ export function describeVerify(document: OpenAPIObject): void {
   describeRoute(document, {
     method: 'post',
     path: VERIFY_BATCH_PATH,
-    tag: 'verification',
+    tag: 'Verification',
     summary: 'Verify up to 100 API keys, each as if it were asked about alone',
     body: verifyBatchBody,
     answer: {

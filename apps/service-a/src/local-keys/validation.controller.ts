@@ -10,7 +10,7 @@ import { SERVICE } from '../provisioning/key-provisioner.js';
 export const OWN_VERIFY_PATH = '/v1/keys/verify';
 
 /** This service's own validation endpoint, where it manages its own keys. */
-@ApiTags('validation')
+@ApiTags('Validation')
 @Controller()
 export class ValidationController {
   constructor(@Inject(KEY_GUARD) private readonly guard: KeyGuardCore) {}

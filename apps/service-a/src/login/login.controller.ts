@@ -13,7 +13,7 @@ import { ApiOperation, ApiResponse, ApiTags } from '#server';
 import { LoginForwarder } from './login.forwarder.js';
 
 /** Logging in through this service; login answers. */
-@ApiTags('login')
+@ApiTags('Login')
 @Public()
 @Controller('v1')
 export class LoginController {

@@ -31,7 +31,7 @@ const Idempotent = () =>
   });
 
 /** Keys for this service, made at the key service for whoever is an admin there. */
-@ApiTags('api-keys')
+@ApiTags('Keys')
 @Roles('admin')
 @Controller('v1/api-keys')
 export class ProvisioningController {

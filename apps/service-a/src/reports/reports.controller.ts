@@ -31,7 +31,7 @@ import { TaggedInterceptor } from './tagged.interceptor.js';
 const reportId = z.string().max(64);
 
 /** The protected resource: open to API keys only. */
-@ApiTags('reports')
+@ApiTags('Reports')
 @Public()
 @UseGuards(KeyGuard)
 @Controller('v1/reports')

@@ -8,7 +8,7 @@ import { ApiOperation, ApiResponse, ApiTags, ProblemException } from '#server';
 export const SECRET_PROVIDER = Symbol('SecretProvider');
 
 /** Which key this service uses, for those who replace it; never the key. */
-@ApiTags('key-status')
+@ApiTags('Keys')
 @Controller('v1/key-status')
 export class KeyStatusController {
   constructor(@Inject(SECRET_PROVIDER) private readonly secret: SecretProvider) {}

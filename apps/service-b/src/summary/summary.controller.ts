@@ -9,7 +9,7 @@ import { type ReportsClient } from './reports.client.js';
 export const REPORTS_CLIENT = Symbol('ReportsClient');
 
 /** What this service makes of service-a's reports, for any user. */
-@ApiTags('summary')
+@ApiTags('Summary')
 @Controller('v1/summary')
 export class SummaryController {
   constructor(@Inject(REPORTS_CLIENT) private readonly reports: ReportsClient) {}
