@@ -41,6 +41,7 @@ import { PartsOfAllKeys1700000006710 } from './1700000006710-parts-of-all-keys.j
 import { RulesOfReplicas1700000006800 } from './1700000006800-rules-of-replicas.js';
 import { ReplicaOverwritten1700000006900 } from './1700000006900-replica-overwritten.js';
 import { SourceNumbers1700000007000 } from './1700000007000-source-numbers.js';
+import { SourceNumberOfKeys1700000007010 } from './1700000007010-source-number-of-keys.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -76,6 +77,7 @@ export const MIGRATIONS = [
   RulesOfReplicas1700000006800,
   ReplicaOverwritten1700000006900,
   SourceNumbers1700000007000,
+  SourceNumberOfKeys1700000007010,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

@@ -150,6 +150,28 @@ describe('handing over', () => {
     await world.move('shadow');
   });
 
+  it('tells which secret of the key it is, and of a later one also after the key went there and back', async () => {
+    const { key, secret } = await service.issue();
+    await world.handOver();
+    for (let i = 0; i < 3; i += 1) await service.rotate(key.id, 0);
+    const fifth = await service.rotate(key.id, 0);
+    expect(await world.handOver()).toMatchObject({ rotated: 1, failed: [] });
+    const numbers = `SELECT source_number FROM keys.key WHERE id = '${key.id}'`;
+    const { owner } = world.replicas.postgres;
+    expect(await owner.query<object[]>(numbers)).toEqual([{ source_number: 5 }]);
+    // used there, so that the export knows it; the one before has ended
+    await world.move('cutover');
+    await until('VALID', () => world.centralCode(fifth.secret));
+    await expect(world.centralCode(secret)).resolves.toBe('SUPERSEDED');
+    await world.manage(`/v1/keys/${key.id}/rotation/finish`).catch(() => undefined);
+    await world.takeOver();
+    await world.move('shadow');
+    const next = await service.rotate(key.id, 0);
+    expect(await world.handOver()).toMatchObject({ rotated: 1, failed: [] });
+    await until('VALID', () => trialOf(next.secret));
+    await expect(trialOf(fifth.secret)).resolves.toBe('SUPERSEDED');
+  });
+
   it('is part of each move on, so that a key that was revoked last does not open again; where it fails nothing is moved', async () => {
     const { key, secret } = await service.issue();
     await world.handOver();

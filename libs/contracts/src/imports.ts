@@ -18,6 +18,8 @@ import { verdictCode } from './verdict.js';
 
 /** Most keys of one call to `POST /v1/imports`. */
 export const MAX_IMPORT_ITEMS = 1_000;
+/** What is exported counts on from it, in 32 bits. */
+const MAX_SOURCE_NUMBER = 1_000_000_000;
 
 /** Id of an import. */
 export const importId = z
@@ -64,11 +66,21 @@ export const importItem = z
     /**
      * Of a key that is here already by its `id`, and was rotated at its source: `hash` is that of its new secret, the one before goes
      * on until then. Nothing else of the key becomes another. With the `number` of the secret at its source, which counts up, the word of
-     * an earlier one that comes late brings it not back.
+     * an earlier one that comes late, or again, brings it not back; once one was told of the key each item must have a higher one.
      */
     supersedes: z
-      .strictObject({ until: instant, number: z.int().min(1).max(2_147_483_647).optional() })
-      .optional(),
+      .strictObject({
+        until: instant,
+        number: z.int().min(1).max(MAX_SOURCE_NUMBER).optional().meta({
+          description:
+            'Which secret of the key it is at its source, counting up; needed, and higher, once one was told of the key',
+        }),
+      })
+      .optional()
+      .meta({
+        description:
+          'The key with this id was rotated at its source: hash is that of its new secret',
+      }),
     /** Entropy of the secret in bits, where it is known; of less than 112 a fast hash, or a slow one that is cheap, is flagged as weak. */
     entropyBits: z.int().min(0).max(4_096).optional(),
     hint: z

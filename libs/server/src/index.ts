@@ -13,7 +13,7 @@ export { isOutage } from './outage.js';
 export { reasonOf } from './reason-of.js';
 export { createLogger } from './logging.js';
 export { ConfigError, loadConfig, parseConfig, readEnvFile } from './load-config.js';
-export { createOpenApi, describeRoute, type OpenApiOptions } from './openapi.js';
+export { createOpenApi, describeRoute, describeSchema, type OpenApiOptions } from './openapi.js';
 export { invalidField, ProblemException } from './problem-exception.js';
 export { sendProblem, toldOf, type Told } from './problem.filter.js';
 export { askedIn, canonicalJson, idempotencyKeyOf, Repeatable, reusedKey } from './repeatable.js';

@@ -71,6 +71,23 @@ export function toOpenApiSchema(schema: z.ZodType, io: 'input' | 'output') {
   return { schema: own, components: $defs } as never;
 }
 
+/** A schema as it is named in a document, to whose components it is added where it has an `id`, as are those that it names. */
+export function describeSchema(
+  document: OpenAPIObject,
+  schema: z.ZodType,
+  io: 'input' | 'output',
+): object {
+  const converted = toOpenApiSchema(schema, io) as {
+    schema: object;
+    components: Record<string, object>;
+  };
+  document.components = {
+    ...document.components,
+    schemas: { ...document.components?.schemas, ...converted.components },
+  };
+  return converted.schema;
+}
+
 /** A route outside Nest's controllers, as {@link describeRoute} adds it. */
 export interface DescribedRoute {
   method: 'get' | 'post';
@@ -84,17 +101,9 @@ export interface DescribedRoute {
 
 /** Adds a route that is not a Nest controller to a document. */
 export function describeRoute(document: OpenAPIObject, route: DescribedRoute): void {
-  const told = (schema: z.ZodType, io: 'input' | 'output', mediaType = 'application/json') => {
-    const converted = toOpenApiSchema(schema, io) as {
-      schema: object;
-      components: Record<string, object>;
-    };
-    document.components = {
-      ...document.components,
-      schemas: { ...document.components?.schemas, ...converted.components },
-    };
-    return { [mediaType]: { schema: converted.schema } };
-  };
+  const told = (schema: z.ZodType, io: 'input' | 'output', mediaType = 'application/json') => ({
+    [mediaType]: { schema: describeSchema(document, schema, io) },
+  });
   const { status, description, schema, mediaType } = route.answer;
   const operation = {
     tags: [route.tag],
@@ -129,13 +138,7 @@ function dropUnusedSchemes(document: OpenAPIObject): void {
 }
 
 function addProblems(document: OpenAPIObject): void {
-  const { components } = toOpenApiSchema(problem, 'output') as {
-    components: Record<string, object>;
-  };
-  document.components = {
-    ...document.components,
-    schemas: { ...document.components?.schemas, ...components },
-  };
+  describeSchema(document, problem, 'output');
   const content = {
     'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
   };

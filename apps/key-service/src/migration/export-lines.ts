@@ -31,6 +31,8 @@ export async function* exportedKeys(parts: ExportParts): AsyncGenerator<Exported
 
 interface Row extends Omit<ExportedKey, 'type' | 'secrets' | 'quota'> {
   seq: string;
+  /** The highest number that a secret had at the source of the key; 0 where none was told. */
+  source: number;
   quota: (NonNullable<ExportedKey['quota']> & { setting: number }) | null;
   secrets: {
     number: number;
@@ -49,7 +51,7 @@ const iso = (column: string): string =>
 const SELECT = `
   SELECT k.seq, k.id, k.name, k.consumer, k.environment, g.scopes, k.state = 'active' AND c.enabled AS enabled,
     ${iso('k.not_before')} AS "notBefore", ${iso('k.expires_at')} AS "expiresAt", k.rate_limits AS "rateLimits",
-    k.quota, k.ip_allowlist AS "ipAllowlist", k.tags, k.metadata, ${iso('k.created_at')} AS "createdAt",
+    k.quota, coalesce(k.source_number, 0) AS source, k.ip_allowlist AS "ipAllowlist", k.tags, k.metadata, ${iso('k.created_at')} AS "createdAt",
     (SELECT json_agg(json_build_object('number', s.number, 'pepper', s.pepper_version,
         'portable', encode(s.portable, 'base64'), 'prefix', s.prefix, 'last4', s.last4,
         'createdAt', ${iso('s.created_at')}, 'validUntil', ${iso('s.valid_until')}) ORDER BY s.number)
@@ -59,7 +61,7 @@ const SELECT = `
   ORDER BY g.key_seq LIMIT $3`;
 
 function lineOf(row: Row, { peppers, pepper }: ExportParts): ExportedKey {
-  const { seq: _, quota, secrets, ...rest } = row;
+  const { seq: _, source, quota, secrets, ...rest } = row;
   return {
     type: 'key',
     ...rest,
@@ -69,7 +71,12 @@ function lineOf(row: Row, { peppers, pepper }: ExportParts): ExportedKey {
       const place = { keyId: row.id, number: secret.number };
       const sealed = portable === null ? null : Buffer.from(portable, 'base64');
       const digest = sealed && under ? openPortable(under, sealed, place) : null;
-      return { ...secret, digest: digest && portableDigest(pepper, digest).toString('base64url') };
+      return {
+        ...secret,
+        // who goes on counting from here tells of later secrets than the source did
+        number: source + secret.number,
+        digest: digest && portableDigest(pepper, digest).toString('base64url'),
+      };
     }),
   };
 }

@@ -19,7 +19,7 @@ export interface RotatedItem extends KnownItem {
 
 /**
  * Gives a key the secret that it was given at its source. The one before goes on until then, never beyond the key's own end; any
- * earlier one is gone. One that the key has already changes nothing, and one that is said to be of before those that it has is none.
+ * earlier one is gone. One that the key has already changes nothing, and one that is not known to be later than all that it had is none.
  */
 export async function rotateImported(
   work: Work,
@@ -34,7 +34,8 @@ export async function rotateImported(
   const holder = await holderOf(work, item.lookup);
   if (holder === item.keyId) return known;
   if (holder !== null) return { index, item: given.item, fault: taken() };
-  if (await isLate(work, item)) return { index, item: given.item, fault: late() };
+  const numberFault = await numberFaultOf(work, item);
+  if (numberFault !== null) return { index, item: given.item, fault: numberFault };
   return { ...known, ...(await rotate(work, { item, open }, locked)) };
 }
 
@@ -59,6 +60,7 @@ async function rotate(
     ...{ ...hintOf(given), createdAt: at, validUntil: null, ended: false },
   });
   await insertHashes(work, open, [{ ...item, number }]);
+  await keepNumber(work, item);
   const touched = touchedOf(await updateKey(work, key, {}));
   const change = keyChange(work, 'key.rotated', {
     key: touched,
@@ -94,12 +96,29 @@ async function holderOf({ manager }: Work, lookup: Buffer): Promise<string | nul
   return row?.key_id ?? null;
 }
 
-/** Whether the key has a later secret of its source. */
-async function isLate({ manager }: Work, { keyId, given }: NewKey): Promise<boolean> {
+/** Why a secret is not known to be later than those that the key had of its source, or null. */
+async function numberFaultOf(
+  { manager }: Work,
+  { keyId, given }: NewKey,
+): Promise<ItemFault | null> {
   const { number } = given.supersedes!;
-  if (number === undefined) return false;
-  const text = 'SELECT FROM keys.legacy_secret WHERE key_id = $1 AND source_number >= $2 LIMIT 1';
-  return (await manager.query<unknown[]>(text, [keyId, number])).length > 0;
+  const text = 'SELECT source_number AS last FROM keys.key WHERE id = $1';
+  const [row] = await manager.query<{ last: number | null }[]>(text, [keyId]);
+  const last = row?.last ?? null;
+  if (last === null || (number !== undefined && number > last)) return null;
+  const has = `the key has secret ${last} of its source`;
+  return conflict(
+    '/supersedes/number',
+    number === undefined
+      ? `Give number: ${has}, and only a later one is taken`
+      : `No earlier secret is brought back: ${has}; give the number of a later one`,
+  );
+}
+
+async function keepNumber({ manager }: Work, { keyId, given }: NewKey): Promise<void> {
+  const { number } = given.supersedes!;
+  if (number === undefined) return;
+  await manager.query('UPDATE keys.key SET source_number = $2 WHERE id = $1', [keyId, number]);
 }
 
 function notFound(error: unknown): null {
@@ -114,13 +133,6 @@ function noKey(): ItemFault {
 function taken(): ItemFault {
   const detail = 'Another key of this service has this hash';
   return { code: 'ALREADY_EXISTS', pointer: '/hash', detail };
-}
-
-function late(): ItemFault {
-  return conflict(
-    '/supersedes/number',
-    'The key has a later secret; an earlier one is not brought back',
-  );
 }
 
 function conflict(pointer: string, detail: string): ItemFault {

@@ -68,7 +68,6 @@ export async function insertHashes(
     secrets.map((one) => one.lookup),
     secrets.map((one) => one.isSalted),
     secrets.map((one) => sealed(work, open, one)),
-    secrets.map((one) => one.given.supersedes?.number ?? null),
   ]);
 }
 
@@ -77,8 +76,8 @@ const INSERT_ORIGINS = `
   SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::boolean[])`;
 
 const INSERT_HASHES = `
-  INSERT INTO keys.legacy_secret (import_id, number, key_id, lookup, salted, sealed, source_number)
-  SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::bytea[], $5::boolean[], $6::bytea[], $7::integer[])`;
+  INSERT INTO keys.legacy_secret (import_id, number, key_id, lookup, salted, sealed)
+  SELECT $1, * FROM unnest($2::integer[], $3::text[], $4::bytea[], $5::boolean[], $6::bytea[])`;
 
 function sealed(
   work: Work,

@@ -602,6 +602,35 @@ describe('an import', () => {
     await expect(codeOf(texts[3]!)).resolves.toBe('VALID');
   });
 
+  it('wants the number of a secret once it has been told one, whatever became of that secret since', async () => {
+    const texts = ['told1', 'told2', 'told3'].map(foreignText);
+    const { results } = await importKeys({ items: [itemOf(texts[0]!)] });
+    const id = results[0]!.keyId!;
+    const turn = (text: string, number?: number) => {
+      const supersedes = { until: new Date(Date.now() + 3_600_000).toISOString(), number };
+      return importKeys({ items: [{ ...itemOf(text), item: 'told', id, supersedes }] });
+    };
+    // of a source that counts no secrets none is known to be the later one
+    expect(await turn(texts[1]!)).toMatchObject({ rotated: 1 });
+    expect(await turn(texts[2]!, 3)).toMatchObject({ rotated: 1 });
+    const error = {
+      code: 'CONFLICT',
+      pointer: '/supersedes/number',
+      detail: 'Give number: the key has secret 3 of its source, and only a later one is taken',
+    };
+    expect(await turn(texts[0]!)).toMatchObject({ failed: 1, results: [{ error }] });
+    // the same again says nothing new
+    expect(await turn(texts[2]!)).toMatchObject({ unchanged: 1 });
+    for (const _ of [1, 2]) {
+      await post(`/v1/keys/${id}/rotation/finish`, {});
+      expect((await post(`/v1/keys/${id}/rotate`, {})).status).toBe(200);
+    }
+    expect(await turn(texts[2]!)).toMatchObject({ failed: 1, results: [{ error }] });
+    expect(await turn(texts[2]!, 3)).toMatchObject({ failed: 1 });
+    await expect(codeOf(texts[2]!)).resolves.toBe('NOT_FOUND');
+    expect(await turn(foreignText('told4'), 4)).toMatchObject({ rotated: 1 });
+  });
+
   it('brings no key back by a new secret, and changes none that is not of its service alone', async () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
     const { results } = await importKeys({ items: [itemOf(foreignText('over'))] });

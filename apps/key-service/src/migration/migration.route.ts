@@ -1,9 +1,9 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
-import { migrationState, parityBatch, takenParity } from '#contracts';
+import { importItem, migrationState, parityBatch, takenParity } from '#contracts';
 import type { TokenVerifier } from '#jwt-guard';
-import { describeRoute, parserOf } from '#server';
+import { describeRoute, describeSchema, parserOf } from '#server';
 import { serviceCaller } from '../service-caller.js';
 import type { ImportRules } from './import-rules.js';
 import { takeParity } from './parity.js';
@@ -36,7 +36,7 @@ export function registerMigration(
   });
 }
 
-/** Adds the routes to the app's OpenAPI document. */
+/** Adds the routes to the app's OpenAPI document, and what an item of an import is. */
 export function describeMigration(document: OpenAPIObject): void {
   describeRoute(document, {
     method: 'get',
@@ -53,4 +53,14 @@ export function describeMigration(document: OpenAPIObject): void {
     body: parityBatch,
     answer: { status: 200, description: 'How many entries were counted', schema: takenParity },
   });
+  describeItems(document);
+}
+
+/** Each item is looked at by itself, so that the schema of the body takes any. */
+function describeItems(document: OpenAPIObject): void {
+  const item = describeSchema(document, importItem, 'input');
+  const body = document.components?.schemas?.['CreateImportBody'] as {
+    properties: { items: { items: object } };
+  };
+  body.properties.items.items = item;
 }
