@@ -13,6 +13,7 @@ import { readChanges, type Change, type Follower, type Told } from './follower.j
 export const FEED_PATH = '/v1/changes';
 
 const HEARTBEAT_MS = 500;
+/** Of a process. */
 const MAX_STREAMS = 1_000;
 const MAX_REPLAY = 10_000;
 const REPLAY_PAGE = 1_000;
@@ -45,6 +46,9 @@ export interface FeedParts {
  *
  * The stream ends when the token does, when the app stops, when what was missed cannot be read, and when the client lets 1 MiB
  * pile up. HEAD answers with the headers alone.
+ *
+ * A process has 1,000 streams at most, and a service gets no further one where it has as many as are left for all: alone it has half
+ * of them, and there is always one for a service that has none until ten have taken all they may.
  */
 export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
   const streams = new Set<FeedStream>();
@@ -58,12 +62,7 @@ export function registerFeed(fastify: FastifyInstance, parts: FeedParts): void {
   });
   fastify.get(FEED_PATH, { exposeHeadRoute: false }, async (request, reply) => {
     const caller = await serviceCaller(request, parts.tokens);
-    if (streams.size >= MAX_STREAMS) {
-      const headers = { 'retry-after': '5' };
-      throw new ProblemException('SERVICE_UNAVAILABLE', 'Too many streams are open here', {
-        headers,
-      });
-    }
+    refuseTooMany(streams, caller.sub);
     const stream = new FeedStream(reply, caller, parts);
     streams.add(stream);
     reply.raw.once('close', () => {
@@ -94,6 +93,24 @@ export function describeFeed(document: OpenAPIObject): void {
       mediaType: 'text/event-stream',
     },
   });
+}
+
+/** @throws ProblemException SERVICE_UNAVAILABLE where a service has as many streams as are left for all */
+function refuseTooMany(streams: ReadonlySet<FeedStream>, service: string): void {
+  const left = MAX_STREAMS - streams.size;
+  const own = [...streams].filter((one) => one.service === service).length;
+  if (own < left) return;
+  const why =
+    left === 0
+      ? `All ${MAX_STREAMS} streams are taken here`
+      : `${service} has ${own} streams open here, and others need the ${left} that are left`;
+  throw new ProblemException(
+    'SERVICE_UNAVAILABLE',
+    `${why}; follow another replica, or close some`,
+    {
+      headers: { 'retry-after': '5' },
+    },
+  );
 }
 
 /** One client's stream. */
@@ -144,6 +161,11 @@ class FeedStream {
       setInterval(() => this.beat(), HEARTBEAT_MS),
       setTimeout(() => this.end(), Math.max(0, this.caller.exp * 1_000 - this.parts.now())),
     );
+  }
+
+  /** Who follows. */
+  get service(): string {
+    return this.caller.sub;
   }
 
   end(): void {

@@ -227,6 +227,27 @@ test('a change is told though the connection that hears of it is ended, and that
   while (!(await isListening())) await new Promise((resolve) => setTimeout(resolve, 50));
 });
 
+test('one service leaves streams for others, and is told so where it wants more', async () => {
+  const own = [];
+  for (let i = 0; i < 500; i += 1) own.push(await follow(0));
+  expect(own.map(({ response }) => response.status)).toEqual(Array(500).fill(200));
+  const { response: more } = await follow(0);
+  expect([more.status, more.headers.get('retry-after')]).toEqual([503, '5']);
+  await expect(more.json()).resolves.toMatchObject({
+    code: 'SERVICE_UNAVAILABLE',
+    detail:
+      'service-a has 500 streams open here, and others need the 500 that are left; follow another replica, or close some',
+  });
+  const other = await replicas.issuer.service('service-x', 'keys:verify');
+  const { events } = await follow(0, undefined, other);
+  await until(events, beat);
+  expect((await follow(1)).response.status).toBe(200);
+  // what is closed is free again
+  for (const one of open.slice(0, 2)) one.abort();
+  while ((await follow(0)).response.status !== 200)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+});
+
 test('is for services that may verify; HEAD is no stream', async () => {
   const provisioner = await replicas.issuer.service('service-a', 'keys:provision');
   const statuses = [];
