@@ -42,6 +42,7 @@ import { RulesOfReplicas1700000006800 } from './1700000006800-rules-of-replicas.
 import { ReplicaOverwritten1700000006900 } from './1700000006900-replica-overwritten.js';
 import { SourceNumbers1700000007000 } from './1700000007000-source-numbers.js';
 import { SourceNumberOfKeys1700000007010 } from './1700000007010-source-number-of-keys.js';
+import { ImportsOfSecrets1700000007020 } from './1700000007020-imports-of-secrets.js';
 
 /** Every change of any schema, in the order in which they are made. */
 export const MIGRATIONS = [
@@ -78,6 +79,7 @@ export const MIGRATIONS = [
   ReplicaOverwritten1700000006900,
   SourceNumbers1700000007000,
   SourceNumberOfKeys1700000007010,
+  ImportsOfSecrets1700000007020,
 ];
 
 /** Roles that hold the rights of an app: login's, the key service's, and service-a's where it manages its own keys. */

@@ -140,6 +140,23 @@ test('a question that has to be repeated, as its answer is lost, is counted once
   expect(await usesOf(issued)).toEqual({ VALID: 1 });
 });
 
+test('a question that is asked twice in strict mode, as the first answer is late, takes one unit of a limit and may be counted as two uses', async () => {
+  const guard = await world.guard({ mode: 'strict', timeoutMs: 2_000 });
+  const rateLimits = [{ name: 'a', limit: 1_000, windowSeconds: 86_400 }];
+  const [free, limited] = [await world.seeded.issue(), await world.seeded.issue({ rateLimits })];
+  for (const one of [free, limited]) expect(await guard.codeOf(questionOn(one))).toBe('VALID');
+  guard.links[0]!.holdAnswers(true);
+  // nobody is asked a second time about what takes something
+  expect(await guard.codeOf(questionOn(limited))).toBe('503');
+  expect(await guard.codeOf(questionOn(free))).toBe('VALID');
+  expect(guard.links.map((one) => one.asked.length)).toEqual([4, 1]);
+  world.heal();
+  const verdict = await guard.core.verify(questionOn(limited));
+  expect(verdict.rateLimits?.[0]?.remaining).toBe(997);
+  expect(await usesOf(limited)).toEqual({ VALID: 3 });
+  expect(await usesOf(free)).toEqual({ VALID: 3 });
+});
+
 test('500 requests at once with a key that nobody knows yet are one question', async () => {
   const guard = guards[1]!;
   const question = questionOn(await world.seeded.issue());

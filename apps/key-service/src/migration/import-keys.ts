@@ -9,7 +9,7 @@ import { lockRuling } from '../keys/key-policy.js';
 import type { Work } from '../keys/work.js';
 import { settleItems, type Settled } from './import-checks.js';
 import { readItem } from './import-item.js';
-import { insertKeys, type NewKey } from './import-rows.js';
+import { insertKeys } from './import-rows.js';
 import { openImport, showImports, type OpenImport } from './import-store.js';
 
 /**
@@ -37,10 +37,7 @@ export async function importKeys(
   const rotated = count('rotated');
   return {
     result: { import: shown!, created, unchanged, rotated, failed, results },
-    changes: [
-      ...changesOf(work, open, settled.created),
-      ...settled.rotated.map((one) => one.change),
-    ],
+    changes: [...changesOf(work, open, settled), ...settled.rotated.map((one) => one.change)],
     touched: [
       ...settled.created.map(({ keyId }) => ({ keyId, version: 1 })),
       ...settled.rotated.map((one) => one.touched),
@@ -69,7 +66,12 @@ function resultsOf(count: number, { created, rotated, unchanged, bad }: Settled)
   return results;
 }
 
-function changesOf(work: Work, { row, isNew }: OpenImport, created: readonly NewKey[]) {
+/** An import is told of where it has something new to be looked for, too. */
+function changesOf(
+  work: Work,
+  { row, isNew }: OpenImport,
+  { created, rotated }: Pick<Settled, 'created' | 'rotated'>,
+) {
   const { id, service, source, mode, algorithm } = row;
   const own = changeBy(work.by, {
     action: isNew ? 'import.created' : 'import.extended',
@@ -85,5 +87,5 @@ function changesOf(work: Work, { row, isNew }: OpenImport, created: readonly New
       after: { import: id, item: given.item, consumer: given.consumer, weak: isWeak },
     }),
   );
-  return isNew || created.length > 0 ? [own, ...keys] : [];
+  return isNew || created.length + rotated.length > 0 ? [own, ...keys] : [];
 }

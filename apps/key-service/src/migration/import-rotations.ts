@@ -60,7 +60,7 @@ async function rotate(
     ...{ ...hintOf(given), createdAt: at, validUntil: null, ended: false },
   });
   await insertHashes(work, open, [{ ...item, number }]);
-  await keepNumber(work, item);
+  await keepMarks(work, open, item);
   const touched = touchedOf(await updateKey(work, key, {}));
   const change = keyChange(work, 'key.rotated', {
     key: touched,
@@ -115,7 +115,13 @@ async function numberFaultOf(
   );
 }
 
-async function keepNumber({ manager }: Work, { keyId, given }: NewKey): Promise<void> {
+/** Keeps what outlives the secret: that the import has had one, and its number. */
+async function keepMarks(
+  { manager }: Work,
+  { row }: OpenImport,
+  { keyId, given }: NewKey,
+): Promise<void> {
+  await manager.query('UPDATE keys.import SET has_secrets = true WHERE id = $1', [row.id]);
   const { number } = given.supersedes!;
   if (number === undefined) return;
   await manager.query('UPDATE keys.key SET source_number = $2 WHERE id = $1', [keyId, number]);

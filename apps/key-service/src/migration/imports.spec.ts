@@ -631,6 +631,24 @@ describe('an import', () => {
     expect(await turn(foreignText('told4'), 4)).toMatchObject({ rotated: 1 });
   });
 
+  it('of new secrets alone, for keys that came from elsewhere, knows them', async () => {
+    const issued = await seeded.issue();
+    const text = foreignText('elsewhere');
+    const supersedes = { until: new Date(Date.now() + 3_600_000).toISOString(), number: 2 };
+    const items = [{ ...itemOf(text), id: issued.key.id, supersedes }];
+    const bad = items.map((one) => ({ ...one, hash: 'bad' }));
+    expect(await importKeys({ source: 'elsewhere', items: bad })).toMatchObject({ failed: 1 });
+    const done = await importKeys({ source: 'elsewhere', items });
+    expect(done).toMatchObject({ rotated: 1, failed: 0 });
+    await expect(codeOf(text)).resolves.toBe('VALID');
+    await known(text, 1);
+    // its scheme is that of the secret that it gave
+    const moved = await post('/v1/imports', {
+      ...{ service: 'service-a', source: 'elsewhere', scheme: { algorithm: 'sha512' }, items: bad },
+    });
+    expect(problemIn(moved)).toEqual({ status: 409, code: 'CONFLICT' });
+  });
+
   it('brings no key back by a new secret, and changes none that is not of its service alone', async () => {
     const until = new Date(Date.now() + 3_600_000).toISOString();
     const { results } = await importKeys({ items: [itemOf(foreignText('over'))] });
