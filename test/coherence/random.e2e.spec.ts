@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { RECOVERY_MS } from '../support/patience.js';
-import { disagreements } from './support/agreement.js';
+import { disagreements, untilQuiet } from './support/agreement.js';
 import { startCluster, type Cluster } from './support/cluster.js';
 import { faultsOf, RandomRunner } from './support/random-run.js';
 import { setFaultsOf } from './support/set-faults.js';
 import { isSet } from './support/redis-set.js';
-import { createWorld, sleep, until, type World } from './support/world.js';
+import { createWorld, until, type World } from './support/world.js';
 
 const SEED = Number(process.env['COHERENCE_SEED'] ?? randomInt(2 ** 31));
 const SECONDS = Number(process.env['COHERENCE_MINUTES'] ?? 0.4) * 60;
@@ -37,8 +37,7 @@ test(
     cluster.heal();
     const { secret } = await wellAgain();
     await world.warm(secret);
-    // longer than a change that was held up on its way can still be under way
-    await sleep(2_000);
+    await untilQuiet(cluster);
     expect(await disagreements(cluster)).toEqual([]);
   },
   3 * SECONDS * 1_000 + 120_000,

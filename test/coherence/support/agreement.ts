@@ -4,6 +4,7 @@ import { openEntry } from '../../../apps/key-service/src/verify/cache-entry.js';
 import type { Cluster } from './cluster.js';
 import { readRows, type KeyRow } from './key-rows.js';
 import type { Stores } from './stores.js';
+import { until } from './world.js';
 
 interface LogRow {
   seq: string;
@@ -20,22 +21,48 @@ const STATE_AFTER: Record<string, string> = {
   'key.revoked': 'revoked',
 };
 
+/** Longer than a change of one key that was called for can still be under way: 3 s. */
+const QUIET_MS = 4_000;
+
+/** Waits until no change has come for longer than one can be under way, such as one whose caller has given up. */
+export async function untilQuiet({ sql }: Cluster<Stores>): Promise<void> {
+  let last = { head: await headOf(sql), atMs: performance.now() };
+  await until('changes to be over', async () => {
+    const head = await headOf(sql);
+    if (head !== last.head) last = { head, atMs: performance.now() };
+    return performance.now() - last.atMs >= QUIET_MS;
+  });
+}
+
 /**
- * Compares change log, rows and cache when nothing is under way any more.
+ * Compares change log, rows and cache when nothing is under way any more. Where a change comes in the middle of that, which
+ * takes several reads, they are compared anew.
  *
  * @returns what does not agree, in words; nothing where everything does
  */
 export async function disagreements(cluster: Cluster<Stores>): Promise<string[]> {
+  for (;;) {
+    const before = await headOf(cluster.sql);
+    const found = await compared(cluster, before);
+    if ((await headOf(cluster.sql)) === before) return found;
+  }
+}
+
+async function compared(cluster: Cluster<Stores>, head: number): Promise<string[]> {
   const log = await cluster.sql<LogRow>(
     'SELECT seq, action, target_type, target_id, key_version FROM keys.change_log ORDER BY seq',
   );
   const keys = await readRows(cluster);
-  const [head] = await cluster.sql<{ seq: string }>('SELECT seq FROM keys.change_head');
   return [
-    ...gapsIn(log, Number(head!.seq)),
+    ...gapsIn(log, head),
     ...keys.flatMap((key) => keyAgainstLog(key, log)),
     ...(await cacheAgainstRows(cluster, keys)),
   ];
+}
+
+async function headOf(sql: Cluster<Stores>['sql']): Promise<number> {
+  const [head] = await sql<{ seq: string }>('SELECT seq FROM keys.change_head');
+  return Number(head!.seq);
 }
 
 /** How often some keys were asked about, by what was answered, as far as the replicas have written it. */
