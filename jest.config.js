@@ -4,6 +4,7 @@ export default {
   testEnvironment: 'node',
   transform: {},
   testMatch: ['**/*.spec.js'],
+  setupFilesAfterEnv: ['<rootDir>/test/support/home-of-its-own.js'],
   // What hangs ends, however busy the machine is with other things.
   testTimeout: 120_000,
 };
