@@ -1,4 +1,4 @@
-import { looksSecret, maskSecrets, maskUrl } from './mask.js';
+import { looksSecret, maskSecrets, maskUrl, urlHoldsSecret } from './mask.js';
 
 const KEY = `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}`;
 const encoded = (text: string): string => Buffer.from(text).toString('hex').replace(/../g, '%$&');
@@ -32,6 +32,36 @@ describe('maskUrl', () => {
   it('leaves an address without a secret as it is', () => {
     const url = '/v1/keys?q=50%25%20off&tag=a%2Fb&keyId=password&tokens=1';
     expect(maskUrl(url)).toBe(url);
+  });
+});
+
+describe('urlHoldsSecret', () => {
+  it.each([
+    '?q=a%26token%3Dx',
+    '?q=a%26token%3Dx&limit=5',
+    '?q=key%3Dx',
+    '?tag=a%2526password%253Dx',
+    '?q=a=1%26secret%3Dx',
+  ])('takes encoded text in a value for text: %s', (query) => {
+    expect(urlHoldsSecret(`/v1/keys${query}`)).toBe(false);
+  });
+
+  it.each([
+    '?token=x',
+    '?a=1&password=x',
+    '?%74oken=x',
+    `?a=1&${encoded(encoded('token'))}=x`,
+    '?token%3Dx',
+    '?a%3D1%26token%3Dx',
+    '%3Ftoken%3Dx',
+    '?to=%2Fcallback%3Faccess_token%3Dx',
+    '?to=https%253A%252F%252Fx%252F%253Fa%253D1%2526token%253Dx',
+    '?to=https://x/?a=1%26token%3Dx',
+    `?q=a%26b%3D${KEY}`,
+    `?q=${encoded(KEY)}`,
+  ])('finds one in every other place: %s', (query) => {
+    expect(urlHoldsSecret(`/v1/keys${query}`)).toBe(true);
+    expect(maskUrl(`/v1/keys${query}`)).toMatch(/\[masked\]/);
   });
 });
 

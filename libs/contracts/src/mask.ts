@@ -26,6 +26,28 @@ export function maskUrl(url: string): string {
   return masked === text ? maskSecrets(url) : masked;
 }
 
+/**
+ * Whether an address holds a secret in a place where it is one. {@link maskUrl} masks more: `&` and `=` that are percent-encoded
+ * within a value are text (`q=a%26token%3Dx`), unless the value is an address with a query itself.
+ */
+export function urlHoldsSecret(url: string): boolean {
+  if (looksSecret(url)) return true;
+  const [path = '', ...queries] = url.split('?');
+  return isNamedSecret(decoded(path)) || queries.join('?').split('&').some(isSecretParameter);
+}
+
+function isSecretParameter(parameter: string): boolean {
+  const end = parameter.indexOf('=') + 1 || parameter.length;
+  const [, ...queriesWithin] = decoded(parameter.slice(end)).split('?');
+  return [decoded(parameter.slice(0, end)), ...queriesWithin].some((one) =>
+    isNamedSecret(`?${one}`),
+  );
+}
+
+function isNamedSecret(text: string): boolean {
+  return text.search(SECRET_PARAMETER) >= 0;
+}
+
 /** Whether something in `text` looks like a secret, also where it is percent-encoded, up to three times over. */
 export function looksSecret(text: string): boolean {
   return [text, decoded(text)].some((one) => maskSecrets(one) !== one);

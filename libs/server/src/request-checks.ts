@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { holdsSecret, looksSecret, maskSecrets, maskUrl } from '#contracts';
+import { holdsSecret, looksSecret, maskSecrets, maskUrl, urlHoldsSecret } from '#contracts';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
 import { faultOfEncoded } from './text-fault.js';
@@ -75,7 +75,7 @@ function checkIdempotencyKey(name: string | string[] | undefined): void {
 function checkUrl(url: string): void {
   const start = url.indexOf('?');
   if (start < 0 && !url.includes('%') && url.length < SHORTEST_SECRET) return;
-  if (maskUrl(url) !== url) {
+  if (maskUrl(url) !== url && urlHoldsSecret(url)) {
     throw new ProblemException(
       'KEY_IN_WRONG_PLACE',
       'Send keys and tokens in headers, passwords in a body; treat the one in this address as leaked and replace it',
