@@ -312,7 +312,7 @@ describe("a service that acts for a person has that person's rights, cut to its 
       const grants = [{ service: slug, scopes: ['things:read'] }];
       const detail = `There is no service ${slug}`;
       const refused = refusal('INVALID_REQUEST', '/v1/keys', `/grants/0/service: ${detail}`);
-      const errors = [{ pointer: '/grants/0/service', code: 'INVALID_REQUEST', detail }];
+      const errors = [{ pointer: '/grants/0/service', code: 'INVALID_VALUE', detail }];
       const beyond = await create({ ...through, body: { ...body(), grants } });
       expect(beyond).toEqual({ ...refused, body: { ...refused.body, errors } });
     }

@@ -1,4 +1,4 @@
-import { isErrorCode, problemOf } from '#contracts';
+import { FIELD_CODES, isErrorCode, problemOf } from '#contracts';
 import type { RawAnswer } from './raw-http.js';
 
 /** What an answer is judged against. */
@@ -63,6 +63,8 @@ function faultsOfMembers(
   const { code } = body;
   if (!isErrorCode(code)) faults.push(`unknown code ${String(code)}`);
   else if (problemOf(code).status !== status) faults.push(`${code} with status ${status}`);
+  for (const { code: ofField } of (body['errors'] ?? []) as { code?: string }[])
+    if (!FIELD_CODES.some((known) => known === ofField)) faults.push(`a field's code ${ofField}`);
   return faults;
 }
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { isErrorCode, problem, PROBLEMS, type Problem } from '#contracts';
+import { isErrorCode, problem, PROBLEMS, type FieldError, type Problem } from '#contracts';
 import { ProblemException } from '#server';
 
 /** A service that requests are forwarded to. */
@@ -112,7 +112,8 @@ function passedOn(theirs: Problem, headers: Headers): ProblemException | null {
   const { code, status, detail, errors } = theirs;
   if (!isErrorCode(code) || PROBLEMS[code].status !== status) return null;
   return new ProblemException(code, detail, {
-    ...(errors && { errors }),
+    // a later release may know another code
+    ...(errors && { errors: errors as FieldError[] }),
     headers: Object.assign({}, ...PASSED_ON.map((name) => pick(headers, name))) as Record<
       string,
       string

@@ -33,7 +33,7 @@ export const rateLimit = z
       .max(30 * DAY),
     sharedBy: z.literal('consumer').optional(),
   })
-  .meta({ id: 'RateLimit' });
+  .meta({ id: 'RateLimit', examples: [{ name: 'burst', limit: 100, windowSeconds: 60 }] });
 export type RateLimit = z.infer<typeof rateLimit>;
 
 /** How many rate limits a key carries at most. */
@@ -46,13 +46,15 @@ export const rateLimits = z
   .refine(
     (list) => new Set(list.map((one) => one.name)).size === list.length,
     'Give each rate limit its own name',
-  );
+  )
+  .meta({ examples: [[{ name: 'burst', limit: 100, windowSeconds: 60 }]] });
 
 /** A service's scopes: at most 200, each once. */
 const catalogue = z
   .array(scope)
   .max(200)
-  .refine((list) => new Set(list).size === list.length, 'Name each scope once');
+  .refine((list) => new Set(list).size === list.length, 'Name each scope once')
+  .meta({ examples: [['reports:read']] });
 
 const seconds = z.int().min(0).max(MAX_LIFETIME_SECONDS);
 
@@ -88,6 +90,10 @@ export const policy = z
   })
   .meta({ id: 'Policy' });
 export type Policy = z.infer<typeof policy>;
+
+const partOfPolicy = policy
+  .partial()
+  .meta({ examples: [{ expiryRequired: true, maxLifetimeSeconds: 31_536_000 }] });
 
 /** The policy of a service that names none. */
 export const DEFAULT_POLICY: Policy = {
@@ -125,7 +131,7 @@ export const createServiceBody = z
     slug,
     name: displayName.optional(),
     scopes: catalogue,
-    policy: policy.partial().optional(),
+    policy: partOfPolicy.optional(),
   })
   .meta({ id: 'CreateServiceBody' });
 export type CreateServiceBody = z.infer<typeof createServiceBody>;
@@ -135,7 +141,7 @@ export const patchServiceBody = z
   .strictObject({
     name: displayName.optional(),
     scopes: catalogue.optional(),
-    policy: policy.partial().optional(),
+    policy: partOfPolicy.optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'Name at least one property to change')
   .meta({ id: 'PatchServiceBody' });

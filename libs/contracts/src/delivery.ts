@@ -27,7 +27,10 @@ export const deliverTo = z
       .refine(holdsNoSecret, NO_SECRET)
       .optional(),
   })
-  .meta({ id: 'DeliverTo' });
+  .meta({
+    id: 'DeliverTo',
+    examples: [{ provider: 'vault', path: 'keyward/service-b' }],
+  });
 export type DeliverTo = z.infer<typeof deliverTo>;
 
 /** Where a secret was put; `version` as the provider names it, null where it has no versions. */

@@ -4,6 +4,7 @@ import { keptRange } from './address-range.js';
 import { environment, keyId, quota } from './keys.js';
 import { legacyScheme, MAX_LEGACY_HASH_CHARACTERS } from './legacy-scheme.js';
 import {
+  anyInstant,
   instant,
   instantOut,
   keptName,
@@ -55,7 +56,7 @@ export const importItem = z
     environment: environment.default('live'),
     scopes: scopes.min(1),
     /** Its end as it was at the source, null for none: nothing is set that the holder does not know of. */
-    expiresAt: instant.nullable(),
+    expiresAt: anyInstant.nullable(),
     notBefore: instant.optional(),
     rateLimits: rateLimits.optional(),
     quota: quota.optional(),

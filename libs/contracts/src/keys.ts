@@ -4,6 +4,7 @@ import { MAX_LIFETIME_SECONDS, rateLimit, rateLimits } from './catalog.js';
 import { delivered, deliverTo, type Delivered } from './delivery.js';
 import { unlessAtHome } from './messages.js';
 import {
+  anyInstant,
   displayName,
   instant,
   instantOut,
@@ -28,7 +29,9 @@ export const environment = z.enum(['live', 'test']);
 export type Environment = z.infer<typeof environment>;
 
 /** The right to use some scopes of one service. */
-export const grant = z.strictObject({ service: slug, scopes: scopes.min(1) }).meta({ id: 'Grant' });
+export const grant = z
+  .strictObject({ service: slug, scopes: scopes.min(1) })
+  .meta({ id: 'Grant', examples: [{ service: 'service-a', scopes: ['reports:read'] }] });
 export type Grant = z.infer<typeof grant>;
 
 const grants = z
@@ -38,7 +41,8 @@ const grants = z
   .refine(
     (list) => new Set(list.map((one) => one.service)).size === list.length,
     'Grant each service once',
-  );
+  )
+  .meta({ examples: [[{ service: 'service-a', scopes: ['reports:read'] }]] });
 
 /** A total to spend; `refill` adds `amount`, up to `limit`, at every day's or month's start in UTC. */
 export const quota = z
@@ -49,14 +53,25 @@ export const quota = z
         amount: z.int().min(1).max(1_000_000_000_000),
         every: z.enum(['day', 'month']),
       })
+      .meta({ examples: [{ amount: 1_000, every: 'month' }] })
       .optional(),
   })
-  .meta({ id: 'Quota' });
+  .meta({ id: 'Quota', examples: [{ limit: 1_000, refill: { amount: 1_000, every: 'month' } }] });
 export type Quota = z.infer<typeof quota>;
 
-const ipAllowlist = z.array(addressRange).max(100);
+const ipAllowlist = z
+  .array(addressRange)
+  .max(100)
+  .meta({ examples: [['10.0.0.0/8']] });
 
-const expiresInSeconds = z.int().min(1).max(MAX_LIFETIME_SECONDS);
+/** Which times are taken, the policies say, that of the platform first: null for never. */
+const expiresAt = anyInstant.nullable();
+
+const NEVER = 'Use a whole number; a key that never ends has "expiresAt": null instead';
+const expiresInSeconds = z
+  .int({ error: ({ input }) => (input === null ? NEVER : undefined) })
+  .min(1)
+  .max(MAX_LIFETIME_SECONDS);
 
 /** `POST /v1/keys`. Without an expiry the policy's default lifetime; `expiresAt: null` asks for none at all. */
 export const createKeyBody = z
@@ -65,7 +80,7 @@ export const createKeyBody = z
     consumer: slug,
     environment: environment.default('live'),
     grants,
-    expiresAt: instant.nullable().optional(),
+    expiresAt: expiresAt.optional(),
     expiresInSeconds: expiresInSeconds.optional(),
     notBefore: instant.optional(),
     rateLimits: rateLimits.optional(),
@@ -99,7 +114,7 @@ export const patchKeyBody = z
     {
       name: displayName.optional(),
       grants: grants.optional(),
-      expiresAt: instant.nullable().optional(),
+      expiresAt: expiresAt.optional(),
       expiresInSeconds: expiresInSeconds.optional(),
       notBefore: instant.nullable().optional(),
       rateLimits: rateLimits.optional(),

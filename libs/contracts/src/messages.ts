@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 
 type Issue = Parameters<z.core.$ZodErrorMap>[0];
 
@@ -40,7 +40,7 @@ export function unlessAtHome(
 export const plainMessages: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? MISSING : `Use ${NOUNS[issue.expected] ?? issue.expected}`;
+      return issue.input === undefined ? MISSING : `Use ${formOfType(issue)}`;
     case 'too_small':
       return boundOf(issue, 'at least', issue.minimum);
     case 'too_big':
@@ -55,6 +55,14 @@ export const plainMessages: z.core.$ZodErrorMap = (issue) => {
       return undefined;
   }
 };
+
+/** Of what has members or items the schema's own example says more than the noun. */
+function formOfType({ expected, inst }: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>): string {
+  const noun = NOUNS[expected] ?? expected;
+  const { examples = [] } = z.globalRegistry.get(inst as z.ZodType) ?? {};
+  const [example] = examples as unknown[];
+  return typeof example === 'object' ? `${noun} such as ${JSON.stringify(example)}` : noun;
+}
 
 /** The forms have names where a member tells them apart. */
 function formOf(issue: Issue): string {

@@ -73,13 +73,23 @@ export const remark = z
   )
   .refine(holdsNoSecret, NO_SECRET);
 
-/** RFC 3339 date-time with `Z` or an offset, years 2000 to 2200. */
-export const instant = z.iso
-  .datetime({ offset: true, message: 'Use an RFC 3339 time such as 2027-01-31T12:00:00Z' })
-  .refine((text) => {
-    const year = new Date(text).getUTCFullYear();
-    return year >= 2000 && year <= 2200;
-  }, 'Use a year from 2000 to 2200');
+/** RFC 3339 date-time with `Z` or an offset, of any year; a `t` or `z` (RFC 3339, section 5.6) becomes upper case. */
+export const anyInstant = z
+  .string()
+  .toUpperCase()
+  .check(
+    z.iso.datetime({
+      offset: true,
+      error: 'Use an RFC 3339 time such as 2027-01-31T12:00:00Z',
+      abort: true,
+    }),
+  );
+
+/** {@link anyInstant} of the years 2000 to 2200. */
+export const instant = anyInstant.refine((text) => {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 2000 && year <= 2200;
+}, 'Use a year from 2000 to 2200');
 
 /** RFC 3339 UTC time as the platform writes it. */
 export const instantOut = z.iso.datetime();
@@ -94,7 +104,7 @@ export const metadata = z
     'Keep metadata within 8 KiB',
   )
   .refine((value) => holdsNoSecret(JSON.stringify(value)), NO_SECRET)
-  .meta({ id: 'Metadata' });
+  .meta({ id: 'Metadata', examples: [{ team: 'billing' }] });
 
 /** {@link metadata} as it is sent: whole numbers that would be rounded are refused. */
 export const newMetadata = metadata.refine(
@@ -116,7 +126,8 @@ const tagsLike = (label: RegExp) =>
         .refine(holdsNoSecret, NO_SECRET),
     )
     .max(20)
-    .refine((list) => new Set(list).size === list.length, 'Name each tag once');
+    .refine((list) => new Set(list).size === list.length, 'Name each tag once')
+    .meta({ examples: [['billing']] });
 
 /** Tags as they may be kept already: letters that nobody sees are letters. What is sent are {@link tags}. */
 export const keptTags = tagsLike(/^[\p{L}\p{N}._:/-]{1,64}$/u);

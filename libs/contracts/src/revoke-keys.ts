@@ -21,7 +21,8 @@ const filter = z
   .refine(
     (members) => Object.keys(members).length > 0,
     'Name at least one of consumer, service, tag, createdBefore, import and weak',
-  );
+  )
+  .meta({ examples: [{ consumer: 'service-b' }] });
 
 /** `POST /v1/keys/revoke`: every key that fits all members of the filter; with `dryRun` it only says which. */
 export const revokeKeysBody = z

@@ -91,7 +91,9 @@ export const verdict = z
       })
       .optional(),
     decision: z.object({
-      source: z.enum(['cache', 'store']),
+      source: z
+        .enum(['cache', 'store'])
+        .meta({ description: '`store` where it was read for this answer; else `cache`' }),
       asOf: instantOut,
       ttlSeconds: z.int(),
       version: z.int(),

@@ -67,7 +67,7 @@ describe('resolveLifetime', () => {
       expect(resolveLifetime({ expiresAt }, [DEFAULT_POLICY], NOW_MS)).toEqual([
         {
           pointer: '/expiresAt',
-          code: 'INVALID_REQUEST',
+          code: 'INVALID_VALUE',
           detail:
             'Use a time after now, 2027-01-31T12:00:00.000Z, at the latest 2037-01-28T12:00:00.000Z',
         },
@@ -182,7 +182,7 @@ describe('grantFaults', () => {
       {
         pointer: '/grants/1/service',
         detail: 'There is no service service-y',
-        code: 'INVALID_REQUEST',
+        code: 'INVALID_VALUE',
       },
       { pointer: '/grants/2/scopes/0', detail: 'service-x has no scopes yet' },
     ]);

@@ -8,7 +8,7 @@ export interface PolicyFault {
   pointer: string;
   detail: string;
   /** Where it is no policy that forbids this. */
-  code?: 'INVALID_REQUEST';
+  code?: 'INVALID_VALUE';
 }
 
 /** The expiry a request names: a time, null for none, or how long from now. At most one of the two. */
@@ -49,7 +49,7 @@ export function resolveLifetime(
   if (expiresAtMs > nowMs && expiresAtMs <= latestMs) return { expiresAtMs };
   const detail = `Use a time after now, ${new Date(nowMs).toISOString()}, ${untilText(latestMs)}`;
   const fault = { pointer: '/expiresAt', detail };
-  return [expiresAtMs > latestMs ? fault : { ...fault, code: 'INVALID_REQUEST' }];
+  return [expiresAtMs > latestMs ? fault : { ...fault, code: 'INVALID_VALUE' }];
 }
 
 /**
@@ -83,7 +83,7 @@ export function grantFaults(
     const service = services.find((one) => one.slug === grant.service);
     if (service === undefined) {
       const detail = `There is no service ${grant.service}`;
-      return [{ pointer: `${pointer}/service`, detail, code: 'INVALID_REQUEST' }];
+      return [{ pointer: `${pointer}/service`, detail, code: 'INVALID_VALUE' }];
     }
     return grant.scopes.flatMap((scope, place) =>
       isGrantable(scope, service.scopes)

@@ -1,5 +1,5 @@
 import { KEY_TEXT } from '#contracts';
-import { invalidField, ProblemException } from './problem-exception.js';
+import { invalidField } from './problem-exception.js';
 
 /** So many levels a body may have. */
 export const MAX_DEPTH = 20;
@@ -8,7 +8,7 @@ const SHORTEST_KEY = 70;
 interface Fault {
   /** RFC 6901 pointer, built on the way out. */
   pointer: string;
-  code: 'INVALID_REQUEST' | 'KEY_IN_WRONG_PLACE';
+  code: 'INVALID_VALUE' | 'KEY_IN_WRONG_PLACE';
   detail: string;
 }
 
@@ -29,9 +29,7 @@ export interface BodyTraits {
 export function checkBody(body: unknown, { mayHoldKeys, isPlain = false }: BodyTraits): void {
   const ofText = mayHoldKeys ? faultOfCharacters : faultOfText;
   const fault = faultOf(body, mayHoldKeys && isPlain ? noFault : ofText, 1);
-  if (fault === null) return;
-  if (fault.pointer !== '') throw invalidField(fault.pointer, fault.detail, fault.code);
-  throw new ProblemException(fault.code, fault.detail);
+  if (fault !== null) throw invalidField(fault.pointer, fault.detail, fault.code);
 }
 
 type TextRule = (text: string) => Fault | null;
@@ -69,5 +67,5 @@ function faultOfCharacters(text: string): Fault | null {
 }
 
 function fault(detail: string): Fault {
-  return { pointer: '', code: 'INVALID_REQUEST', detail };
+  return { pointer: '', code: 'INVALID_VALUE', detail };
 }

@@ -1,5 +1,5 @@
 import { HttpException } from '@nestjs/common';
-import { problemOf, type ErrorCode, type FieldError } from '#contracts';
+import { problemOf, type ErrorCode, type FieldCode, type FieldError } from '#contracts';
 
 /**
  * An answer that is a problem, with what Nest's own exceptions cannot carry: field errors and headers.
@@ -20,13 +20,14 @@ export class ProblemException extends HttpException {
   }
 }
 
-/** A field of the body that is well-formed but not acceptable; `pointer` as in RFC 6901. */
+/** A place of the body or the query that is not acceptable; `pointer` as in RFC 6901, empty for the whole body. */
 export function invalidField(
   pointer: string,
   detail: string,
-  code: ErrorCode = 'INVALID_REQUEST',
+  code: FieldCode = 'INVALID_VALUE',
 ): ProblemException {
-  return new ProblemException(code, `${pointer}: ${detail}`, {
+  const ofWhole = code === 'KEY_IN_WRONG_PLACE' ? code : 'INVALID_REQUEST';
+  return new ProblemException(ofWhole, `${pointer || 'body'}: ${detail}`, {
     errors: [{ pointer, code, detail }],
   });
 }

@@ -1,6 +1,6 @@
 import type { ArgumentMetadata, PipeTransform } from '@nestjs/common';
 import type { core, z, ZodType } from 'zod';
-import type { FieldError } from '#contracts';
+import type { FieldCode, FieldError } from '#contracts';
 import './plain-messages.js';
 import { pointerOf } from './pointer.js';
 import { invalidField, ProblemException } from './problem-exception.js';
@@ -41,8 +41,7 @@ export function parserOf<S extends ZodType>(schema: S): (body: unknown) => z.out
 /** What is named twice in a query comes as a list. */
 function refuseRepeated(query: Record<string, unknown>): void {
   const repeated = Object.keys(query).find((name) => Array.isArray(query[name]));
-  if (repeated !== undefined)
-    throw invalidField(pointerOf([repeated]), 'Name this parameter once', 'INVALID_REQUEST');
+  if (repeated !== undefined) throw invalidField(pointerOf([repeated]), 'Name this parameter once');
 }
 
 function invalidRequest(
@@ -83,18 +82,17 @@ function isNearer(far: core.$ZodIssue): (other: core.$ZodIssue) => boolean {
   return (other) => !isOfAllNumbers(other) && JSON.stringify(other.path) === place;
 }
 
-/** Codes of field errors; those of zod that say nothing to a caller are `INVALID`. */
-const CODES: Partial<Record<core.$ZodIssue['code'], string>> = {
+/** Codes of field errors; those of zod that say nothing more to a caller are `INVALID_VALUE`. */
+const CODES: Partial<Record<core.$ZodIssue['code'], FieldCode>> = {
   invalid_type: 'INVALID_TYPE',
   too_small: 'TOO_SMALL',
   too_big: 'TOO_BIG',
   invalid_format: 'INVALID_FORMAT',
-  invalid_value: 'INVALID_VALUE',
   unrecognized_keys: 'UNKNOWN_PROPERTY',
 };
 
 function toFieldErrors(issue: core.$ZodIssue, place: readonly string[]): FieldError[] {
-  const code = CODES[issue.code] ?? 'INVALID';
+  const code = CODES[issue.code] ?? 'INVALID_VALUE';
   const path = [...place, ...issue.path];
   const paths =
     issue.code === 'unrecognized_keys' ? issue.keys.map((name) => [...path, name]) : [path];

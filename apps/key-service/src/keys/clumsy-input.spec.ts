@@ -1,4 +1,10 @@
-import type { ChangedKey, ImportedKeys, Problem } from '#contracts';
+import {
+  FIELD_CODES,
+  type ChangedKey,
+  type ImportedKeys,
+  type IssuedKey,
+  type Problem,
+} from '#contracts';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { keyBody, seed, type Seed } from '../testing/seed.js';
 
@@ -83,8 +89,137 @@ describe('clumsy input is refused by its name, with what would be right', () => 
     expect(result?.error?.detail).toBe(`${unknown}, or did you mean tags?`);
   });
 
-  it('a query that is well encoded is none', async () => {
-    expect(await list('q=100%25+%E2%82%AC')).toMatchObject({ status: 200 });
+  it.each(['q=100%25+%E2%82%AC', 'q=a%26token%3Dx', 'q=a%2526password%253Dx'])(
+    'a query that is well encoded is none: %s',
+    async (query) => {
+      expect(await list(query)).toMatchObject({ status: 200 });
+    },
+  );
+
+  it.each(['token=x', 'q=a&%74oken=x', 'token%3Dx', 'q=a%3Ftoken%3Dx'])(
+    'a secret by the name of its parameter is one however it is encoded: %s',
+    async (query) => {
+      expect((await list(query)).body).toMatchObject({ code: 'KEY_IN_WRONG_PLACE' });
+    },
+  );
+
+  const limit = { name: 'burst', limit: 100, windowSeconds: 60 };
+  const grant = { service: 'service-a', scopes: ['reports:read'] };
+  const quota = { limit: 1_000, refill: { amount: 1_000, every: 'month' } };
+  it.each([
+    ['deliverTo', 'x', 'an object', { provider: 'vault', path: 'keyward/service-b' }],
+    ['quota', 5, 'an object', quota],
+    ['quota', null, 'an object', quota],
+    ['metadata', 'billing', 'an object', { team: 'billing' }],
+    ['rateLimits', limit, 'a list', [limit]],
+    ['grants', grant, 'a list', [grant]],
+    ['ipAllowlist', '10.0.0.0/8', 'a list', ['10.0.0.0/8']],
+    ['tags', 'billing', 'a list', ['billing']],
+  ])('another type than that of %s: %j, with an example', async (name, wrong, noun, example) => {
+    const { status, body } = await create({ ...keyBody(), [name]: wrong });
+    const detail = `Use ${noun} such as ${JSON.stringify(example)}`;
+    const fault = { pointer: `/${name}`, code: 'INVALID_TYPE', detail };
+    expect([status, (body as Problem).errors]).toEqual([400, [fault]]);
+    // the example is taken as it stands, but that there is no vault here
+    const answer = await create({ ...keyBody(), [name]: example });
+    const { errors = [] } = answer.body as Problem;
+    expect(errors.map((one) => one.pointer)).toEqual(
+      name === 'deliverTo' ? ['/deliverTo/provider'] : [],
+    );
+  });
+
+  it.each([
+    ['rateLimits', [100], limit],
+    ['grants', ['reports:read'], grant],
+  ])('another type than that of an item of %s, with an example', async (name, wrong, example) => {
+    const fault = `/${name}/0: Use an object such as ${JSON.stringify(example)}`;
+    expect(faults(await create({ ...keyBody(), [name]: wrong }))).toEqual([400, fault]);
+  });
+
+  it('a null for how long a key lives, with how one that never ends is made', async () => {
+    expect(faults(await create({ ...keyBody(), expiresInSeconds: null }))).toEqual([
+      400,
+      '/expiresInSeconds: Use a whole number; a key that never ends has "expiresAt": null instead',
+    ]);
+    expect(await create({ ...keyBody(), expiresAt: null })).toMatchObject({
+      status: 201,
+      body: { key: { expiresAt: null } },
+    });
+  });
+
+  it('an end that is too far, with the latest one there is, however far', async () => {
+    for (const year of ['2150', '2201', '9999']) {
+      const { status, body } = await create({ ...keyBody(), expiresAt: `${year}-01-01T00:00:00Z` });
+      const { code, detail } = body as Problem;
+      const latest = /^\/expiresAt: Use a time after now, \S+Z, at the latest (\S+Z)$/.exec(
+        detail,
+      )?.[1];
+      expect([status, code]).toEqual([400, 'POLICY_VIOLATION']);
+      expect(await create({ ...keyBody(), expiresAt: latest })).toMatchObject({ status: 201 });
+    }
+  });
+
+  it('the letters of a time may be lower-case (RFC 3339, section 5.6)', async () => {
+    const year = new Date().getUTCFullYear() + 1;
+    for (const end of ['z', '+00:00']) {
+      const expiresAt = `${year}-01-31t12:00:00${end}`;
+      const { status, body } = await create({ ...keyBody(), expiresAt });
+      expect([status, (body as IssuedKey).key.expiresAt]).toEqual([
+        201,
+        `${year}-01-31T12:00:00.000Z`,
+      ]);
+    }
+    expect(await list(`expiresBefore=${year}-01-31t12:00:00z`)).toMatchObject({ status: 200 });
+  });
+
+  it.each([
+    [{ name: undefined }, '/name', 'INVALID_TYPE'],
+    [{ name: 5 }, '/name', 'INVALID_TYPE'],
+    [{ name: 'a\nb' }, '/name', 'INVALID_FORMAT'],
+    [{ name: 'a\0b' }, '/name', 'INVALID_VALUE'],
+    [{ environment: 'prod' }, '/environment', 'INVALID_VALUE'],
+    [{ tags: ['a', 'a'] }, '/tags', 'INVALID_VALUE'],
+    [{ tags: Array(21).fill('a') }, '/tags', 'TOO_BIG'],
+    [{ expiresInSeconds: 0 }, '/expiresInSeconds', 'TOO_SMALL'],
+    [{ expiresAt: '2001-01-01T00:00:00Z' }, '/expiresAt', 'INVALID_VALUE'],
+    [{ expiresAt: '2150-01-01T00:00:00Z' }, '/expiresAt', 'POLICY_VIOLATION'],
+    [{ consumer: 'nobody' }, '/consumer', 'INVALID_VALUE'],
+    [{ grants: [{ service: 'nothing', scopes: ['a'] }] }, '/grants/0/service', 'INVALID_VALUE'],
+    [{ colour: 'red' }, '/colour', 'UNKNOWN_PROPERTY'],
+    [
+      { metadata: { k: `kw_live_${'a'.repeat(16)}_${'B'.repeat(49)}` } },
+      '/metadata/k',
+      'KEY_IN_WRONG_PLACE',
+    ],
+  ] as [object, string, string][])(
+    'each fault has a code of a small set, one word for one thing: %j',
+    async (part, pointer, code) => {
+      const { errors } = (await create({ ...keyBody(), ...part })).body as Problem;
+      expect(errors).toEqual([{ pointer, code, detail: expect.any(String) }]);
+      expect(FIELD_CODES).toContain(code);
+    },
+  );
+
+  it('as are those of what is no object, of a parameter and of a body that nobody reads', async () => {
+    const { key } = await world.issue();
+    const post = (path: string, body: string) =>
+      management.call('post', path, world.admin).set('content-type', 'application/json').send(body);
+    const answers = [
+      await create('"a\\u0000"'),
+      await create('{"name":"a","name":"b"}'),
+      await list('limit=1&limit=2'),
+      await list('q=a%00b'),
+      await post(`/v1/keys/${key.id}/disable`, '{"a":1}'),
+    ];
+    expect(
+      answers.map(({ body }) => (body as Problem).errors?.map((one) => [one.pointer, one.code])),
+    ).toEqual([
+      [['', 'INVALID_VALUE']],
+      [['/name', 'INVALID_VALUE']],
+      [['/limit', 'INVALID_VALUE']],
+      [['/q', 'INVALID_VALUE']],
+      [['', 'INVALID_VALUE']],
+    ]);
   });
 
   it('a property that is named twice, at any depth, before it is known which one counts', async () => {

@@ -104,7 +104,9 @@ export function refusal(faults: readonly PolicyFault[]): ProblemException {
   const errors = faults.map(({ pointer, code = 'POLICY_VIOLATION' as const, detail }) => ({
     ...{ pointer, code, detail },
   }));
-  const { code } = errors.find((one) => one.code === 'INVALID_REQUEST') ?? errors[0]!;
+  const code = errors.every((one) => one.code === 'POLICY_VIOLATION')
+    ? 'POLICY_VIOLATION'
+    : 'INVALID_REQUEST';
   const detail = errors.map((one) => `${one.pointer}: ${one.detail}`).join('; ');
   return new ProblemException(code, detail, { errors: errors.slice(0, 20) });
 }

@@ -169,7 +169,7 @@ describe('issuing', () => {
       pointers: ['/expiresAt'],
     });
     const { detail, errors } = answer.body as Problem;
-    expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_REQUEST' })]);
+    expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_VALUE' })]);
     expect(detail).toMatch(/^\/expiresAt: Use a time after now, 2\S+Z, at the latest 2\S+Z$/);
   });
 

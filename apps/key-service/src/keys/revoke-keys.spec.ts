@@ -111,7 +111,7 @@ test.each([
       const { status, body } = await revoke({ filter: part, reason, dryRun });
       expect([status, (body as Problem).errors]).toEqual([
         400,
-        [{ pointer, code: 'INVALID_REQUEST', detail }],
+        [{ pointer, code: 'INVALID_VALUE', detail }],
       ]);
     }
   },

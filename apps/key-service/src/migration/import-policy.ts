@@ -29,7 +29,9 @@ export function settingsFault(
   const first = faults[0];
   if (first !== undefined) {
     const pointer = first.pointer.replace(/^\/grants\/0\/scopes/, '/scopes');
-    return { code: 'POLICY_VIOLATION', ...first, pointer };
+    return first.code === undefined
+      ? { code: 'POLICY_VIOLATION', pointer, detail: first.detail }
+      : invalid(pointer, first.detail);
   }
   const isEmpty = notBefore !== undefined && expiresAt !== null && notBefore >= expiresAt;
   return isEmpty ? invalid('/notBefore', 'Use a time before the key expires') : null;

@@ -18,19 +18,15 @@ const NEGATIVE_TTL_SECONDS = 1;
 
 /** A refusal that says nothing of any key: junk, an unknown one, a wrong secret, another audience's. */
 export function bareRefusal(code: 'MALFORMED' | 'NOT_FOUND', origin: Origin): Verdict {
-  return {
-    valid: false,
-    code,
-    decision: decisionOf(
-      { ...origin, ttlSeconds: Math.min(origin.ttlSeconds, NEGATIVE_TTL_SECONDS) },
-      0,
-    ),
-  };
+  const ttlSeconds = Math.min(origin.ttlSeconds, NEGATIVE_TTL_SECONDS);
+  // junk is junk whatever the store holds
+  const source = code === 'MALFORMED' ? 'cache' : origin.source;
+  return { valid: false, code, decision: decisionOf({ ...origin, source, ttlSeconds }, 0) };
 }
 
 /** A refusal of who presents more imported keys than can be looked at now; it says nothing of any key. */
 export function busyRefusal(origin: Origin): Verdict {
-  const decision = decisionOf({ ...origin, ttlSeconds: 0 }, 0);
+  const decision = decisionOf({ ...origin, source: 'cache', ttlSeconds: 0 }, 0);
   return { valid: false, code: 'RATE_LIMITED', retryAfterSeconds: 1, decision };
 }
 

@@ -361,6 +361,25 @@ describe('POST /v1/keys/verify-batch', () => {
   });
 });
 
+it('a verdict on junk is of no store, as none is asked about it', async () => {
+  for (const key of ['junk', '', 'kw_live_x']) {
+    const { status, body } = await replicas
+      .call('post', '/v1/keys/verify', serviceToken)
+      .send({ key });
+    expect([status, body]).toEqual([
+      200,
+      {
+        valid: false,
+        code: 'MALFORMED',
+        decision: {
+          ...{ source: 'cache', asOf: expect.any(String), ttlSeconds: 1, version: 0 },
+        },
+      },
+    ]);
+  }
+  expect((await ask(0, { key: unknownText() })).decision.source).toBe('store');
+});
+
 describe('a question that is not understood', () => {
   it.each([
     [{}, '/key: This is required'],

@@ -1,4 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
+import type { FieldError } from '#contracts';
 import { ProblemException } from '#server';
 
 /** People's tokens name every audience, and verifiers take tokens of 8 KiB at most. */
@@ -25,7 +26,7 @@ export async function checkAudiences(
 ): Promise<void> {
   const accounts = await enabledAccounts(manager);
   const known = new Set([...by.always, ...accounts]);
-  const errors = (by.wanted ?? []).flatMap((name, i) => {
+  const errors = (by.wanted ?? []).flatMap((name, i): FieldError[] => {
     const detail = 'Name an app or the client id of an enabled service account';
     return known.has(name) ? [] : [{ pointer: `/audiences/${i}`, code: 'INVALID_VALUE', detail }];
   });

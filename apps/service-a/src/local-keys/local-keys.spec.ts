@@ -516,6 +516,7 @@ describe('what is presented to it', () => {
     expect(decision).toMatchObject({ source: 'store', ttlSeconds: 0, version: 1 });
     const unknown = await verify({ key: 'junk' });
     expect(Object.keys(unknown)).toEqual(['valid', 'code', 'decision']);
+    expect(unknown.decision).toMatchObject({ source: 'cache', version: 0 });
     const body = { key: good.secret };
     expect((await service.call('/v1/keys/verify', { body })).status).toBe(401);
     expect((await post('/v1/keys/verify', body)).status).toBe(403);

@@ -100,7 +100,8 @@ export class LocalVerifier {
   }
 
   private bare(code: 'MALFORMED' | 'NOT_FOUND', nowMs: number): Verdict {
-    return { valid: false, code, decision: decisionAt(nowMs, 0) };
+    const source = code === 'MALFORMED' ? 'cache' : 'store';
+    return { valid: false, code, decision: { ...decisionAt(nowMs, 0), source } };
   }
 }
 
