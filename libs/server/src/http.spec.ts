@@ -17,6 +17,7 @@ beforeAll(async () => {
     sendProblem(request, reply, toldOf(error), error),
   );
   for (const path of ['/ask-it', '/form-it', '/other']) fastify.post(path, ({ body }) => body);
+  fastify.get('/named/:name', ({ params }) => params);
   fastify.post('/refused', () => {
     const cause = new Error('It answered 403 API_KEY_REVOKED');
     throw new ProblemException('UPSTREAM_REFUSED', 'The other side says no', { cause });
@@ -58,7 +59,10 @@ it.each([
   ['GET / HTTP/3.0', 'as HTTP/1.1'],
   ['GET / HTTP/1.1\r\na: \x7f', 'headers of visible characters'],
   ['POST /other HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 4', 'not beside'],
+  ['POST /other HTTP/1.1\r\ncontent-length: 4\r\ntransfer-encoding: chunked', 'no content-length'],
   ['POST /other HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2', 'content-length once'],
+  ['GET / HTTP/1.1\r\na: b\nset-cookie: c', 'CR and LF together'],
+  ['GET / HTTP/1.1\r\na: b\rset-cookie: c', 'CR and LF together'],
 ])('a request that Node cannot read is told what would be right: %j', async (head, detail) => {
   const socket = dial().setEncoding('utf8');
   socket.write(`${head}\r\nhost: x\r\n\r\n`);
@@ -84,6 +88,32 @@ it.each([
     code: 'INVALID_REQUEST',
     detail:
       'Send the whole request: it ended within its headers, or before as many bytes of a body as they name',
+  });
+});
+
+it.each([
+  ['a body that says its length', 'content-length: 33554432', ''],
+  ['one that does not', 'transfer-encoding: chunked', '2000000\r\n'],
+])(
+  '%s and is far too large is answered, whoever sends all of it first',
+  async (_what, length, size) => {
+    const socket = dial().setEncoding('utf8');
+    const head = 'POST /other HTTP/1.1\r\nhost: x\r\ncontent-type: application/json';
+    socket.write(`${head}\r\n${length}\r\n\r\n${size}`);
+    socket.write(Buffer.alloc(32 * 1_024 * 1_024, 'x'));
+    socket.end(`${size && '\r\n0\r\n\r\n'}GET /there-is-none HTTP/1.1\r\nhost: x\r\n\r\n`);
+    const answers = (await socket.toArray()).join('');
+    expect(answers.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 413', 'HTTP/1.1 404']);
+  },
+);
+
+it('a part of a path that is too long is told how long it may be', async () => {
+  const socket = dial().setEncoding('utf8');
+  socket.end(`GET /named/${'a'.repeat(129)} HTTP/1.1\r\nhost: x\r\n\r\n`);
+  const answer = (await socket.toArray()).join('');
+  expect(JSON.parse(answer.slice(answer.indexOf('{')))).toMatchObject({
+    code: 'URI_TOO_LONG',
+    detail: 'Use at most 128 characters in each part of the path',
   });
 });
 

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { maskUrl } from '#contracts';
 import type { TraitsOf } from './described-routes.js';
 import { registerBodies, type BodyPaths } from './json-body.js';
-import { faultOfPath } from './path-fault.js';
+import { faultOfPath, MAX_PARAM_LENGTH } from './path-fault.js';
 import { pathOf } from './path-of.js';
 import { sendProblem, toldOf } from './problem.filter.js';
 import { answerForNode, commonHeaders, refuseSocket } from './raw-answers.js';
@@ -21,6 +21,13 @@ const NODE_HTTP = {
   requireHostHeader: false,
   // how often the limits of time are looked at: by default every 30 s, which would be added to them
   connectionsCheckingInterval: 2_000,
+};
+
+/** How addresses are read. */
+const ROUTES = {
+  maxParamLength: MAX_PARAM_LENGTH,
+  caseSensitive: true,
+  ignoreTrailingSlash: false,
 };
 
 /** What an app may set of its HTTP side. */
@@ -72,7 +79,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     trustProxy: env.TRUST_PROXY.length > 0 ? env.TRUST_PROXY : false,
-    routerOptions: { maxParamLength: 128, caseSensitive: true, ignoreTrailingSlash: false },
+    routerOptions: ROUTES,
     frameworkErrors: (error, request, reply) => {
       void reply.headers(commonHeaders(request.id));
       const fault = faultOfPath(pathOf(request), routes.parametersOf) ?? error;

@@ -3,6 +3,9 @@ import { invalidField, ProblemException } from './problem-exception.js';
 import type { ParametersOf } from './routes.js';
 import { faultOfEncoded } from './text-fault.js';
 
+/** In characters, of each part of a path that stands for something. */
+export const MAX_PARAM_LENGTH = 128;
+
 /**
  * The refusal of a path that holds NUL or is not percent-encoded as UTF-8 is; null where it is neither. It points to the parameter that
  * is at fault.

@@ -12,6 +12,7 @@ import {
 } from '#contracts';
 import { HUNG_UP_STATUS, isHungUp } from './hung-up.js';
 import { isOutage } from './outage.js';
+import { MAX_PARAM_LENGTH } from './path-fault.js';
 import { pathOf } from './path-of.js';
 import { ProblemException } from './problem-exception.js';
 import { methodNotAllowed, type MethodsOf } from './routes.js';
@@ -70,6 +71,8 @@ export function sendProblem(
   if (isHungUp(request.raw)) return leave(request, reply);
   const fixed = problemOf(told.code);
   if (fixed.status >= 500) request.log.error({ err: behind(cause), code: told.code }, told.detail);
+  // Who is still sending would see a broken connection, not the answer. Node reads the rest away, in the time that a request has.
+  if (told.code === 'BODY_TOO_LARGE') reply.removeHeader('connection');
   const { tell } = request.routeOptions?.config ?? {};
   if (tell !== undefined) return tell(reply, told);
   const body: Problem = {
@@ -162,6 +165,7 @@ const MIB = KIB * KIB;
 const FASTIFY_DETAILS: Partial<Record<ErrorCode, string>> = {
   INVALID_REQUEST: 'The request could not be read',
   UNSUPPORTED_MEDIA_TYPE: 'Send the body as application/json',
+  URI_TOO_LONG: `Use at most ${MAX_PARAM_LENGTH} characters in each part of the path`,
 };
 
 function toldOfFastify(error: Error, status: number): Told {

@@ -107,6 +107,9 @@ const DETAILS: Partial<Record<ErrorCode, string>> = {
   METHOD_NOT_ALLOWED: 'There are no tunnels here; send the request itself',
 };
 
+const LINE_ENDS =
+  'End each header, and each length of a chunk, with CR and LF together, and leave both out of its value';
+
 /** The same of what Node's parser cannot read, by its codes. */
 const UNREADABLE: Record<string, string> = {
   HPE_INVALID_METHOD: 'Send the request over HTTP, with a method that it knows, in capitals',
@@ -115,7 +118,10 @@ const UNREADABLE: Record<string, string> = {
   HPE_INVALID_CONSTANT: 'Percent-encode spaces in the address',
   HPE_INVALID_VERSION: 'Send the request as HTTP/1.1',
   HPE_INVALID_HEADER_TOKEN: 'Send headers of visible characters, each on one line',
-  HPE_INVALID_TRANSFER_ENCODING: 'Use no transfer coding but chunked',
+  HPE_CR_EXPECTED: LINE_ENDS,
+  HPE_LF_EXPECTED: LINE_ENDS,
+  HPE_INVALID_TRANSFER_ENCODING:
+    'Use no transfer coding but chunked, and no content-length beside it',
   HPE_INVALID_CONTENT_LENGTH: 'Send content-length as one number, and not beside a transfer coding',
   HPE_UNEXPECTED_CONTENT_LENGTH: 'Send content-length once, and not beside a transfer coding',
   HPE_INVALID_EOF_STATE:
