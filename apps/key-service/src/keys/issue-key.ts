@@ -63,11 +63,16 @@ export async function issueKey(work: Work, body: CreateKeyBody): Promise<Mutatio
   };
 }
 
+/** Says what would be right: who makes a first key mostly has no consumer yet. */
+export function lackOfConsumer(slug: string): string {
+  return `There is no consumer ${slug}; add it first, by POST /v1/consumers of the key service`;
+}
+
 /** Locked so that the consumer is not disabled meanwhile, which would miss this key. */
 async function lockConsumer({ manager }: Work, slug: string): Promise<void> {
   const lock = { mode: 'pessimistic_read' } as const;
   const consumer = await manager.findOne(ConsumerEntity, { where: { slug }, lock });
-  if (!consumer) throw invalidField('/consumer', `There is no consumer ${slug}`);
+  if (!consumer) throw invalidField('/consumer', lackOfConsumer(slug));
   if (!consumer.enabled) throw conflict(`The consumer ${slug} is disabled; enable it first`);
   const [{ count }] = await manager.query<[{ count: number }]>(COUNT_KEYS, [slug]);
   if (count >= MAX_KEYS_PER_CONSUMER)

@@ -131,11 +131,13 @@ describe('issuing', () => {
       code: 'INVALID_REQUEST',
       pointers: ['/grants/1/service'],
     });
-    expect(problemIn(await create({ ...keyBody(), consumer: 'nobody' }))).toEqual({
+    const ofNobody = await create({ ...keyBody(), consumer: 'nobody' });
+    expect(problemIn(ofNobody)).toEqual({
       status: 400,
       code: 'INVALID_REQUEST',
       pointers: ['/consumer'],
     });
+    expect(ofNobody.body).toMatchObject({ detail: expect.stringContaining('POST /v1/consumers') });
     const unknownScope = [{ service: 'service-a', scopes: ['reports:read', 'reports:burn'] }];
     expect(problemIn(await create({ ...keyBody(), grants: unknownScope }))).toEqual({
       status: 400,

@@ -1,4 +1,4 @@
-import { MAX_KEYS_PER_CONSUMER } from '../keys/issue-key.js';
+import { lackOfConsumer, MAX_KEYS_PER_CONSUMER } from '../keys/issue-key.js';
 import type { Work } from '../keys/work.js';
 import { MAX_CANDIDATES } from './candidates.js';
 import { invalid, type ItemFault } from './import-item.js';
@@ -43,7 +43,7 @@ export function conflictFaultOf(
   { given, keyId, lookup, isSalted }: NewKey,
 ): ItemFault | null {
   const consumer = consumers.get(given.consumer);
-  if (consumer === undefined) return invalid('/consumer', `There is no consumer ${given.consumer}`);
+  if (consumer === undefined) return invalid('/consumer', lackOfConsumer(given.consumer));
   if (!consumer.enabled)
     return conflict('/consumer', `${given.consumer} is disabled; enable it first`);
   if (consumer.held >= MAX_KEYS_PER_CONSUMER)
