@@ -1,7 +1,8 @@
 // service-b as a plain script: what it makes of service-a's reports, without a server or a framework.
 //
-//   npm install ./keyward-key-client-0.1.0.tgz
-//   KEYWARD_API_KEY=... node summary.ts        (Node.js 22.18 or later runs TypeScript; else compile it)
+//   KEYWARD_API_KEY=$(cat ../keyward/.keyward/service-b.key) node summary.ts
+//
+// Node.js 22.18 or later runs it as it is; ../README.md says how it is compiled for others.
 import { createKeyClient, fromEnv, type KeyClient } from '@keyward/key-client';
 
 interface Summary {
