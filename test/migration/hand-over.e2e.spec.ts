@@ -237,6 +237,28 @@ describe('a service in dual that is still in shadow', () => {
     expect(await world.handOver()).toMatchObject({ rotated: 0, failed: [] });
   });
 
+  it('lets keys pass while it tells a key service that is silent of many rotations', async () => {
+    const issued = await Promise.all(Array.from({ length: 8 }, () => service.issue()));
+    expect((await world.handOver()).failed).toEqual([]);
+    await world.move('shadow');
+    const dual = await world.start('dual');
+    const good = await dual.issue();
+    world.link.blackhole(true);
+    const turns = Promise.all(issued.map(({ key }) => dual.rotate(key.id)));
+    const ids = issued.map(({ key }) => `'${key.id}'`).join();
+    const rotated = `SELECT count(*)::int AS count FROM service_a.secret WHERE number = 2 AND key_id IN (${ids})`;
+    await until('8', async () =>
+      String((await world.own.query<{ count: number }>(rotated))[0]!.count),
+    );
+    // each of them is being told of, or waits for that
+    await new Promise((go) => setTimeout(go, 200));
+    for (let i = 0; i < 10; i += 1) expect(await dual.codeOf(good.secret)).toBe('200');
+    world.link.blackhole(false);
+    await turns;
+    expect((await world.handOver()).failed).toEqual([]);
+    await expect(trialOf((await turns)[7]!.secret)).resolves.toBe('VALID');
+  });
+
   it('rotates nothing at the key service that it has not been told of', async () => {
     const dual = await world.start('dual');
     const { key } = await service.issue();

@@ -41,6 +41,7 @@ import { ValidationController } from './validation.controller.js';
 
 const OWN_PARTS = Symbol('OWN_PARTS');
 const FOREIGN_CONNECTIONS = 2;
+const TELLING_CONNECTIONS = 2;
 /** Bound of one question to the key service, and of one report; where nobody else can answer the question has longer. */
 const TIMEOUT_MS = 1_000;
 const ALONE_TIMEOUT_MS = 3_000;
@@ -50,6 +51,8 @@ interface OwnParts {
   pool: Pool;
   /** For texts that may be keys from elsewhere. */
   foreignPool: Pool;
+  /** For what waits for the key service to hear of a change: no key is to wait for that. */
+  tellingPool: Pool | null;
   peppers: LocalPeppers;
   centralSide: CentralSide | null;
 }
@@ -100,7 +103,8 @@ export class LocalKeysModule implements OnApplicationBootstrap, OnApplicationShu
 
   async onApplicationShutdown(): Promise<void> {
     await Promise.all([this.parts.centralSide?.stop(), this.forgotten, this.forgetting?.stop()]);
-    await Promise.all([this.parts.pool.end(), this.parts.foreignPool.end()]);
+    const { pool, foreignPool, tellingPool } = this.parts;
+    await Promise.all([pool.end(), foreignPool.end(), tellingPool?.end()]);
   }
 }
 
@@ -128,21 +132,19 @@ function wire(
   );
   if (central === null)
     return {
-      parts: { pool, foreignPool, peppers, centralSide: null },
+      parts: { pool, foreignPool, tellingPool: null, peppers, centralSide: null },
       verify: (question) => byOwnStore(local, asked(question)),
       provisioner: localKeys,
     };
+  const tellingPool = createLocalPool(config.SERVICE_A_DATABASE_URL!, TELLING_CONNECTIONS);
+  const shared = { pool, tellingPool, peppers };
   const centralSide = centralSideOf(config, central.token);
   const sides = { local: localKeys, central: central.provisioner };
   const dual = new DualVerifier(local, centralSide);
   return {
-    parts: { pool, foreignPool, peppers, centralSide },
+    parts: { pool, foreignPool, tellingPool, peppers, centralSide },
     verify: (question) => dual.verify(asked(question)),
-    provisioner: new DualProvisioner(
-      sides,
-      sharedKeysOf({ pool, peppers }, central.provisioner),
-      centralSide,
-    ),
+    provisioner: new DualProvisioner(sides, sharedKeysOf(shared, central.provisioner), centralSide),
   };
 }
 

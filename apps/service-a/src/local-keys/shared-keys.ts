@@ -5,16 +5,19 @@ import type { LocalPeppers } from './local-peppers.js';
 import { findRow } from './local-rows.js';
 import { tellChanges } from './tell-changes.js';
 
-/** The own store's keys that the key service has, which is told of changes by way of `central`. */
+/**
+ * The own store's keys that the key service has, which is told of changes by way of `central`. A connection of `tellingPool` is kept
+ * until it has heard.
+ */
 export function sharedKeysOf(
-  store: { pool: Pool; peppers: LocalPeppers },
+  { pool, tellingPool, peppers }: { pool: Pool; tellingPool: Pool; peppers: LocalPeppers },
   central: KeyProvisioner,
 ): SharedKeys {
   return {
-    isAhead: async (id) => (await findRow(store.pool, id))?.standing === 'ahead',
+    isAhead: async (id) => (await findRow(pool, id))?.standing === 'ahead',
     tell: async (id, from) => {
       const parts = {
-        ...store,
+        ...{ pool: tellingPool, peppers },
         post: (path: string, body: object) => central.post(path, body, from),
       };
       const told = { rotated: 0, revoked: 0, disabled: 0, failed: [] };
