@@ -7,16 +7,17 @@ const TAG = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g;
  * Refuses a change whose `If-Match` (RFC 9110, section 13.1.1) does not name the present version; passes where none was sent. Tags are
  * compared strongly: a weak one matches nothing.
  *
+ * @param alike the first version since which nobody has changed anything; all from there on are as good as the present one
  * @throws ProblemException VERSION_MISMATCH, or INVALID_HEADER where it is neither `*` nor a list of entity tags
  */
-export function checkVersion(ifMatch: string | undefined, version: number): void {
+export function checkVersion(ifMatch: string | undefined, version: number, alike = version): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;
   const tags: string[] = ifMatch.match(TAG) ?? [];
   // empty elements of a list are none (section 5.6.1)
   const elements = ifMatch.replaceAll(TAG, '""').split(',');
   if (tags.length === 0 || !elements.every((one) => ['', '""'].includes(one.trim())))
     throw new ProblemException('INVALID_HEADER', NO_TAG);
-  if (tags.includes(tagOf(version))) return;
+  for (let one = version; one >= alike; one -= 1) if (tags.includes(tagOf(one))) return;
   throw new ProblemException('VERSION_MISMATCH', mismatchOf(tags));
 }
 

@@ -1,9 +1,8 @@
 import type { ExtendRotationBody, Key } from '#contracts';
 import { resolveOverlap } from '#key-core';
-import { checkVersion } from '#server';
 import type { Mutation } from '../changes/mutations.js';
 import { overlappingSecrets } from './finish-rotation.js';
-import { lockKey, refuseRevoked, servicesOf, type LockedKey } from './find-key.js';
+import { checkKeyVersion, lockKey, refuseRevoked, servicesOf, type LockedKey } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { lockRuling, refuseFaults } from './key-policy.js';
 import { SecretEntity } from './secret.entity.js';
@@ -33,7 +32,7 @@ export async function extendRotation(
   const locked = await lockKey(work, id);
   const { key, grants } = locked;
   refuseRevoked(key);
-  checkVersion(ifMatch, key.version);
+  await checkKeyVersion(work, key, ifMatch);
   const nowMs = material.now();
   const { current, previous } = await overlappingSecrets(work, id, nowMs);
   const { number, validUntil: before } = previous;

@@ -1,6 +1,7 @@
 import { ConflictException, NotFoundException } from '@nestjs/common';
 import type { EntityManager, SelectQueryBuilder } from 'typeorm';
 import type { Grant } from '#contracts';
+import { checkVersion } from '#server';
 import { maySee, type Principal } from '../access/principal.js';
 import { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
@@ -38,6 +39,27 @@ export async function lockKey({ manager, by }: Work, id: string): Promise<Locked
   if (!isStillVisible) throw noKey(id);
   return { key, grants };
 }
+
+/**
+ * Refuses a change of a locked key whose `If-Match` names a state that somebody has changed since. The upgrade of a hash behind a
+ * key's use is no such change: it raises the version, for the cache, but nothing that a reader was shown is another after it.
+ *
+ * @throws ProblemException VERSION_MISMATCH or INVALID_HEADER, as {@link checkVersion}
+ */
+export async function checkKeyVersion(
+  { manager }: Work,
+  { id, version }: KeyEntity,
+  ifMatch: string | undefined,
+): Promise<void> {
+  if (ifMatch === undefined) return;
+  const [last] = await manager.query<{ version: number }[]>(LAST_CHANGE, [id]);
+  checkVersion(ifMatch, version, last?.version);
+}
+
+const LAST_CHANGE = `
+  SELECT key_version AS version FROM keys.change_log
+  WHERE target_type = 'key' AND target_id = $1 AND action <> 'key.hash_upgraded' AND key_version IS NOT NULL
+  ORDER BY seq DESC LIMIT 1`;
 
 /** Narrows a selection of keys to those whose grants are all within the principal's services. */
 export function onlyVisible(

@@ -1,8 +1,7 @@
 import { ConflictException } from '@nestjs/common';
 import type { FinishRotationBody, Key } from '#contracts';
-import { checkVersion } from '#server';
 import type { Mutation } from '../changes/mutations.js';
-import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
+import { checkKeyVersion, lockKey, refuseRevoked, servicesOf } from './find-key.js';
 import { keyChange, touchedOf, updateKey } from './key-change.js';
 import { SecretEntity } from './secret.entity.js';
 import { hasEnded, lastSecrets } from './secrets.js';
@@ -29,7 +28,7 @@ export async function finishRotation(
   const { manager, material } = work;
   const { key, grants } = await lockKey(work, id);
   refuseRevoked(key);
-  checkVersion(ifMatch, key.version);
+  await checkKeyVersion(work, key, ifMatch);
   const nowMs = material.now();
   const { previous } = await overlappingSecrets(work, id, nowMs);
   const { number, validUntil: before } = previous;

@@ -1,9 +1,9 @@
 import type { Grant, Key, PatchKeyBody } from '#contracts';
-import { checkVersion, ProblemException } from '#server';
+import { ProblemException } from '#server';
 import { differencesOf } from '../catalog/differences.js';
 import type { ServiceEntity } from '../catalog/service.entity.js';
 import type { Mutation } from '../changes/mutations.js';
-import { lockKey, refuseRevoked, servicesOf } from './find-key.js';
+import { checkKeyVersion, lockKey, refuseRevoked, servicesOf } from './find-key.js';
 import { keyChange, quotaSetBy, settingsOf, touchedOf, updateKey } from './key-change.js';
 import type { KeyEntity } from './key.entity.js';
 import { KeyGrantEntity } from './key-grant.entity.js';
@@ -35,7 +35,7 @@ export async function patchKey(
   const { key, grants } = await lockKey(work, id);
   if (ifMatch === undefined)
     throw new ProblemException('IF_MATCH_REQUIRED', 'Send the ETag of the key as If-Match');
-  checkVersion(ifMatch, key.version);
+  await checkKeyVersion(work, key, ifMatch);
   refuseRevoked(key);
   const nowMs = material.now();
   const nextGrants = body.grants ?? grants;

@@ -67,5 +67,5 @@ const UPGRADE = `
   ),
   dropped AS (UPDATE keys.legacy_secret l SET sealed = NULL FROM made WHERE l.key_id = made.key_id AND l.number = $2),
   noted AS (UPDATE keys.imported_key i SET upgraded_at = coalesce(i.upgraded_at, $6) FROM made WHERE i.key_id = made.key_id)
-  UPDATE keys.key k SET version = k.version + 1, updated_at = $6 FROM made WHERE k.id = made.key_id
+  UPDATE keys.key k SET version = k.version + 1 FROM made WHERE k.id = made.key_id
   RETURNING k.version, ARRAY(SELECT service FROM keys.key_grant WHERE key_id = k.id ORDER BY service) AS services`;

@@ -299,6 +299,48 @@ describe('an imported key', () => {
     await expect(codeOf(text)).resolves.toBe('REVOKED');
   });
 
+  it('is changed on the state that was read before its first use: what nobody asked for hinders nobody', async () => {
+    const text = foreignText('read-before');
+    const { results } = await importKeys({ items: [itemOf(text)] });
+    const path = `/v1/keys/${results[0]!.keyId}`;
+    const read = async () => {
+      const { headers, body } = await replicas.call('get', path, seeded.admin);
+      return { tag: headers['etag']!, key: body as Key };
+    };
+    const change = (tag: string) =>
+      replicas
+        .call('patch', path, seeded.admin)
+        .set('if-match', tag)
+        .send({ name: `after ${tag}` });
+    const refused = { status: 412, code: 'VERSION_MISMATCH' };
+
+    const before = await read();
+    await expect(codeOf(text)).resolves.toBe('VALID');
+    await upgraded(before.key.id);
+    const after = await read();
+    const { lastUsedAt } = after.key;
+    expect(after).toEqual({ tag: '"2"', key: { ...before.key, version: 2, lastUsedAt } });
+    expect((await change(before.tag)).headers['etag']).toBe('"3"');
+    // that was a change
+    for (const tag of [before.tag, after.tag])
+      expect(problemIn(await change(tag))).toEqual(refused);
+
+    const second = foreignText('rotated-before');
+    const imported = (await importKeys({ items: [itemOf(second)] })).results[0]!.keyId!;
+    const other = `/v1/keys/${imported}`;
+    const order = (what: string, tag: string, body: object) =>
+      post(`${other}/${what}`, body).set('if-match', tag);
+    const rotated = await order('rotate', '"1"', { overlapSeconds: 600 });
+    expect([rotated.status, rotated.headers['etag']]).toEqual([200, '"2"']);
+    await expect(codeOf(second)).resolves.toBe('VALID');
+    await upgraded(imported);
+    const extended = await order('rotation/extend', '"2"', { overlapSeconds: 900 });
+    expect([extended.status, extended.headers['etag']]).toEqual([200, '"4"']);
+    for (const tag of ['"2"', '"3"'])
+      expect(problemIn(await order('rotation/finish', tag, {}))).toEqual(refused);
+    expect((await order('rotation/finish', '"4"', {})).status).toBe(200);
+  });
+
   it('lets its holder in at /v1/self, before its first use and after', async () => {
     const text = foreignText('holder');
     const { results } = await importKeys({ items: [itemOf(text)] });
