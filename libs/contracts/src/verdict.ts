@@ -82,6 +82,11 @@ export const verdict = z
     retryAfterSeconds: z.int().optional(),
     /** The call costs more than a limit or the quota ever holds: it will never pass. */
     costExceedsLimit: z.literal(true).optional(),
+    /**
+     * The call costs more than may be spent at once here while Redis is away and each replica has its share of a limit. It may pass
+     * in parts, or when Redis is back: nobody knows when that is.
+     */
+    costExceedsShare: z.literal(true).optional(),
     rotation: z
       .object({
         superseded: z.literal(true),

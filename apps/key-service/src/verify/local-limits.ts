@@ -39,6 +39,7 @@ export class LocalLimits {
     return {
       refusal: refusing === undefined ? null : 'RATE_LIMITED',
       retryMs: Math.max(0, ...takings.map((one) => one.taken.retryAfterSeconds)) * 1_000,
+      ...(takings.some(({ own }) => cost > own.limit) && { exceedsShare: true }),
       states,
       quotaLeft: null,
     };

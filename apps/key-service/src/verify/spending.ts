@@ -35,6 +35,8 @@ export interface Spent {
   refusal: SpendingRefusal | null;
   /** Until every limit that refused may let the call pass; of a quota see its next refill. */
   retryMs: number;
+  /** Whether more was asked for than this replica's share of a limit ever holds: no wait helps while Redis is away. */
+  exceedsShare?: true;
   /** State of each limit, after it. */
   states: LimitState[];
   /** What is left of the quota; null without one, or where another limit refused before it was looked at. */

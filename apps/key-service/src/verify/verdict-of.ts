@@ -85,7 +85,8 @@ function limitsOf(basis: Basis, spent: Spent): Partial<Verdict> {
 /** What is said of when the same call may pass; nothing where that is never certain. */
 function waitOf({ record, cost, nowMs }: Basis, spent: Spent): Partial<Verdict> {
   if (exceedsLimits(cost, record)) return { costExceedsLimit: true };
-  const { refusal, retryMs, quotaLeft } = spent;
+  const { refusal, retryMs, quotaLeft, exceedsShare } = spent;
+  if (exceedsShare) return { costExceedsShare: true };
   const waitMs =
     refusal === 'QUOTA_EXCEEDED' && record.quota !== null
       ? quotaWaitMs(record.quota, cost - (quotaLeft ?? 0), nowMs)
