@@ -1,5 +1,5 @@
 // The coherence tests at length, or as `npm test` has them but on other stores. Prints what they measured.
-//   npm run coherence [-- --revokes 10000] [--minutes 5] [--calls 900] [--models 20000] [--seed N]
+//   npm run coherence [-- --revokes 10000] [--minutes 5] [--calls 900] [--kills 20] [--models 20000] [--seed N]
 //   npm run coherence:cluster    all of them on a Redis Cluster of three masters, each with a replica
 //   npm run coherence:sentinel   all of them on a primary and a replica that three Sentinels watch over
 // Of the last two each can be made longer by the same options.
@@ -16,6 +16,7 @@ const LENGTHS = {
   COHERENCE_REVOKES: ['revokes', '10000'],
   COHERENCE_MINUTES: ['minutes', '5'],
   COHERENCE_KILLED_CALLS: ['calls', '900'],
+  COHERENCE_KILLS: ['kills', '20'],
   COHERENCE_MODEL_RUNS: ['models', '20000'],
   COHERENCE_SEED: ['seed'],
 };

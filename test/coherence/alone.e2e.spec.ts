@@ -10,6 +10,22 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
+test('where Redis takes no writes it goes by its own change at once, though nobody is left to be waited for', async () => {
+  const allow = (rights: string) =>
+    cluster.redis.each((admin) => admin.call('ACL', 'SETUSER', 'default', rights));
+  // before any replica is killed here: that would have to be waited for
+  for (let i = 0; i < 5; i += 1) {
+    const { key, secret } = await world.issue();
+    await world.warm(secret);
+    await allow('-@write');
+    const { body } = await world.revoke(0, key.id);
+    const codes = await world.codes(secret);
+    await allow('+@all');
+    const told = { confirmed: body.propagation?.confirmed, codes };
+    expect(told).toEqual({ confirmed: true, codes: ['REVOKED'] });
+  }
+});
+
 /** What takes rights from several keys, of which a call of its own touches none where it was done before. */
 const changes = [
   {

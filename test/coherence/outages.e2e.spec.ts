@@ -45,23 +45,33 @@ async function warmKey(over: Record<string, unknown> = {}): Promise<IssuedKey> {
   return issued;
 }
 
-/** The heartbeats of a replica's change feed so far: the times up to which they vouch for it. */
-async function beatsOf(replica: number, signal: AbortSignal): Promise<number[]> {
+interface FeedEvent {
+  event: string;
+  data: { at?: string; keyId?: string; action?: string };
+}
+
+/** What a replica's change feed has told so far. */
+async function feedOf(replica: number, signal: AbortSignal): Promise<FeedEvent[]> {
   const stream = await cluster.follow(replica, { signal });
-  const beats: number[] = [];
+  const feed: FeedEvent[] = [];
   const read = async () => {
     let text = '';
     for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
       const events = (text + piece).split('\n\n');
       text = events.pop()!;
-      for (const event of events) {
-        const at = /^event: heartbeat\n.*"at":"([^"]+)"/s.exec(event)?.[1];
-        if (at !== undefined) beats.push(Date.parse(at));
+      for (const told of events) {
+        const [, event = '', data = ''] = /^event: (\w+)\n.*?data: (.*)$/s.exec(told) ?? [];
+        feed.push({ event, data: JSON.parse(data) as FeedEvent['data'] });
       }
     }
   };
   read().catch(() => undefined);
-  return beats;
+  return feed;
+}
+
+/** The time up to which a heartbeat vouches; of anything else none. */
+function vouchedMs({ event, data }: FeedEvent): number {
+  return event === 'heartbeat' ? Date.parse(data.at!) : -Infinity;
 }
 
 /** Recovered: every replica answers this. */
@@ -72,6 +82,15 @@ async function untilAll(wanted: string, secret: string): Promise<void> {
 
 async function untilAllWell(secret: string): Promise<void> {
   await untilAll('VALID', secret);
+}
+
+/** Whoever has not yet reported an epoch that was raised before would rightly be waited for. */
+async function untilAllHeard(): Promise<void> {
+  const isHeard = async () => {
+    const spare = await world.issue();
+    return (await world.revoke(1, spare.key.id)).body.propagation?.confirmed === true;
+  };
+  await until('every replica to be heard', isHeard, RECOVERY_MS);
 }
 
 async function allMutations(id: string): Promise<number[]> {
@@ -131,8 +150,10 @@ describe('PostgreSQL', () => {
       const { secret } = await warmKey();
       const [cold, second] = [unknown(), unknown()];
       const following = new AbortController();
-      const feeds = await Promise.all(REPLICAS.map((one) => beatsOf(one, following.signal)));
-      await until('heartbeats', () => feeds.every((beats) => beats.length > 0));
+      const feeds = await Promise.all(REPLICAS.map((one) => feedOf(one, following.signal)));
+      const isBeating = () =>
+        feeds.every((feed) => feed.some(({ event }) => event === 'heartbeat'));
+      await until('heartbeats', isBeating);
       const watching = watch(3, [
         watched('warm', secret, () => ['VALID']),
         watched('cold', cold, () => [503, 'VALID']),
@@ -144,12 +165,12 @@ describe('PostgreSQL', () => {
       expect(answers.map(codeOf)).toEqual(all(503));
       await sleep(1_500);
       // what was read before may be told later
-      for (const beats of feeds)
-        expect(Math.max(...beats)).toBeLessThanOrEqual(faultMs + CLOCKS_APART_MS);
+      for (const feed of feeds)
+        expect(Math.max(...feed.map(vouchedMs))).toBeLessThanOrEqual(faultMs + CLOCKS_APART_MS);
       fault(false);
       const endMs = Date.now();
       await untilAllWell(secret);
-      const isProven = () => feeds.every((beats) => beats.some((atMs) => atMs > endMs));
+      const isProven = () => feeds.every((feed) => feed.some((one) => vouchedMs(one) > endMs));
       await until('heartbeats of now', isProven, RECOVERY_MS);
       following.abort();
       await untilAllWell(cold);
@@ -158,6 +179,31 @@ describe('PostgreSQL', () => {
       expect(watching.counts['cold 503']).toBeGreaterThan(0);
     },
   );
+
+  test('late with its answers to one replica: its feed vouches for no time before it has told what was changed until then', async () => {
+    const following = new AbortController();
+    const feed = await feedOf(0, following.signal);
+    // with each reading, and with the rows that it leads to
+    cluster.replicas[0]!.postgres.delay(300);
+    const changes: { id: string; doneMs: number }[] = [];
+    for (let i = 0; i < 6; i += 1) {
+      const { key } = await world.issue({}, 1);
+      expect((await world.revoke(1, key.id)).status).toBe(200);
+      changes.push({ id: key.id, doneMs: Date.now() + CLOCKS_APART_MS });
+      await sleep(150);
+    }
+    const { doneMs: lastMs } = changes.at(-1)!;
+    await until('a heartbeat of afterwards', () => feed.some((one) => vouchedMs(one) > lastMs));
+    following.abort();
+    for (const { id, doneMs } of changes) {
+      const told = feed.findIndex(
+        ({ data: { keyId, action } }) => keyId === id && action === 'key.revoked',
+      );
+      const vouched = feed.findIndex((one) => vouchedMs(one) >= doneMs);
+      expect(told).toBeGreaterThanOrEqual(0);
+      expect(told).toBeLessThan(vouched);
+    }
+  });
 
   test('cut from one replica whose Redis can be read only: a revoke elsewhere is not told done, and is after the bound', async () => {
     const { key, secret } = await warmKey();
@@ -207,15 +253,30 @@ describe('PostgreSQL', () => {
     cluster.heal();
   });
 
+  test.each([0, 2])(
+    'whose answers do not reach replica %i, whose Redis can be read only: a revoke elsewhere is not told done, though that has asked since',
+    async (held) => {
+      await untilAllHeard();
+      const { key, secret } = await warmKey();
+      await allow('-@write');
+      cluster.replicas[held]!.postgres.hold(true);
+      const { body } = await world.revoke(1, key.id);
+      // it goes by what it knows, as it must where nobody can be asked
+      const code = codeOf(await world.verify(held, secret));
+      expect({ confirmed: body.propagation!.confirmed, code }).toEqual({
+        confirmed: false,
+        code: 'VALID',
+      });
+      await allow('+@all');
+      cluster.heal();
+      await untilAll('REVOKED', secret);
+    },
+  );
+
   test('cut from one replica that reads the same Redis: a revoke elsewhere is done there too', async () => {
     const { key, secret } = await warmKey();
     const { secret: other } = await warmKey();
-    // the test before raised the epoch: who has not yet reported it would rightly be waited for
-    const isHeard = async () => {
-      const spare = await world.issue();
-      return (await world.revoke(1, spare.key.id)).body.propagation?.confirmed === true;
-    };
-    await until('every replica to be heard', isHeard, RECOVERY_MS);
+    await untilAllHeard();
     cluster.replicas[0]!.postgres.refuse(true);
     const isGrace = async () => (await world.verify(0, other)).body.decision?.source === 'cache';
     await until('the grace', isGrace, RECOVERY_MS);
@@ -286,6 +347,34 @@ describe('Redis', () => {
     await cluster.redis.start();
     expect(codes.filter((code) => code === 'VALID')).toHaveLength(6);
     expect(codes.filter((code) => code === 'RATE_LIMITED')).toHaveLength(6);
+  });
+
+  test('gone: what costs more than the share of a replica is told so, with no wait that would not help, and passes in parts or afterwards', async () => {
+    const { secret } = await world.issue({
+      rateLimits: [
+        { name: 'a', limit: 6, windowSeconds: 3_600 },
+        { name: 'b', limit: 100, windowSeconds: 3_600 },
+      ],
+    });
+    await cluster.redis.stop();
+    const isSwitched = async () => codeOf(await world.verify(0, unknown())) === 'VALID';
+    await until('the switch-over', isSwitched, RECOVERY_MS);
+    for (const more of [{}, { dryRun: true }]) {
+      const { body } = await world.verify(0, secret, { cost: 3, ...more });
+      expect(body).toMatchObject({ code: 'RATE_LIMITED', costExceedsShare: true });
+      expect(body).not.toHaveProperty('retryAfterSeconds');
+    }
+    const { body: never } = await world.verify(0, secret, { cost: 7 });
+    expect(never).toMatchObject({ code: 'RATE_LIMITED', costExceedsLimit: true });
+    expect(never).not.toHaveProperty('costExceedsShare');
+    const { body: part } = await world.verify(0, secret, { cost: 2 });
+    expect(part.code).toBe('VALID');
+    const { body: next } = await world.verify(0, secret, { cost: 2 });
+    expect(next).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: 3_600 });
+    expect(next).not.toHaveProperty('costExceedsShare');
+    await cluster.redis.start();
+    const passes = async () => codeOf(await world.verify(0, secret, { cost: 3 })) === 'VALID';
+    await until('it to pass', passes, RECOVERY_MS);
   });
 
   test('with an entry from before a revoke put back by somebody: not for longer than entries live', async () => {
