@@ -1,5 +1,6 @@
 import type { IssuedKey, Key } from '#contracts';
 import { Mutations, type Mutation } from '../changes/mutations.js';
+import { foreignText, importerOf, itemOf } from '../migration/testing.js';
 import { startManagement, type ManagementApp } from '../testing/management-app.js';
 import { problemIn, seed, type Seed } from '../testing/seed.js';
 
@@ -162,6 +163,23 @@ describe('every change of what a key may do', () => {
       ]);
     },
   );
+
+  test('a newer secret that comes with an import does so too', async () => {
+    const importKeys = importerOf(management, world.admin);
+    const [old, newer] = [foreignText('old'), foreignText('newer')];
+    const id = (await importKeys({ items: [itemOf(old)] })).results[0]!.keyId!;
+    const head = await world.count('change_log');
+    const supersedes = { until: new Date(Date.now() - 1_000).toISOString() };
+    const item = { ...itemOf(newer), item: 'newer', id, supersedes };
+    expect(await importKeys({ items: [item] })).toMatchObject({ rotated: 1 });
+    expect((await read(id)).version).toBe(2);
+    expect(touched).toEqual([{ keyId: id, version: 2 }]);
+    const rows = await management.postgres.owner.query<object[]>(
+      `SELECT action, target_id, key_version FROM keys.change_log WHERE target_type = 'key' AND seq > $1`,
+      [head],
+    );
+    expect(rows).toEqual([{ action: 'key.rotated', target_id: id, key_version: 2 }]);
+  });
 
   test('what changes nothing writes nothing, and touches the key again', async () => {
     const { key } = await world.issue();

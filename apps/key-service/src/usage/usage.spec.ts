@@ -83,6 +83,21 @@ describe('counting', () => {
     ]);
   });
 
+  test('no verification waits for a write, and all are counted once PostgreSQL takes writes again', async () => {
+    const { key, secret } = await world.issue();
+    const runner = management.postgres.owner.createQueryRunner();
+    await runner.startTransaction();
+    // whoever would write a row, or lock one, waits; who reads does not
+    await runner.query(
+      'LOCK TABLE keys.usage_journal, keys.usage_writer, keys.key, keys.secret, keys.change_head IN EXCLUSIVE MODE',
+    );
+    for (let i = 0; i < 3; i += 1) expect(await world.codeOf(secret)).toBe('VALID');
+    await runner.rollbackTransaction();
+    await runner.release();
+    await flush();
+    expect(await countsOf(key.id)).toMatchObject([{ code: 'VALID', count: 3 }]);
+  });
+
   test('a dry run is not counted', async () => {
     const { key, secret } = await world.issue();
     const token = await management.issuer.service('service-a', 'keys:verify');

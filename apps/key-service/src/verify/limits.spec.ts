@@ -182,6 +182,32 @@ it('the wait that is named is over for every limit that refuses, whichever is na
   }
 });
 
+it('a known key is looked up, and its limits are spent, by one command of Redis', async () => {
+  const windowSeconds = 60;
+  const { secret } = await seeded.issue({
+    rateLimits: [
+      { name: 'a', limit: 500, windowSeconds },
+      { name: 'b', limit: 400, windowSeconds },
+    ],
+  });
+  const isCached = async () =>
+    (await replicas.ask(0, { key: secret })).body.decision.source === 'cache';
+  while (!(await isCached()));
+  await redis.config('RESETSTAT');
+  // as most ask, and as is asked of the verifier in full
+  for (const more of [{}, { scopes: ['reports:read'] }, { cost: 2 }, { dryRun: true }])
+    for (let i = 0; i < 5; i += 1) {
+      const { body } = await replicas.ask(0, { key: secret, ...more });
+      expect(body).toMatchObject({ valid: true, decision: { source: 'cache' } });
+    }
+  const told = await redis.info('commandstats');
+  const scripts = [...told.matchAll(/^cmdstat_(evalsha|eval|fcall)\S*:calls=(\d+)/gm)];
+  expect(scripts.map(([, command, calls]) => [command, Number(calls)])).toEqual([['evalsha', 20]]);
+  const read = /^cmdstat_get:calls=(\d+)/m.exec(told)?.[1];
+  // the entry and both buckets, within those
+  expect(Number(read)).toBe(60);
+});
+
 it('nothing that is kept in Redis is kept for ever', async () => {
   const shared = { name: 'shared', limit: 50, windowSeconds: 60, sharedBy: 'consumer' };
   const own = { name: 'own', limit: 40, windowSeconds: 60 };
