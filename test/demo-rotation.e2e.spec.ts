@@ -12,6 +12,8 @@ test('users of service-b notice nothing of a rotation: none of their requests fa
   const { code, output } = await runStart('demo --rotate', {
     DEMO_QUICKSTART: platform.at('quickstart.json'),
   });
+  // why a request failed the apps have said, and what they said goes with the platform
+  if (code !== 0) process.stdout.write(platform.output());
   expect(output).toContain('All answers were as expected.');
   expect(code).toBe(0);
   const [, sent, good, failed] =
