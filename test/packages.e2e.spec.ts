@@ -21,8 +21,8 @@ const PROJECTS = {
   'key-guard': { type: 'module', shows: ['key-guard'], packages: () => installedBy('key-guard') },
   core: {
     type: 'module',
-    shows: ['core'],
-    packages: () => [tarballOf('key-guard'), ...TYPESCRIPT],
+    shows: ['core', 'script'],
+    packages: () => [tarballOf('key-guard'), tarballOf('key-client'), ...TYPESCRIPT],
   },
   'key-client': { type: 'module', shows: [], packages: () => installedBy('key-client') },
   'nest-11': {
@@ -104,6 +104,8 @@ function installedBy(name: string): string[] {
 /** An example of a README by its name; those of a guard on Express, and as little changed as it takes on Fastify. */
 function sourceOf(example: string): string {
   if (example === 'core') return exampleOf(readmeOf('key-guard'), 2);
+  if (example === 'script')
+    return readFileSync(join(ROOT, 'examples', 'script', 'summary.ts'), 'utf8');
   const source = exampleOf(readmeOf(example.replace('-fastify', '')));
   if (!example.endsWith('-fastify')) return source;
   const adapter = "import { FastifyAdapter } from '@nestjs/platform-fastify';\n";

@@ -55,7 +55,7 @@ interface Open extends Opened {
 }
 
 async function open({ region, endpoint, credentials }: AwsOptions): Promise<Opened> {
-  const sdk = await loadSdk();
+  const sdk = await loadSdk(() => import('@aws-sdk/client-secrets-manager'));
   const client = new sdk.SecretsManagerClient({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
@@ -87,10 +87,12 @@ async function putText(
   return (await client.send(create, { abortSignal })).VersionId ?? null;
 }
 
-/** @throws SecretStoreError saying what to install where the SDK is not there */
-export async function loadSdk(
-  load: () => Promise<Sdk> = () => import('@aws-sdk/client-secrets-manager'),
-): Promise<Sdk> {
+/**
+ * Of any type, for the declarations of this package must not name the SDK: who does not use it has none.
+ *
+ * @throws SecretStoreError saying what to install where the SDK is not there
+ */
+export async function loadSdk<T>(load: () => Promise<T>): Promise<T> {
   try {
     return await load();
   } catch (error) {

@@ -93,8 +93,9 @@ describe('fromAws', () => {
 
   it('says what to install where the SDK is missing', async () => {
     const missing = '@aws-sdk/client-of-nothing';
-    const load = () => import(missing) as ReturnType<typeof loadSdk>;
-    await expect(loadSdk(load)).rejects.toThrow('npm install @aws-sdk/client-secrets-manager');
+    await expect(loadSdk(() => import(missing))).rejects.toThrow(
+      'npm install @aws-sdk/client-secrets-manager',
+    );
   });
 
   it('shows neither key nor credentials to who prints it or its errors', async () => {
