@@ -1270,7 +1270,7 @@ describe('slow hashes', () => {
     const text = foreignText('elsewhere');
     const items = [{ ...itemOf(text, hashSync(text, 8)), locator: 'old_elsewhere' }];
     const scheme = { algorithm: 'bcrypt', ...SALTED };
-    const { results } = await importKeys({ source: 'elsewhere', scheme, items });
+    const { results } = await importKeys({ source: 'slow-elsewhere', scheme, items });
     // what is not known to lead to a slow hash is looked up, and then there is nobody to compare
     const busy = () => replicas.ask(1, { key: text, clientIp: '198.51.100.3' });
     const pool = replicas.apps[1]!.get(SlowPool);
