@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { createHttp } from './http.js';
 import { ProblemException } from './problem-exception.js';
@@ -143,3 +144,31 @@ it('a caller that leaves in the middle of its body is logged as that, not as an 
     expect.objectContaining({ level: 30, status: 499, msg: expect.stringContaining('left') }),
   ]);
 });
+
+it('closes though connections are open on which nothing, or half a request, has come, and answers what is under way', async () => {
+  const { fastify: closing } = createHttp({ env, log });
+  let asked = (): void => undefined;
+  const isAsked = new Promise<void>((resolve) => (asked = resolve));
+  closing.get('/slow', async () => {
+    asked();
+    await delay(300);
+    return { is: 'answered' };
+  });
+  await closing.listen({ port: 0, host: '127.0.0.1' });
+  const { port } = closing.server.address() as AddressInfo;
+  const sockets = [
+    '',
+    'GET /slow HTTP/1.1\r\nhost: x\r\n',
+    'GET /slow HTTP/1.1\r\nhost: x\r\n\r\n',
+  ].map((text) => {
+    const socket = connect(port, '127.0.0.1').setEncoding('utf8');
+    socket.write(text);
+    return socket;
+  });
+  const answers = sockets.map((socket) => socket.toArray().catch(() => ['cut']));
+  await isAsked;
+  await closing.close();
+  expect((await answers[2]!).join('')).toContain('answered');
+  const others = await Promise.all(answers.slice(0, 2));
+  expect(others.flat().join('')).not.toContain('answered');
+}, 20_000);

@@ -2,6 +2,7 @@ import Fastify, { LogController, type FastifyInstance, type FastifyRequest } fro
 import type { Logger } from 'pino';
 import { maskUrl } from '#contracts';
 import type { TraitsOf } from './described-routes.js';
+import { endConnections } from './end-connections.js';
 import { registerBodies, type BodyPaths } from './json-body.js';
 import { faultOfPath, MAX_PARAM_LENGTH } from './path-fault.js';
 import { pathOf } from './path-of.js';
@@ -88,6 +89,7 @@ export function createHttp(options: HttpOptions & { env: ServerEnv; log: Logger 
     clientErrorHandler: refuseSocket,
   }) as unknown as FastifyInstance;
   answerForNode(fastify.server);
+  endConnections(fastify);
   const routes = collectRoutes(fastify);
   widenBodies(fastify, options.bodyLimits ?? {});
   let draining = false;
