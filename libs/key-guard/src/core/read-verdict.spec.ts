@@ -39,6 +39,8 @@ describe.each(['strict', 'cached'] as const)('an answer in %s mode', (mode) => {
       token: () => Promise.resolve('own-token'),
       service: 'reports',
       mode,
+      // what is said is looked at here, not how soon
+      timeoutMs: 10_000,
     });
   });
   afterEach(async () => {
