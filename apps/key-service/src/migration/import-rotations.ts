@@ -121,7 +121,10 @@ async function keepMarks(
   { row }: OpenImport,
   { keyId, given }: NewKey,
 ): Promise<void> {
-  await manager.query('UPDATE keys.import SET has_secrets = true WHERE id = $1', [row.id]);
+  await manager.query(
+    'UPDATE keys.import SET has_secrets = true WHERE id = $1 AND NOT has_secrets',
+    [row.id],
+  );
   const { number } = given.supersedes!;
   if (number === undefined) return;
   await manager.query('UPDATE keys.key SET source_number = $2 WHERE id = $1', [keyId, number]);

@@ -2,7 +2,7 @@ import type { ImportMode } from '#contracts';
 
 const ORDER: readonly ImportMode[] = ['shadow', 'dual', 'cutover'];
 
-/** Of a row `i` of `keys.import`: one whose items have all failed says nothing of its service. */
+/** Of a row `i` of `keys.import`, that it gave keys, or new secrets to keys: one whose items have all failed says nothing of its service. */
 export const HAS_KEYS =
   '(i.has_secrets OR EXISTS (SELECT FROM keys.imported_key k WHERE k.import_id = i.id))';
 
